@@ -1,0 +1,74 @@
+"""Where everything lies. Every other module asks here for a path; none builds one of its own."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lensfold.errors import InputError
+
+Split = Literal["train", "test"]
+
+BANDS = ("VIS", "Y", "J", "H")
+#: Frame of each band as (rows, columns) in pixels: VIS 0.1 arcsec, NISP 0.3 arcsec.
+BAND_SHAPES = {"VIS": (200, 200), "Y": (66, 66), "J": (66, 66), "H": (66, 66)}
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One data set: a folder with a train split, a test split and a catalog, and the name it is filed under."""
+
+    name: str
+    folder: Path
+
+    def split_folder(self, split: Split) -> Path:
+        """Folder that holds ``Public/`` of a split; the official folder names are accepted as they come.
+
+        Raises InputError where no such folder exists. A bare ``Public/`` without a catalog is a test split.
+        """
+        for candidate in (self.folder / split, self.folder / f"datapack2.0{split}"):
+            if (candidate / "Public").is_dir():
+                return candidate
+        if split == "test" and (self.folder / "Public").is_dir() and not self.catalog.exists():
+            return self.folder
+        raise InputError(
+            f"{self.folder}: no {split} split found. Expected {split}/Public/EUC_VIS/ or "
+            f"datapack2.0{split}/Public/EUC_VIS/ (for a test split also a bare Public/ without a catalog)."
+        )
+
+    @property
+    def catalog(self) -> Path:
+        """The train catalog."""
+        return self.folder / "image_catalog2.0train.csv"
+
+    @property
+    def key(self) -> Path:
+        """Truth of the test split: simulated packs only, read by grading alone."""
+        return self.folder / "truth" / "image_catalog2.0test.csv"
+
+
+def cutout_file(split_folder: Path, band: str, object_id: int) -> Path:
+    """FITS file of one object and band, named as in the challenge pack."""
+    return split_folder / "Public" / f"EUC_{band}" / f"imageEUC_{band}-{object_id}.fits"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success sync it and rename it over ``path``.
+
+    After an exception the temporary file is removed and ``path`` is as it was, so a reader never meets a
+    half-written file. Raises InputError where the folder cannot be written.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}). Check the folder's permissions.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
