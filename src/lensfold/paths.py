@@ -1,6 +1,7 @@
 """Where everything lies. Every other module asks here for a path; none builds one of its own."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,47 @@ class Pack:
     def key(self) -> Path:
         """Truth of the test split: simulated packs only, read by grading alone."""
         return self.folder / "truth" / "image_catalog2.0test.csv"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The project folder: hand-written settings and everything that is made."""
+
+    root: Path
+
+    def pack(self, name: str | None, data: Path | None = None) -> Pack:
+        """The pack called ``name``, or the one in the folder ``data``, filed under ``name`` or the folder's name."""
+        if data is None:
+            name = name or "sample"
+            data = self.root / "data" / name
+        name = name or data.resolve().name
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            raise InputError(f"pack name {name!r}: only letters, digits, '_', '.' and '-' are allowed. Give --pack.")
+        return Pack(name, data)
+
+    def cache(self, pack: Pack, split: Split) -> Path:
+        """Cache folder of a split; always inside the project, since a pack's own folder may be read-only."""
+        return self.root / "data" / pack.name / "cache" / split
+
+    def folds(self, pack: Pack) -> Path:
+        """The pack's fold of every catalog ID."""
+        return self.root / "folds" / f"{pack.name}.csv"
+
+    def experiment(self, name: str) -> Path:
+        """Settings of an experiment."""
+        return self.root / "experiments" / f"{name}.toml"
+
+    def run(self, pack_name: str, experiment: str) -> Path:
+        """Folder of an experiment trained on a pack."""
+        return self.root / "runs" / pack_name / experiment
+
+    def submission_settings(self, name: str) -> Path:
+        """Hand-written members and options of a submission."""
+        return self.root / "submissions" / f"{name}.toml"
+
+    def submission(self, pack: Pack, name: str) -> Path:
+        """The challenge CSV; its manifest is beside it with the suffix .json."""
+        return self.root / "submissions" / pack.name / f"{name}.csv"
 
 
 def cutout_file(split_folder: Path, band: str, object_id: int) -> Path:

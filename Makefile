@@ -1,0 +1,139 @@
+# lensfold: make owns the order, Python owns the work.
+#
+#   make folds train predict            the whole way, on the sample pack (made on first use)
+#   make train EXPERIMENT=x FOLD=0      a first look at one fold
+#   make grade                          play organiser: score the submission against a simulated pack's key
+#   make test | make check              tests | style and tests
+#
+# PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, JOBS=<n> folds at a time,
+# TRAINED=<pack> predicts PACK with runs trained on another pack, SKIP_BAD=1 leaves unusable objects out.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= python3
+REQUIREMENTS ?= requirements.txt
+VENV ?= .venv
+ifdef DATA
+PACK ?= $(notdir $(abspath $(DATA)))
+endif
+PACK ?= sample
+DATA ?= data/$(PACK)
+TRAINED ?= $(PACK)
+SUBMISSION ?= default
+SKIP_BAD ?=
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+
+export NO_ALBUMENTATIONS_UPDATE := 1
+export TF_CPP_MIN_LOG_LEVEL := 2
+LENSFOLD := $(VENV)/bin/python -m lensfold
+SELECT := --pack $(PACK) --data $(DATA)
+
+# the members of the submission, and the number of folds, from the files where a person writes them
+MEMBERS := $(shell sed -n 's/^ *experiment *= *"\([^"]*\)".*/\1/p' submissions/$(SUBMISSION).toml 2>/dev/null)
+EXPERIMENT ?= $(MEMBERS)
+K := $(shell sed -n 's/^ *k *= *\([0-9][0-9]*\).*/\1/p' folds/folds.toml)
+ALL_FOLDS := $(shell seq 0 $$(($(or $(K),1) - 1)))
+FOLD ?= $(ALL_FOLDS)
+
+READY := $(VENV)/.installed
+CATALOG := $(DATA)/image_catalog2.0train.csv
+FOLDS_FILE := folds/$(PACK).csv
+CACHE_TRAIN := data/$(PACK)/cache/train/manifest.json
+CACHE_TEST := data/$(PACK)/cache/test/manifest.json
+OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/oof.csv))
+TEST := $(foreach e,$(MEMBERS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
+CSV := submissions/$(PACK)/$(SUBMISSION).csv
+
+.PHONY: help folds cache train train-folds predict predict-folds grade test check clean
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+
+# ---- set-up: once, again only when the requirements change
+$(READY): $(REQUIREMENTS) pyproject.toml
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); ok or sys.exit("error: $(PYTHON) is Python %d.%d; lensfold runs on 3.11, 3.12 and 3.13. Choose one with PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "Installing into $(VENV) (once)"
+	@rm -rf $(VENV)
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \
+	  uv pip install --quiet --python $(VENV)/bin/python -r $(REQUIREMENTS); \
+	  uv pip install --quiet --python $(VENV)/bin/python --no-deps -e .; \
+	else \
+	  $(PYTHON) -m venv $(VENV); \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS); \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+	fi
+	@touch $@
+
+# ---- a pack: the simulated ones are made on first use
+data/sample/image_catalog2.0train.csv data/smoke/image_catalog2.0train.csv data/challenge/image_catalog2.0train.csv: | $(READY)
+	@$(LENSFOLD) simulate $(SELECT)
+
+%/image_catalog2.0train.csv:
+	@echo "error: $@ does not exist. Unpack the challenge's train pack and catalog there, or use PACK=sample." >&2; exit 1
+
+# ---- folds and cache
+folds: $(FOLDS_FILE)
+$(FOLDS_FILE): $(CATALOG) folds/folds.toml | $(READY)
+	@$(LENSFOLD) folds $(SELECT)
+
+cache: $(CACHE_TRAIN) $(CACHE_TEST)
+$(CACHE_TRAIN): $(CATALOG) | $(READY)
+	@$(LENSFOLD) cache $(SELECT) --split train $(if $(SKIP_BAD),--skip-bad)
+$(CACHE_TEST): $(if $(filter $(PACK),$(TRAINED)),$(CATALOG)) | $(READY)
+	@$(LENSFOLD) cache $(SELECT) --split test $(if $(SKIP_BAD),--skip-bad)
+
+# ---- runs: config.json keeps its time when its content stays the same, so that only a real change retrains
+define EXPERIMENT_RULES
+runs/$(PACK)/$(1)/.configured: experiments/$(1).toml $(FOLDS_FILE) $(CACHE_TRAIN)
+	@$(LENSFOLD) configure $(SELECT) --experiment $(1)
+	@touch $$@
+runs/$(PACK)/$(1)/config.json runs/$(PACK)/$(1)/predict.json: runs/$(PACK)/$(1)/.configured
+	@test -f $$@ || $(LENSFOLD) configure $(SELECT) --experiment $(1)
+endef
+define FOLD_RULES
+runs/$(PACK)/$(1)/fold$(2)/oof.csv: runs/$(PACK)/$(1)/config.json runs/$(PACK)/$(1)/predict.json
+	@$(LENSFOLD) train-fold $(SELECT) --experiment $(1) $(2)
+endef
+define TEST_RULES
+runs/$(TRAINED)/$(1)/fold$(2)/test/$(PACK).csv: runs/$(TRAINED)/$(1)/fold$(2)/oof.csv $(CACHE_TEST)
+	@$(LENSFOLD) predict-fold $(SELECT) --trained-on $(TRAINED) --experiment $(1) $(2)
+endef
+EVERY := $(sort $(EXPERIMENT) $(MEMBERS))
+$(foreach e,$(EVERY),$(eval $(call EXPERIMENT_RULES,$(e))))
+$(foreach e,$(EVERY),$(foreach f,$(ALL_FOLDS),$(eval $(call FOLD_RULES,$(e),$(f)))))
+$(foreach e,$(MEMBERS),$(foreach f,$(ALL_FOLDS),$(eval $(call TEST_RULES,$(e),$(f)))))
+
+experiments/%.toml:
+	@echo "error: $@ does not exist. Experiments there: $(patsubst experiments/%.toml,%,$(wildcard experiments/*.toml))" >&2; exit 1
+
+# ---- train: several folds at a time, then the scores of each run
+train: $(FOLDS_FILE) $(CACHE_TRAIN)
+	@$(MAKE) --no-print-directory -j$(JOBS) $(OOF)
+	@$(MAKE) --no-print-directory $(EXPERIMENT:%=runs/$(PACK)/%/score.json)
+$(EVERY:%=runs/$(PACK)/%/score.json): runs/$(PACK)/%/score.json: $(foreach f,$(FOLD),runs/$(PACK)/%/fold$(f)/oof.csv)
+	@$(LENSFOLD) score $(SELECT) --experiment $*
+
+# ---- predict: every member's folds on the test split, then the submission and its scores
+predict:
+	@test -n "$(MEMBERS)" || { echo "error: submissions/$(SUBMISSION).toml is absent or names no member." >&2; exit 1; }
+	@$(MAKE) --no-print-directory $(CACHE_TEST)
+	@$(MAKE) --no-print-directory -j$(JOBS) $(TEST)
+	@$(MAKE) --no-print-directory $(CSV)
+$(CSV): submissions/$(SUBMISSION).toml $(TEST)
+	@$(LENSFOLD) submit $(SELECT) --trained-on $(TRAINED) --submission $(SUBMISSION)
+
+grade: $(CSV)
+	@$(LENSFOLD) grade $(SELECT) --submission $(SUBMISSION)
+
+# ---- tests
+test: $(READY)
+	@$(VENV)/bin/python -m pytest
+check: $(READY)
+	@$(VENV)/bin/python -m ruff check
+	@$(VENV)/bin/python -m pytest
+
+clean:
+	@echo "Nothing is deleted for you. Made by make: $(VENV) data/$(PACK) $(FOLDS_FILE) runs/$(PACK) submissions/$(PACK)"

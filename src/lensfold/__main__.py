@@ -1,0 +1,5 @@
+"""``python -m lensfold``."""
+
+from lensfold.cli import main
+
+main()

@@ -1,0 +1,96 @@
+"""From four bands in flux units to the channels a network sees.
+
+The order is fixed: mix and crop in flux, divide by the background sigma, (augment,) stretch, standardise. The
+constants come from the train split once, are kept with the run, and are the same for every object it ever scores.
+"""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import cv2
+import numpy as np
+
+from lensfold.config import PixelSettings
+from lensfold.paths import BANDS
+
+#: Weights of (Y, J, H) in each infrared channel, and whether the mix has VIS first. The paper's two: one infrared
+#: channel biased to the reddest band, and VIS / mean(Y, J) / H in the place of red, green and blue.
+INFRARED_MIXES: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "bands": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    "paper-ir": ((0.15, 0.35, 0.5),),
+    "paper-rgb": ((0.5, 0.5, 0.0), (0.0, 0.0, 1.0)),
+    "vis": (),
+}
+
+
+class StretchConstants(TypedDict):
+    """What the train split fixes: sigma per band in flux units, mean and scale per stretched channel."""
+
+    sigma: dict[str, float]
+    mean: list[float]
+    scale: list[float]
+
+
+def channel_count(settings: PixelSettings) -> int:
+    """Number of channels of a mix."""
+    return 1 + len(INFRARED_MIXES[settings.mix])
+
+
+def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigma: dict[str, float]) -> np.ndarray:
+    """One object's bands, in flux units, in units of each channel's background sigma, central crop, unstretched.
+
+    Returns float32 of shape (side, side, channels). NISP pixels are spread over the VIS grid by exactly × 3, one
+    VIS pixel in (their frame covers VIS pixels 1 to 198), with bilinear interpolation.
+    """
+    channels = [_cropped(images["VIS"] / np.float32(sigma["VIS"]), settings)]
+    for weights in INFRARED_MIXES[settings.mix]:
+        mixed = sum(np.float32(w) * images[band] for w, band in zip(weights, BANDS[1:], strict=True) if w)
+        noise = np.sqrt(sum((w * sigma[band]) ** 2 for w, band in zip(weights, BANDS[1:], strict=True)))
+        channels.append(_cropped(on_vis_grid(mixed / np.float32(noise)), settings))
+    return np.stack(channels, axis=-1)
+
+
+def on_vis_grid(nisp: np.ndarray) -> np.ndarray:
+    """A 66 × 66 NISP frame on the 200 × 200 VIS grid, float32; the rim it leaves bare repeats its edge."""
+    enlarged = cv2.resize(np.ascontiguousarray(nisp, dtype=np.float32), (198, 198), interpolation=cv2.INTER_LINEAR)
+    return cv2.copyMakeBorder(enlarged, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+
+
+def _cropped(image: np.ndarray, settings: PixelSettings) -> np.ndarray:
+    start = (image.shape[0] - settings.crop) // 2
+    crop = image[start : start + settings.crop, start : start + settings.crop]
+    if settings.bin == 1:
+        return crop.astype(np.float32)
+    # the mean of n x n pixels has 1/n of their noise, so n times the mean keeps the background at one sigma
+    side, factor = settings.side, settings.bin
+    return crop.reshape(side, factor, side, factor).mean(axis=(1, 3), dtype=np.float32) * np.float32(factor)
+
+
+def stretched(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
+    """asinh(x / a), or sign(x) log(1 + |x| / a), with a the softening in sigmas; float32, same shape."""
+    scaled = linear / np.float32(settings.softening)
+    if settings.stretch == "asinh":
+        return np.arcsinh(scaled)
+    return np.sign(scaled) * np.log1p(np.abs(scaled))
+
+
+def standardised(linear: np.ndarray, settings: PixelSettings, constants: StretchConstants) -> np.ndarray:
+    """Network input from sigma units: stretch, then (x − mean) / scale with the run's constants; float32."""
+    mean = np.asarray(constants["mean"], dtype=np.float32)
+    scale = np.asarray(constants["scale"], dtype=np.float32)
+    return (stretched(linear, settings) - mean) / scale
+
+
+def fit_constants(
+    sample: Sequence[dict[str, np.ndarray]], settings: PixelSettings, sigma: dict[str, float]
+) -> StretchConstants:
+    """Stretch constants from a sample of train objects, each a dict of its bands in flux units."""
+    total = np.zeros(channel_count(settings))
+    squares = np.zeros(channel_count(settings))
+    for images in sample:
+        values = stretched(linear_channels(images, settings, sigma), settings).astype(np.float64)
+        total += values.mean(axis=(0, 1))
+        squares += (values**2).mean(axis=(0, 1))
+    mean = total / len(sample)
+    scale = np.sqrt(squares / len(sample) - mean**2)
+    return {"sigma": dict(sigma), "mean": mean.tolist(), "scale": scale.tolist()}

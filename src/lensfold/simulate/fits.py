@@ -1,0 +1,64 @@
+"""FITS files of the challenge's layout: one header block of 29 cards counting END, big-endian float32 pixels."""
+
+import numpy as np
+
+_BLOCK = 2880
+_CARD = 80
+VIS_PIXEL = 0.1  # arcsec
+NISP_PIXEL = 0.3
+
+
+def _value(value: bool | int | float | str) -> str:
+    """A value in the fixed format of the FITS standard 4.0, section 4.2."""
+    if isinstance(value, bool):
+        return f"{'T' if value else 'F':>20}"
+    if isinstance(value, str):
+        return f"'{value:<8}'"
+    return f"{value:>20d}" if isinstance(value, int) else f"{value:>20.12E}"
+
+
+def _cards(band: str, object_id: int, size: int, centre: tuple[float, float]) -> list[tuple[str, object, str]]:
+    """The 28 cards before END; the reference pixel is the frame's centre, common to all bands."""
+    step = (VIS_PIXEL if band == "VIS" else NISP_PIXEL) / 3600.0
+    middle = 0.5 * (size + 1)
+    return [
+        ("SIMPLE", True, "conforms to FITS standard"),
+        ("BITPIX", -32, "32-bit floating point"),
+        ("NAXIS", 2, "number of axes"),
+        ("NAXIS1", size, "columns"),
+        ("NAXIS2", size, "rows"),
+        ("OBJECT", f"SYNTHETIC {object_id}", "simulated, not observed"),
+        ("ORIGIN", "lensfold simulate", ""),
+        ("TELESCOP", "SIMULATED", "resembles Euclid"),
+        ("INSTRUME", "VIS" if band == "VIS" else "NISP", ""),
+        ("FILTER", band, ""),
+        ("WCSAXES", 2, ""),
+        ("CTYPE1", "RA---TAN", ""),
+        ("CTYPE2", "DEC--TAN", ""),
+        ("CUNIT1", "deg", ""),
+        ("CUNIT2", "deg", ""),
+        ("CRPIX1", middle, "centre of the frame"),
+        ("CRPIX2", middle, "centre of the frame"),
+        ("CRVAL1", centre[0], ""),
+        ("CRVAL2", centre[1], ""),
+        ("CDELT1", -step, "degrees per pixel"),
+        ("CDELT2", step, "degrees per pixel"),
+        ("PC1_1", 1.0, ""),
+        ("PC1_2", 0.0, ""),
+        ("PC2_1", 0.0, ""),
+        ("PC2_2", 1.0, ""),
+        ("LONPOLE", 180.0, ""),
+        ("RADESYS", "ICRS", ""),
+        ("EQUINOX", 2000.0, ""),
+    ]
+
+
+def fits_bytes(image: np.ndarray, band: str, object_id: int, centre: tuple[float, float]) -> bytes:
+    """A whole FITS file of a square image, native float32 or float64; ``centre`` is (RA, Dec) in degrees."""
+    lines = []
+    for key, value, comment in _cards(band, object_id, image.shape[0], centre):
+        line = f"{key:<8}= {_value(value):<20}" + (f" / {comment}" if comment else "")
+        lines.append(f"{line:<{_CARD}}")
+    header = "".join([*lines, f"{'END':<{_CARD}}"]).ljust(_BLOCK).encode("ascii")
+    data = image.astype(">f4").tobytes()
+    return header + data + b"\0" * (-len(data) % _BLOCK)

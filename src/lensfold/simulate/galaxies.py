@@ -1,0 +1,219 @@
+"""Builders of single galaxies as components (see light.py): centrals of every morphology, and sources."""
+
+import numpy as np
+
+from lensfold.simulate.light import ARC, DUST, RIPPLE, SMOOTH, SPIRAL, X, Y, components
+from lensfold.simulate.population import Population
+from lensfold.simulate.sed import DISC, EARLY, STAR_FORMING, YOUNG, Sed, band_ratios
+
+MORPHOLOGIES = ("early", "spiral", "ring", "edge-on", "merger")
+_FULL_CIRCLE = 2.0 * np.pi
+
+
+def magnitude_flux(mag: float | np.ndarray) -> float | np.ndarray:
+    """Flux 10^(-0.4 m_AB) of zero point 0."""
+    return 10.0 ** (-0.4 * mag)
+
+
+def _coloured(flux: float, sed: Sed, z: float, tilt: float = 0.0) -> np.ndarray:
+    """Fluxes (4,) of a component with this flux in VIS."""
+    return flux * band_ratios(sed, z, tilt)
+
+
+def spiral_params(rng: np.random.Generator) -> tuple[float, ...]:
+    """Parameters of a SPIRAL component: two or three arms of pitch 10-25 degrees, more or less regular."""
+    arms = 2 if rng.random() < 0.65 else 3
+    pitch = np.radians(rng.uniform(10.0, 25.0))
+    turn = rng.choice((-1.0, 1.0)) / np.tan(pitch)
+    return arms, turn, rng.uniform(0.35, 0.85), rng.uniform(0, _FULL_CIRCLE), rng.uniform(0.0, 0.3)
+
+
+def ripple_params(rng: np.random.Generator) -> tuple[float, ...]:
+    """Parameters of a RIPPLE component: an irregular galaxy of a few patches."""
+    a, b = rng.uniform(1.2, 3.0, 2)
+    p, q = rng.uniform(0, _FULL_CIRCLE, 2)
+    return rng.uniform(0.25, 0.5), a, p, b, q
+
+
+def dust_params(rng: np.random.Generator, height: float) -> tuple[float, ...]:
+    """Parameters of a DUST component whose lane has about this height in arcsec."""
+    return rng.uniform(0.35, 0.8), height * rng.uniform(0.7, 1.3), height * rng.normal(0.0, 0.5)
+
+
+def knots(
+    rng: np.random.Generator, n: int, disc: np.ndarray, flux: np.ndarray, radius: tuple[float, float]
+) -> np.ndarray:
+    """``n`` compact knots spread over a disc (one component), sharing ``flux`` (4,): (n, COLUMNS)."""
+    r = disc[5] * np.sqrt(-2.0 * np.log(1.0 - 0.95 * rng.random(n))) * 0.9
+    phi = rng.uniform(0, _FULL_CIRCLE, n)
+    u, v = r * np.cos(phi), disc[4] * r * np.sin(phi)
+    share = rng.exponential(1.0, n)
+    return components(
+        n,
+        x=disc[X] + disc[2] * u - disc[3] * v,
+        y=disc[Y] + disc[3] * u + disc[2] * v,
+        radius=rng.uniform(*radius, n),
+        index=0.6,
+        flux=(share / share.sum())[:, None] * flux,
+    )
+
+
+def _early(rng: np.random.Generator, p: Population, base: dict, radius: float, flux: np.ndarray) -> list:
+    """Body and envelope; one in eight with a dust lane."""
+    envelope = rng.uniform(*p.envelope_share)
+    index = float(np.clip(rng.normal(*p.lens_sersic), 1.5, 6.0))
+    dusty = rng.random() < 0.125
+    kind, params = (DUST, dust_params(rng, 0.15)) if dusty else (SMOOTH, ())
+    body = components(radius=radius, index=index, flux=(1 - envelope) * flux, kind=kind, params=params, **base)
+    outer = {**base, "axis": max(0.4, base["axis"] - abs(rng.normal(0.0, 0.08)))}
+    halo = components(
+        radius=radius * rng.uniform(*p.envelope_radius), index=p.envelope_sersic, flux=envelope * flux, **outer
+    )
+    return [body, halo]
+
+
+def _spiral(rng: np.random.Generator, base: dict, radius: float, flux: float, z: float, tilt: float) -> list:
+    """Red bulge, blue disc with arms, young knots."""
+    bulge = rng.uniform(0.15, 0.45)
+    disc = components(
+        radius=radius * rng.uniform(1.3, 2.2),
+        flux=_coloured((1 - bulge) * 0.88 * flux, DISC, z, tilt),
+        kind=SPIRAL,
+        params=spiral_params(rng),
+        **base,
+    )
+    young = _coloured((1 - bulge) * 0.12 * flux, YOUNG, z)
+    core = components(radius=radius * 0.45, index=2.5, flux=_coloured(bulge * flux, EARLY, z, tilt), **base)
+    return [core, disc, knots(rng, int(rng.integers(8, 20)), disc[0], young, (0.06, 0.14))]
+
+
+def _edge_on(rng: np.random.Generator, base: dict, radius: float, flux: float, z: float, tilt: float) -> list:
+    """A thin disc behind a dust lane, and its bulge."""
+    bulge = rng.uniform(0.1, 0.35)
+    thin = {**base, "axis": rng.uniform(0.12, 0.22)}
+    disc = components(
+        radius=radius * rng.uniform(1.6, 2.6),
+        flux=_coloured((1 - bulge) * flux, DISC, z, tilt + 0.3),
+        kind=DUST,
+        params=dust_params(rng, 0.08),
+        **thin,
+    )
+    core = components(
+        radius=radius * 0.4, index=2.5, flux=_coloured(bulge * flux, EARLY, z, tilt), **{**base, "axis": 0.7}
+    )
+    return [disc, core]
+
+
+def _ring(rng: np.random.Generator, base: dict, flux: float, z: float) -> np.ndarray:
+    """A blue knotty ring about the body."""
+    radius = rng.uniform(1.2, 3.0)
+    params = (radius, radius * rng.uniform(0.06, 0.16), 9.0, 0.0, rng.uniform(0, _FULL_CIRCLE))
+    sed = STAR_FORMING if rng.random() < 0.7 else YOUNG
+    return components(
+        radius=radius, flux=_coloured(rng.uniform(0.06, 0.2) * flux, sed, z), kind=ARC, params=params, **base
+    )
+
+
+def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
+    """One tidal arc."""
+    radius = rng.uniform(1.2, 4.0)
+    opening = rng.uniform(0.3, 1.0)
+    params = (
+        radius,
+        radius * rng.uniform(0.05, 0.14),
+        opening,
+        rng.normal(0.0, 0.15),
+        rng.uniform(0, _FULL_CIRCLE),
+    )
+    return components(
+        x=rng.normal(0.0, 0.25),
+        y=rng.normal(0.0, 0.25),
+        angle=rng.uniform(0, _FULL_CIRCLE),
+        axis=rng.uniform(0.75, 1.0),
+        radius=radius,
+        flux=_coloured(rng.uniform(0.02, 0.08) * flux, DISC if rng.random() < 0.5 else STAR_FORMING, z),
+        kind=ARC,
+        params=params,
+    )
+
+
+def _merger(rng: np.random.Generator, flux: float, z: float, tilt: float) -> list:
+    """A second nucleus and one or two tidal arcs."""
+    share, phi, r = rng.uniform(0.1, 0.45), rng.uniform(0, _FULL_CIRCLE), rng.uniform(0.4, 1.5)
+    companion = components(
+        x=r * np.cos(phi),
+        y=r * np.sin(phi),
+        angle=rng.uniform(0, np.pi),
+        axis=rng.uniform(0.5, 1.0),
+        radius=rng.uniform(0.15, 0.5),
+        index=rng.uniform(1.0, 3.5),
+        flux=_coloured(share * flux, EARLY if rng.random() < 0.6 else DISC, z, tilt),
+    )
+    return [companion, *(_tidal(rng, flux, z) for _ in range(1 + int(rng.random() < 0.5)))]
+
+
+def central_galaxy(
+    rng: np.random.Generator,
+    p: Population,
+    morphology: str,
+    flux: float,
+    z: float,
+    radius: float,
+    axis: float,
+) -> np.ndarray:
+    """The lens galaxy at the origin with its major axis along x: (n, COLUMNS).
+
+    ``flux`` is its VIS flux, ``radius`` the half-light radius of an early type's body in arcsec.
+    """
+    base = {"axis": axis}
+    tilt = rng.normal(0.0, 0.12)
+    if morphology == "spiral":
+        parts = _spiral(rng, base, radius, flux, z, tilt)
+    elif morphology == "edge-on":
+        parts = _edge_on(rng, base, radius, flux, z, tilt)
+    else:
+        parts = _early(rng, p, base, radius, _coloured(flux, EARLY, z, tilt))
+        if morphology == "ring":
+            parts.append(_ring(rng, base, flux, z))
+        elif morphology == "merger":
+            parts += _merger(rng, flux, z, tilt)
+    return np.concatenate(parts)
+
+
+def source_galaxy(
+    rng: np.random.Generator, p: Population, mag: float, radius: float, z: float
+) -> np.ndarray:
+    """An unlensed source at the origin of the source plane, total VIS flux 10^(-0.4 mag): (n, COLUMNS).
+
+    An exponential disc (always the first row), a bulge and up to five clumps with colours of their own.
+    """
+    flux = magnitude_flux(mag)
+    red = rng.random() < p.source_red_share
+    tilt = rng.normal(0.0, p.colour_scatter)
+    bulge = rng.uniform(*p.source_bulge)
+    n = int(rng.integers(0, p.source_clumps + 1))
+    clumps = rng.uniform(*p.clump_share) if n else 0.0
+    base = {"angle": rng.uniform(0, np.pi), "axis": rng.uniform(0.35, 1.0)}
+    disc = components(
+        radius=radius,
+        flux=_coloured((1 - bulge) * (1 - clumps) * flux, EARLY if red else STAR_FORMING, z, tilt),
+        **base,
+    )
+    core = components(
+        radius=0.35 * radius,
+        index=2.0,
+        flux=_coloured(bulge * (1 - clumps) * flux, EARLY if red else DISC, z, tilt),
+        **base,
+    )
+    young = _coloured(clumps * flux, YOUNG, z, rng.normal(0.0, p.colour_scatter))
+    size = (max(0.03, 0.12 * radius), max(0.05, 0.3 * radius))
+    return np.concatenate([disc, core, knots(rng, n, disc[0], young, size)]) if n else np.concatenate([disc, core])
+
+
+def field_params(rng: np.random.Generator, spiral: bool) -> tuple[int, tuple[float, ...]]:
+    """Kind and parameters of a late field galaxy: a spiral, or an irregular in one of three others."""
+    if spiral:
+        return SPIRAL, spiral_params(rng)
+    if rng.random() < 0.35:
+        return RIPPLE, ripple_params(rng)
+    return SMOOTH, ()

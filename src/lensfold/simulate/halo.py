@@ -1,0 +1,148 @@
+"""The library of haloes: each with its mass, its central galaxy, its satellites and its deflection, drawn from
+(seed, halo number) alone, so that every object that re-uses a halo gets the same one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from lensfold.simulate.cosmology import distance_ratio, nfw_scale_radius
+from lensfold.simulate.galaxies import MORPHOLOGIES, central_galaxy, magnitude_flux
+from lensfold.simulate.lensing import Deflector, make_deflector
+from lensfold.simulate.light import COLUMNS, components, rotated
+from lensfold.simulate.population import Population
+from lensfold.simulate.sed import DISC, EARLY, band_ratios
+
+LIBRARY_STREAM = 2  # beside the splits 0 and 1 in the seed sequence
+# Steps of the R3 low-discrepancy sequence (powers of 1 / g with g^4 = g + 1): mass, morphology and redshift of
+# the few haloes that are used most often are spread evenly, whatever the seed.
+_R3 = np.array([0.8191725134, 0.6710436067, 0.5497004779])
+
+
+@dataclass(frozen=True)
+class Halo:
+    """One halo at rest; angles in arcsec and radians, masses in solar masses.
+
+    ``central`` and ``satellites`` are components; ``pulls`` (n, 3) = x, y and theta_E / (D_ls / D_s) of the
+    satellites that deflect; ``einstein`` is theta_E / (D_ls / D_s).
+    """
+
+    number: int
+    mass: float
+    stars: float
+    z: float
+    mag: float
+    morphology: str
+    central: np.ndarray
+    satellites: np.ndarray
+    pulls: np.ndarray
+    einstein: float
+    mass_axis: float
+    mass_angle: float
+    shear: tuple[float, float]
+    nfw_share: float
+    nfw_radius: float
+
+
+def _normal_quantile(u: float, mean_sd: tuple[float, float], limits: tuple[float, float]) -> float:
+    """Quantile u of a normal distribution cut to limits."""
+    mean, sd = mean_sd
+    low, high = (ndtr((limit - mean) / sd) for limit in limits)
+    return float(mean + sd * ndtri(low + u * (high - low)))
+
+
+def pick_halo(rng: np.random.Generator, p: Population) -> int:
+    """Number of a halo of the library, 0-based; number k has probability proportional to (k + 1)^-exponent."""
+    weight = np.cumsum(np.arange(1, p.halo_library + 1, dtype=float) ** -p.halo_exponent)
+    return int(np.searchsorted(weight, rng.random() * weight[-1], side="right"))
+
+
+def _satellites(
+    rng: np.random.Generator, p: Population, log_mass: float, z: float, stars_mag: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Satellite galaxies (components) and those that deflect (x, y, theta_E per D_ls/D_s)."""
+    mean = p.satellites[0] * 10.0 ** (p.satellites[1] * (log_mass - 14.0))
+    n = int(rng.poisson(mean))
+    r = 1.2 + 9.3 * rng.random(n) ** 0.9
+    phi = rng.uniform(0, 2 * np.pi, n)
+    mag = stars_mag + 1.0 + rng.gamma(2.0, 1.2, n)
+    red = rng.random(n) < p.satellite_red_share
+    tilt = rng.normal(0.0, 0.15, n)
+    ratios = np.where(red[:, None], band_ratios(EARLY, z, tilt - 0.2), band_ratios(DISC, z, tilt))
+    rows = components(
+        n,
+        x=r * np.cos(phi),
+        y=r * np.sin(phi),
+        angle=rng.uniform(0, np.pi, n),
+        axis=rng.uniform(0.35, 1.0, n),
+        radius=0.3 * 10.0 ** (-0.08 * (mag - 22.5) + rng.normal(0.0, 0.15, n)),
+        index=np.where(red, rng.uniform(2.0, 4.0, n), 1.0),
+        flux=magnitude_flux(mag)[:, None] * ratios,
+    )
+    zero, slope = p.satellite_einstein
+    einstein = zero / p.einstein_ratio * 10.0 ** (-0.4 * slope * (mag - 21.5))
+    strongest = np.argsort(mag)[: p.deflecting_satellites]
+    return rows, np.stack([rows[:, 0], rows[:, 1], einstein], axis=1)[strongest]
+
+
+def draw_halo(p: Population, seed: int, number: int) -> Halo:
+    """Halo ``number`` of the library of ``seed``, with its major axis of light along x."""
+    rng = np.random.default_rng([seed, LIBRARY_STREAM, number])
+    shift = np.random.default_rng([seed, LIBRARY_STREAM]).random(3)
+    u_mass, u_kind, u_z = (shift + (number + 1) * _R3) % 1.0
+    log_mass = _normal_quantile(u_mass, p.log_mass, p.log_mass_range)
+    z = _normal_quantile(u_z, p.z_lens, p.z_lens_range)
+    zero, slope, scatter = p.log_stars
+    log_stars = zero + slope * (log_mass - 13.9) + rng.normal(0.0, scatter)
+    mag_zero, per_z, per_stars, mag_scatter = p.lens_mag
+    mag = mag_zero + per_z * (z - 0.62) + per_stars * (log_stars - 11.87) + rng.normal(0.0, mag_scatter)
+    kind = MORPHOLOGIES[int(np.searchsorted(np.cumsum(p.morphology), u_kind * sum(p.morphology)))]
+    axis = float(np.clip(rng.normal(*p.lens_axis), 0.45, 0.98))
+    radius = p.lens_radius * 10.0 ** (0.5 * (log_stars - 11.87) + rng.normal(0.0, 0.1))
+    central = central_galaxy(rng, p, kind, magnitude_flux(mag), z, radius, axis)
+    satellites, pulls = _satellites(rng, p, log_mass, z, mag)
+    strength = p.einstein_scale * 10.0 ** (p.einstein_slope * (log_mass - 14.0) + rng.normal(0.0, p.einstein_scatter))
+    shear, direction = p.shear[0] * np.exp(rng.normal(0.0, p.shear[1])), rng.uniform(0, 2 * np.pi)
+    return Halo(
+        number=number,
+        mass=10.0**log_mass,
+        stars=10.0**log_stars,
+        z=z,
+        mag=float(mag),
+        morphology=kind,
+        central=central,
+        satellites=satellites,
+        pulls=pulls,
+        einstein=strength / p.einstein_ratio,
+        mass_axis=float(np.clip(axis + rng.normal(0.0, p.mass_axis_scatter), 0.4, 0.99)),
+        mass_angle=rng.normal(0.0, 0.1),
+        shear=(shear * np.cos(direction), shear * np.sin(direction)),
+        nfw_share=rng.uniform(*p.nfw_share),
+        nfw_radius=nfw_scale_radius(10.0**log_mass, p.nfw_concentration, z),
+    )
+
+
+def turned_lens(halo: Halo, angle: float, z_source: float) -> tuple[Deflector, float]:
+    """Deflector of a halo turned by ``angle`` radians for sources at ``z_source``, and its Einstein radius."""
+    ratio = distance_ratio(halo.z, z_source)
+    einstein = halo.einstein * ratio
+    c, s = np.cos(angle), np.sin(angle)
+    c2, s2 = np.cos(2 * angle), np.sin(2 * angle)
+    g1, g2 = halo.shear
+    x, y, pull = halo.pulls.T
+    deflector = make_deflector(
+        einstein,
+        halo.mass_axis,
+        halo.mass_angle + angle,
+        shear=(c2 * g1 - s2 * g2, s2 * g1 + c2 * g2),
+        nfw_share=halo.nfw_share,
+        nfw_radius=halo.nfw_radius,
+        satellites=np.stack([c * x - s * y, s * x + c * y, pull * ratio], axis=1),
+    )
+    return deflector, einstein
+
+
+def turned_light(halo: Halo, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Components of the central galaxy and of the satellites of a halo turned by ``angle`` radians."""
+    assert halo.central.shape[1] == COLUMNS
+    return rotated(halo.central, angle), rotated(halo.satellites, angle)

@@ -1,0 +1,177 @@
+"""Whole packs: folders of FITS files and catalogs in the challenge's layout."""
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import lensfold
+from lensfold.errors import InputError
+from lensfold.paths import BANDS, Pack, Split, cutout_file
+from lensfold.simulate.fits import fits_bytes
+from lensfold.simulate.objects import FIRST_ID, SimulatedObject, simulate_object
+from lensfold.simulate.population import Population, get_population
+from lensfold.simulate.truth import write_catalog
+
+_CHUNK = 20  # objects per task of a worker
+Row = dict[str, float | int]
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Objects ``first`` to ``last`` - 1 of a split, to be written under ``folder``."""
+
+    population: Population
+    seed: int
+    split: Split
+    first: int
+    last: int
+    folder: Path
+
+
+def write_object(folder: Path, item: SimulatedObject) -> None:
+    """Write the four FITS files of an object under a split's folder, whose ``Public/EUC_*`` exist."""
+    object_id = int(item.row["ID"])
+    for band in BANDS:
+        data = fits_bytes(item.images[band], band, object_id, item.centre)
+        cutout_file(folder, band, object_id).write_bytes(data)
+
+
+def _write_chunk(chunk: _Chunk) -> list[Row]:
+    """Draw and write the objects of a chunk; return their catalog rows."""
+    rows = []
+    for index in range(chunk.first, chunk.last):
+        item = simulate_object(chunk.population, chunk.seed, chunk.split, index)
+        write_object(chunk.folder, item)
+        rows.append(item.row)
+    return rows
+
+
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C to the parent, which cancels what has not begun."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run(chunks: list[_Chunk], workers: int) -> Iterator[tuple[_Chunk, list[Row]]]:
+    """Yield finished chunks in any order; on an exception running chunks end and the others are dropped."""
+    if workers == 1:
+        yield from ((chunk, _write_chunk(chunk)) for chunk in chunks)
+        return
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _ignore_interrupt)
+    try:
+        futures = {pool.submit(_write_chunk, chunk): chunk for chunk in chunks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check(n_train: int, n_test: int, seed: int, workers: int) -> None:
+    for name, value, least in (
+        ("train objects", n_train, 1),
+        ("test objects", n_test, 1),
+        ("seed", seed, 0),
+        ("workers", workers, 1),
+    ):
+        if value < least:
+            raise InputError(f"simulator: {name} = {value}, expected an integer of at least {least}.")
+
+
+def _refuse_foreign(pack: Pack) -> None:
+    """Never overwrite what this simulator has not written: a real pack in the same place."""
+    hint = "is not from this simulator and would be overwritten. Choose another folder."
+    for catalog in (pack.catalog, pack.key):
+        if catalog.is_file():
+            with catalog.open("rb") as stream:
+                if b"SYNTHETIC" not in stream.readline():
+                    raise InputError(f"{catalog}: {hint}")
+    for split in ("train", "test"):
+        for file in sorted((pack.folder / split / "Public").glob("EUC_*/*.fits"))[:1]:
+            with file.open("rb") as stream:
+                if b"SYNTHETIC" not in stream.read(2880):
+                    raise InputError(f"{file}: {hint}")
+
+
+def _prepare(pack: Pack, counts: dict[Split, int]) -> None:
+    """Make the folders; remove catalogs first, then cutouts beyond the number asked for."""
+    pack.catalog.unlink(missing_ok=True)
+    pack.key.unlink(missing_ok=True)
+    pack.key.parent.mkdir(parents=True, exist_ok=True)
+    for split, n in counts.items():
+        for band in BANDS:
+            band_folder = cutout_file(pack.folder / split, band, FIRST_ID).parent
+            band_folder.mkdir(parents=True, exist_ok=True)
+            for file in band_folder.glob(f"imageEUC_{band}-*.fits"):
+                if not FIRST_ID <= int(file.stem.rsplit("-", 1)[1]) < FIRST_ID + n:
+                    file.unlink()
+
+
+def _comments(p: Population, seed: int, split: Split, n: int) -> list[str]:
+    return [
+        f"SYNTHETIC: simulated by lensfold {lensfold.__version__}, not observed",
+        f"profile {p.name}, seed {seed}, {split} split, {n} objects, k_pix {p.k_pix}",
+        "angles x_crit, y_crit in radians; ein_area, crit_area in steradian; r_source in arcsec",
+        "fluxes are 10^(-0.4 m_AB); mag_eff is empty and sb_contrast -1e+130 where no source is seen",
+    ]
+
+
+def simulate_pack(
+    folder: Path,
+    profile: str,
+    n_train: int,
+    n_test: int,
+    seed: int,
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write a pack: both splits' FITS files, ``truth/image_catalog2.0test.csv``, and last the train catalog.
+
+    The catalog's presence means that the pack is complete; an interrupted run leaves none and can be started
+    again. ``progress`` is called with (objects done, objects in all). Needs an importable main module where
+    ``workers`` > 1 (processes are spawned). Raises InputError for an unknown profile, counts below one, a
+    folder that cannot be written or that holds a pack from elsewhere.
+    """
+    p = get_population(profile)
+    _check(n_train, n_test, seed, workers)
+    pack = Pack(Path(folder).name, Path(folder))
+    counts: dict[Split, int] = {"train": n_train, "test": n_test}
+    try:
+        _refuse_foreign(pack)
+        _prepare(pack, counts)
+        rows = _simulate(pack, p, counts, seed, workers, progress)
+        for split, path in (("test", pack.key), ("train", pack.catalog)):
+            write_catalog(path, rows[split], _comments(p, seed, split, counts[split]))
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or folder}: cannot be written ({error.strerror or error}). "
+            "Check the path, its permissions and the free space."
+        ) from error
+
+
+def _simulate(
+    pack: Pack,
+    p: Population,
+    counts: dict[Split, int],
+    seed: int,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[Split, list[Row]]:
+    """Write all FITS files; return the catalog rows of each split in the order of the IDs."""
+    chunks = [
+        _Chunk(p, seed, split, first, min(first + _CHUNK, n), pack.folder / split)
+        for split, n in counts.items()
+        for first in range(0, n, _CHUNK)
+    ]
+    parts: dict[tuple[Split, int], list[Row]] = {}
+    done, total = 0, sum(counts.values())
+    for chunk, rows in _run(chunks, workers):
+        parts[chunk.split, chunk.first] = rows
+        done += len(rows)
+        if progress is not None:
+            progress(done, total)
+    return {
+        split: [row for first in range(0, n, _CHUNK) for row in parts[split, first]]
+        for split, n in counts.items()
+    }

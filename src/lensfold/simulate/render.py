@@ -1,0 +1,129 @@
+"""From components to images: the fine grid, the point spread functions, binning and noise.
+
+The fine grid has 432 x 432 pixels of 0.05 arcsec, pixel i at (i - 215.5) * 0.05 arcsec. VIS is convolved there,
+cut to 400 and added two by two. NISP is added two by two first, convolved at 0.1 arcsec, cut to 198 and added
+three by three, so that NISP pixel (a, b) covers exactly VIS pixels 1+3a..3+3a, 1+3b..3+3b.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy import fft
+
+from lensfold.simulate.lensing import Deflector, draw_lensed, map_nodes
+from lensfold.simulate.light import FLUX, RADIUS, draw, sersic_table
+from lensfold.simulate.population import Population
+
+FINE = 432
+PIXEL = 0.05  # arcsec
+COARSE_CELLS = 108
+COARSE_STEP = FINE * PIXEL / COARSE_CELLS  # 0.2 arcsec
+PRUNE = 0.01  # components end where they fall below this share of the VIS background sigma
+SOURCE_REACH = 7.5  # half-light radii
+_DISC_B = 1.6783469900166605  # b_n of an exponential disc
+_MARGIN = 16  # fine pixels
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Noise-free light before the point spread function: ``vis`` (432, 432) and ``nisp`` (3, 216, 216), float32."""
+
+    vis: np.ndarray
+    nisp: np.ndarray
+
+    @classmethod
+    def empty(cls) -> "Planes":
+        """Planes of zeros."""
+        return cls(np.zeros((FINE, FINE), np.float32), np.zeros((3, FINE // 2, FINE // 2), np.float32))
+
+
+def add_light(planes: Planes, rows: np.ndarray, p: Population) -> None:
+    """Draw components onto the planes."""
+    if len(rows):
+        draw(planes.vis, planes.nisp, rows, PIXEL, PRUNE * p.sigma[0][0])
+
+
+def source_reach(parts: np.ndarray, p: Population) -> float:
+    """Radius in arcsec beyond which a source is not drawn: 7.5 half-light radii, or less where the disc is faint."""
+    disc = parts[0]
+    flux = disc[FLUX : FLUX + 4].max() / disc[4]
+    peak = flux * _DISC_B**2 / (2.0 * np.pi * disc[RADIUS] ** 2) * (2 * PIXEL) ** 2
+    faint = np.log(max(peak / (PRUNE * p.sigma[0][0]), np.e)) / _DISC_B
+    return float(disc[RADIUS] * min(SOURCE_REACH, max(faint, 3.0)))
+
+
+def coarse_nodes(lens: Deflector) -> np.ndarray:
+    """Source positions of the nodes of the 0.2 arcsec grid: (109, 109, 2) float64."""
+    return map_nodes(lens, COARSE_CELLS, COARSE_STEP)
+
+
+def lensed_source(lens: Deflector, nodes: np.ndarray, parts: np.ndarray, p: Population) -> Planes:
+    """Image of a source, unconvolved."""
+    planes = Planes.empty()
+    draw_lensed(planes.vis, planes.nisp, nodes, PIXEL, source_reach(parts, p), lens, parts, sersic_table())
+    return planes
+
+
+def moffat(n: int, pixel: float, fwhm: float, beta: float) -> np.ndarray:
+    """Moffat kernel of unit sum on an n x n grid, its centre at pixel (0, 0) with wrap-around: float64."""
+    offset = fft.fftfreq(n, 1.0 / n) * pixel
+    alpha = 0.5 * fwhm / np.sqrt(2.0 ** (1.0 / beta) - 1.0)
+    kernel = (1.0 + (offset[:, None] ** 2 + offset[None, :] ** 2) / alpha**2) ** -beta
+    return kernel / kernel.sum()
+
+
+@cache
+def _transfer(fwhm: tuple[float, ...], beta: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Transforms of the kernels: VIS on the fine grid (432, 217) and NISP at 0.1 arcsec (3, 216, 109), complex64."""
+    vis = fft.rfft2(moffat(FINE, PIXEL, fwhm[0], beta[0])).astype(np.complex64)
+    nisp = [fft.rfft2(moffat(FINE // 2, 2 * PIXEL, f, b)) for f, b in zip(fwhm[1:], beta[1:], strict=True)]
+    return vis, np.stack(nisp).astype(np.complex64)
+
+
+def _convolve(image: np.ndarray, transfer: np.ndarray) -> np.ndarray:
+    spectrum = fft.rfft2(image)
+    spectrum *= transfer
+    return fft.irfft2(spectrum, s=image.shape[-2:], overwrite_x=True)
+
+
+def bin_sum(image: np.ndarray, factor: int) -> np.ndarray:
+    """Sum of factor x factor pixels of the last two axes (whose sizes it divides), in the dtype of ``image``."""
+    first = image[..., ::factor, :].copy()
+    for k in range(1, factor):
+        first += image[..., k::factor, :]
+    total = first[..., ::factor].copy()
+    for k in range(1, factor):
+        total += first[..., k::factor]
+    return total
+
+
+def bin_vis(fine: np.ndarray) -> np.ndarray:
+    """The VIS frame (200, 200) of a fine image (432, 432)."""
+    return bin_sum(fine[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN], 2)
+
+
+def observe_vis(planes: Planes, p: Population) -> np.ndarray:
+    """Noise-free VIS image: (200, 200) float32."""
+    return bin_vis(_convolve(planes.vis, _transfer(p.psf_fwhm, p.psf_beta)[0]))
+
+
+def observe_nisp(nisp: np.ndarray, p: Population) -> np.ndarray:
+    """Noise-free Y, J, H images (3, 66, 66) float32 of planes (3, 216, 216)."""
+    image = _convolve(nisp, _transfer(p.psf_fwhm, p.psf_beta)[1])
+    edge = _MARGIN // 2 + 1
+    return bin_sum(image[:, edge:-edge, edge:-edge], 3)
+
+
+def draw_sigma(rng: np.random.Generator, p: Population) -> np.ndarray:
+    """Background sigma of an object in VIS, Y, J, H: (4,) float64."""
+    low, high = np.array(p.sigma).T
+    return rng.uniform(low, high)
+
+
+def add_noise(
+    rng: np.random.Generator, image: np.ndarray, sigma: float, flux_per_electron: float
+) -> np.ndarray:
+    """Image plus uncorrelated Gaussian noise of variance sigma^2 + flux_per_electron * flux: float32."""
+    variance = np.float32(sigma**2) + np.float32(flux_per_electron) * np.maximum(image, np.float32(0))
+    return image + np.sqrt(variance) * rng.standard_normal(image.shape, dtype=np.float32)

@@ -1,0 +1,138 @@
+"""What is drawn afresh for every object: field galaxies, interlopers, stars, and the background source."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lensfold.simulate.galaxies import field_params, knots, magnitude_flux, source_galaxy
+from lensfold.simulate.light import COLUMNS, POINT, SMOOTH, components
+from lensfold.simulate.population import Population
+from lensfold.simulate.sed import DISC, EARLY, STAR_FORMING, STELLAR, YOUNG, band_ratios
+
+FIELD_HALF = 10.8  # half side of the field in arcsec
+
+
+@dataclass(frozen=True)
+class Source:
+    """A background source: its components at their place in the source plane, with catalog values."""
+
+    parts: np.ndarray
+    number: int
+    z: float
+    mag: float
+    radius: float
+
+
+def _counts(rng: np.random.Generator, n: int, limits: tuple[float, float], slope: float) -> np.ndarray:
+    """``n`` magnitudes with number counts 10^(slope m) between two limits."""
+    low, high = limits
+    u = rng.random(n)
+    floor = 10.0 ** (slope * (low - high))
+    return high + np.log10(floor + u * (1.0 - floor)) / slope
+
+
+def _positions(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
+    x, y = rng.uniform(-FIELD_HALF, FIELD_HALF, (2, n))
+    return {"x": x, "y": y, "angle": rng.uniform(0, np.pi, n)}
+
+
+def _field_galaxies(rng: np.random.Generator, p: Population) -> tuple[np.ndarray, np.ndarray]:
+    """Components of the field and (n, 3) x, y, mag of its galaxies."""
+    n = int(rng.poisson(p.field_density * (2 * FIELD_HALF / 60.0) ** 2))
+    mag = _counts(rng, n, (p.field_mag_bright, p.field_mag_limit), p.field_mag_slope)
+    z = np.clip((0.25 + 0.13 * (mag - 19.0)) * 10.0 ** rng.normal(0.0, 0.15, n), 0.05, 3.0)
+    early = rng.random(n) < p.field_early_share
+    blue = rng.random(n) < 0.6
+    tilt = rng.normal(0.0, p.colour_scatter, n)
+    late = np.where(blue[:, None], band_ratios(STAR_FORMING, z, tilt), band_ratios(DISC, z, tilt))
+    ratios = np.where(early[:, None], band_ratios(EARLY, z, 0.5 * tilt), late)
+    place = _positions(rng, n)
+    rows = components(
+        n,
+        axis=rng.uniform(0.25, 1.0, n),
+        radius=0.30 * 10.0 ** (-0.10 * (mag - 24.0) - 0.2 * early + rng.normal(0.0, 0.18, n)),
+        index=np.where(early, rng.uniform(2.0, 4.5, n), rng.uniform(0.8, 1.5, n)),
+        flux=magnitude_flux(mag)[:, None] * ratios,
+        **place,
+    )
+    extra = [_structure(rng, p, rows[k], mag[k], z[k]) for k in np.flatnonzero(~early & (mag < 24.5))]
+    return np.concatenate([rows, *extra]), np.stack([place["x"], place["y"], mag], axis=1)
+
+
+def _structure(rng: np.random.Generator, p: Population, row: np.ndarray, mag: float, z: float) -> np.ndarray:
+    """Give a late galaxy (a row, changed in place) arms or patches; return its bulge and knots as further rows."""
+    kind, params = field_params(rng, mag < p.field_spiral_mag)
+    row[11] = kind
+    row[12 : 12 + len(params)] = params
+    flux = row[7].copy()
+    bulge, young = rng.uniform(0.0, 0.3), rng.uniform(0.02, 0.15)
+    row[7:11] *= 1.0 - bulge - young
+    core = components(
+        x=row[0],
+        y=row[1],
+        radius=0.35 * row[5],
+        index=2.5,
+        axis=min(1.0, row[4] + 0.2),
+        flux=bulge * flux * band_ratios(EARLY, z),
+    )
+    core[:, 2:4] = row[2:4]
+    spots = knots(rng, int(rng.integers(2, 8)), row, young * flux * band_ratios(YOUNG, z), (0.04, 0.12))
+    return np.concatenate([core, spots])
+
+
+def _interlopers(rng: np.random.Generator, p: Population) -> np.ndarray:
+    """Very bright compact galaxies, and stars."""
+    n = int(rng.poisson(p.interlopers))
+    mag = _counts(rng, n, p.interloper_mag, p.field_mag_slope)
+    galaxies = components(
+        n,
+        axis=rng.uniform(0.6, 1.0, n),
+        radius=0.40 * 10.0 ** (-0.17 * (mag - 17.5)),
+        index=rng.uniform(1.0, 3.0, n),
+        flux=magnitude_flux(mag)[:, None] * band_ratios(DISC, 0.1, rng.normal(0.4, 0.2, n)),
+        kind=SMOOTH,
+        **_positions(rng, n),
+    )
+    n = int(rng.poisson(p.stars))
+    mag = rng.uniform(*p.star_mag, n)
+    stars = components(
+        n,
+        radius=0.1,
+        flux=magnitude_flux(mag)[:, None] * band_ratios(STELLAR, 0.0, rng.normal(0.0, 0.5, n)),
+        kind=POINT,
+        **_positions(rng, n),
+    )
+    return np.concatenate([galaxies, stars])
+
+
+def draw_field(rng: np.random.Generator, p: Population) -> tuple[np.ndarray, np.ndarray]:
+    """Everything beside the lens, its satellites and the source.
+
+    Returns components (n, COLUMNS) and the galaxies that n_gal_* counts as (m, 3) x, y in arcsec and VIS mag.
+    """
+    galaxies, places = _field_galaxies(rng, p)
+    rows = np.concatenate([galaxies, _interlopers(rng, p)])
+    assert rows.shape[1] == COLUMNS
+    return rows, places
+
+
+def draw_source_redshift(rng: np.random.Generator, p: Population, z_lens: float) -> float:
+    """Redshift of the source, at least ``z_gap`` behind the lens."""
+    return float(np.clip(rng.normal(*p.z_source), z_lens + p.z_gap, 6.0))
+
+
+def draw_source(rng: np.random.Generator, p: Population, z: float, einstein_radius: float) -> Source:
+    """A source at redshift ``z`` at its place behind a lens of this Einstein radius (arcsec)."""
+    mag = float(_counts(rng, 1, p.source_mag, p.source_mag_slope)[0])
+    zero, slope, pivot, scatter = p.source_radius
+    radius = zero * 10.0 ** (slope * (mag - pivot) + rng.normal(0.0, scatter))
+    parts = source_galaxy(rng, p, mag, radius, z)
+    offset = p.source_offset[0] * np.exp(rng.normal(0.0, p.source_offset[1]))
+    far, u, phi = rng.uniform(*p.far_offset), rng.random(2), rng.uniform(0, 2 * np.pi)
+    beta = einstein_radius * (far if u[0] < p.far_share else offset)
+    limit = max(p.frame_radius - einstein_radius, 1.0)
+    if beta > limit:
+        beta = limit * (0.6 + 0.4 * u[1])
+    parts[:, 0] += beta * np.cos(phi)
+    parts[:, 1] += beta * np.sin(phi)
+    return Source(parts, int(rng.integers(1, 2**31)), z, mag, radius)

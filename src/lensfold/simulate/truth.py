@@ -1,0 +1,167 @@
+"""The catalog's columns, computed from the simulation, and the CSV file that holds them."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from lensfold.paths import replacing
+from lensfold.simulate.halo import Halo
+from lensfold.simulate.lensing import critical_cells
+from lensfold.simulate.light import FLUX, RADIUS, sample_brightness
+from lensfold.simulate.population import Population
+from lensfold.simulate.render import COARSE_CELLS, COARSE_STEP, Planes, bin_vis
+from lensfold.simulate.sky import Source
+
+#: Names of the catalog's 27 columns; the first is a simulation index without a name.
+CATALOG_COLUMNS = (
+    *("", "ID", "x_crit", "y_crit", "source_ID", "z_source", "z_lens", "mag_source", "ein_area", "n_crit"),
+    *("r_source", "crit_area", "n_pix_source", "source_flux", "n_pix_lens", "lens_flux", "n_source_im"),
+    *("mag_eff", "sb_contrast", "color_diff", "n_gal_3", "n_gal_5", "n_gal_10", "halo_mass", "star_mass"),
+    *("mag_lens", "n_sources"),
+)
+#: Value of sb_contrast where no source is seen.
+NO_CONTRAST = -1e130
+ARCSEC = math.pi / (180.0 * 3600.0)  # radians
+_EIGHT = np.ones((3, 3), dtype=int)
+_SOURCE_GRID = 80
+_CRIT_STEP = 0.8  # arcsec of boundary per point of a critical curve
+_MIN_PIECE = 2  # pixels
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the truth columns of one object are computed from.
+
+    ``nodes`` are the mapped coarse nodes, ``lens_vis`` the central galaxy on VIS pixels (200, 200) before the
+    point spread function, ``source_planes`` and ``source_vis`` the lensed source before and after it (None
+    without a source), ``sigma`` the VIS background, ``places`` (n, 3) x, y, mag of the neighbours.
+    """
+
+    halo: Halo
+    source: Source
+    einstein_radius: float
+    nodes: np.ndarray
+    lens_vis: np.ndarray
+    source_planes: Planes | None
+    source_vis: np.ndarray | None
+    sigma: float
+    places: np.ndarray
+
+
+def critical_curve(nodes: np.ndarray) -> dict[str, float]:
+    """x_crit, y_crit (radians), crit_area (steradian) and n_crit of the largest tangential critical curve."""
+    pieces, n = ndimage.label(critical_cells(nodes, COARSE_STEP))
+    if n == 0:
+        return {"x_crit": 0.0, "y_crit": 0.0, "crit_area": 0.0, "n_crit": 0}
+    sizes = np.bincount(pieces.ravel())[1:]
+    region = np.pad(pieces == 1 + np.argmax(sizes), 1)
+    rows, columns = np.nonzero(region)
+    edges = np.count_nonzero(region[1:] != region[:-1]) + np.count_nonzero(region[:, 1:] != region[:, :-1])
+    centre = 0.5 * (COARSE_CELLS + 1)
+    return {
+        "x_crit": float((columns.mean() - centre) * COARSE_STEP * ARCSEC),
+        "y_crit": float((rows.mean() - centre) * COARSE_STEP * ARCSEC),
+        "crit_area": float(sizes.max() * (COARSE_STEP * ARCSEC) ** 2),
+        "n_crit": round(math.pi / 4 * edges * COARSE_STEP / _CRIT_STEP),
+    }
+
+
+def effective_magnification(source: Source, planes: Planes, limit: float) -> float:
+    """Flux above a surface-brightness limit, image plane over source plane; NaN where the source has none.
+
+    ``limit`` is in flux per square arcsec; no point spread function.
+    """
+    fine = planes.vis
+    area = (10.8 * 2 / fine.shape[0]) ** 2
+    image = float(fine[fine > limit * area].sum(dtype=np.float64))
+    step = 10.0 * source.parts[0, RADIUS] / _SOURCE_GRID
+    unlensed = sample_brightness(source.parts, _SOURCE_GRID, step)
+    total = float(unlensed[unlensed > limit].sum()) * step**2
+    return float(image / total) if total > 0 and image > 0 else math.nan
+
+
+def count_pieces(mask: np.ndarray) -> int:
+    """Number of 8-connected pieces of at least two pixels."""
+    pieces, n = ndimage.label(mask, structure=_EIGHT)
+    return int(np.count_nonzero(np.bincount(pieces.ravel())[1:] >= _MIN_PIECE)) if n else 0
+
+
+def _colour(rows: np.ndarray) -> float:
+    """VIS - H of components in mag."""
+    flux = rows[:, FLUX : FLUX + 4].sum(axis=0)
+    return float(2.5 * np.log10(flux[3] / flux[0]))
+
+
+def _source_columns(scene: Scene, threshold: float) -> dict[str, float | int]:
+    """Columns that need the lensed source; all zero, NaN or -1e130 where there is none."""
+    if scene.source_planes is None:
+        return {
+            "n_pix_source": 0,
+            "source_flux": 0.0,
+            "n_source_im": 0,
+            "mag_eff": math.nan,
+            "sb_contrast": NO_CONTRAST,
+        }
+    image = scene.source_vis
+    bright = image > threshold
+    magnification = effective_magnification(scene.source, scene.source_planes, threshold / 0.01)
+    contrast = NO_CONTRAST
+    if not math.isnan(magnification) and bright.any():
+        contrast = float(np.mean(image[bright] / (scene.lens_vis[bright] + scene.sigma)))
+    return {
+        "n_pix_source": int(np.count_nonzero(bright)),
+        "source_flux": float(image.sum(dtype=np.float64)),
+        "n_source_im": count_pieces(bin_vis(scene.source_planes.vis) > threshold),
+        "mag_eff": magnification,
+        "sb_contrast": contrast,
+    }
+
+
+def truth_row(scene: Scene, p: Population, object_id: int) -> dict[str, float | int]:
+    """The 26 named columns of the catalog for one object."""
+    threshold = p.k_pix * scene.sigma
+    x, y, mag = scene.places.T
+    near = np.hypot(x, y)[mag < p.neighbour_mag]
+    lens_bright = scene.lens_vis > threshold
+    values = {
+        "ID": object_id,
+        **critical_curve(scene.nodes),
+        **_source_columns(scene, threshold),
+        "source_ID": scene.source.number,
+        "z_source": scene.source.z,
+        "z_lens": scene.halo.z,
+        "mag_source": scene.source.mag,
+        "ein_area": math.pi * (scene.einstein_radius * ARCSEC) ** 2,
+        "r_source": scene.source.radius,
+        "n_pix_lens": int(np.count_nonzero(lens_bright)),
+        "lens_flux": float(scene.lens_vis.sum(dtype=np.float64)),
+        "color_diff": _colour(scene.halo.central) - _colour(scene.source.parts),
+        **{f"n_gal_{radius}": int(np.count_nonzero(near < radius)) for radius in (3, 5, 10)},
+        "halo_mass": scene.halo.mass,
+        "star_mass": scene.halo.stars,
+        "mag_lens": scene.halo.mag,
+        "n_sources": int(scene.source_planes is not None),
+    }
+    return {name: values[name] for name in CATALOG_COLUMNS[1:]}
+
+
+def _text(value: float | int) -> str:
+    """Shortest text that reads back as the same number; NaN is empty."""
+    if isinstance(value, int):
+        return str(value)
+    return "" if math.isnan(value) else repr(float(value))
+
+
+def write_catalog(path: Path, rows: Iterable[Mapping[str, float | int]], comments: Iterable[str]) -> None:
+    """Write rows as CSV under comment lines; column one counts the rows and skips 10000, which marks objects
+    without images."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(f"# {line}\n" for line in comments)
+        stream.write(",".join(CATALOG_COLUMNS) + "\n")
+        for index, row in enumerate(rows):
+            values = [str(index % 10000), *(_text(row[name]) for name in CATALOG_COLUMNS[1:])]
+            stream.write(",".join(values) + "\n")

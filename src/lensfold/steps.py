@@ -1,0 +1,179 @@
+"""The steps of the pipeline, each one function of (workspace, names): what the command line and make call.
+
+A step reads the files of the steps before it and writes its own; nothing is handed on in memory.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lensfold import catalog as catalogs
+from lensfold.config import Experiment, FoldSettings, SubmissionSettings, digest, read_toml, validated
+from lensfold.console import progress
+from lensfold.cutouts import Cache, build_cache, read_manifest, split_bands
+from lensfold.ensemble import Member, fold_folders
+from lensfold.errors import InputError
+from lensfold.folds import folds_hash, make_folds, read_folds, write_folds
+from lensfold.paths import Pack, Split, Workspace, replacing
+from lensfold.pixels import fit_constants
+
+CONSTANTS_SAMPLE = 512
+
+
+def make_pack_folds(workspace: Workspace, pack: Pack) -> tuple:
+    """Write ``folds/<pack>.csv`` from the catalog and ``folds/folds.toml``; return (catalog, folds)."""
+    settings = read_toml(workspace.root / "folds" / "folds.toml", FoldSettings)
+    catalog = catalogs.read_catalog(pack.catalog)
+    folds = make_folds(catalog, settings.k, settings.seed, group=settings.group)
+    write_folds(workspace.folds(pack), folds)
+    return catalog, folds
+
+
+def cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> dict:
+    """Build the cache of one split and return its manifest; of the train split, the catalog's IDs are expected."""
+    expected = None
+    if split == "train":
+        catalog = catalogs.read_catalog(pack.catalog)
+        expected = catalog.index[catalogs.has_images(catalog)].tolist()
+    with progress(f"cache {pack.name} {split}") as report:
+        return build_cache(pack.split_folder(split), workspace.cache(pack, split), expected, skip_bad, workers, report)
+
+
+def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
+    """Resolve an experiment for a pack into ``runs/<pack>/<name>/config.json`` and ``predict.json``.
+
+    A file is rewritten only when its content differs, so that a comment in an experiment retrains nothing.
+    """
+    experiment = read_toml(workspace.experiment(name), Experiment)
+    cache_folder = workspace.cache(pack, "train")
+    folds = read_folds(workspace.folds(pack), catalogs.read_catalog(pack.catalog))
+    manifest = read_manifest(cache_folder)
+    with Cache(cache_folder) as cache:
+        ids = cache.ids[np.unique(np.linspace(0, len(cache.ids) - 1, CONSTANTS_SAMPLE).astype(int))]
+        sample = [split_bands(row) for object_id in ids for row in cache.read([object_id])]
+        constants = fit_constants(sample, experiment.pixels, cache.sigma)
+    content = {
+        "pack": pack.name,
+        "experiment": experiment.model_dump(mode="json", exclude={"predict"}),
+        "constants": constants,
+        "folds_hash": folds_hash(folds),
+        "data_hash": digest({"shards": [shard["sha256"] for shard in manifest["shards"]]}),
+    }
+    folder = workspace.run(pack.name, name)
+    _rewrite_if_changed(folder / "config.json", content)
+    _rewrite_if_changed(folder / "predict.json", experiment.predict.model_dump(mode="json"))
+    return folder
+
+
+def _rewrite_if_changed(path: Path, content: dict) -> None:
+    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    if path.is_file() and path.read_text() == text:
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def run_settings(run_folder: Path) -> tuple[Experiment, dict]:
+    """The resolved experiment of a run, and the rest of its ``config.json``."""
+    config = Member(run_folder.name, run_folder).config()
+    path = run_folder / "predict.json"
+    try:
+        predict = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: absent or damaged ({error}). Run `lensfold configure` again.") from error
+    source = run_folder / "config.json"
+    return validated({**config["experiment"], "predict": predict}, Experiment, source), config
+
+
+def train(workspace: Workspace, pack: Pack, name: str, fold: int) -> None:
+    """Train one fold of a configured experiment, one line an epoch."""
+    from lensfold.train import FoldTask, train_fold
+
+    run_folder = workspace.run(pack.name, name)
+    experiment, config = run_settings(run_folder)
+    catalog = catalogs.read_catalog(pack.catalog)
+    folds = read_folds(workspace.folds(pack), catalog)
+    if folds_hash(folds) != config["folds_hash"]:
+        raise InputError(f"{run_folder}: configured for other folds than {workspace.folds(pack)}. Configure it again.")
+    if fold not in set(folds):
+        raise InputError(f"fold {fold} does not exist: the folds of {pack.name} are 0 to {folds.max()}.")
+    task = FoldTask(
+        experiment,
+        config["constants"],
+        digest(config),
+        fold,
+        folds,
+        catalog,
+        workspace.cache(pack, "train"),
+        run_folder / f"fold{fold}",
+    )
+    train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
+
+
+def predict_folds(workspace: Workspace, pack: Pack, trained_on: str, name: str, only: Sequence[int] = ()) -> None:
+    """Logits of a pack's test split from a run's complete folds (or ``only`` some), one file a fold.
+
+    A fold whose file exists and is newer than its network and the cache is left alone.
+    """
+    from lensfold.batches import Preparation
+    from lensfold.predict import load_model, logits, write_logits
+    from lensfold.train import set_threads
+
+    run_folder = workspace.run(trained_on, name)
+    experiment, config = run_settings(run_folder)
+    folders = [folder for folder in fold_folders(run_folder) if not only or int(folder.name[4:]) in only]
+    if not folders:
+        raise InputError(f"{run_folder}: no complete fold to predict with. Run `make train EXPERIMENT={name}`.")
+    set_threads(experiment.train.threads)
+    cache_folder = workspace.cache(pack, "test")
+    settings = experiment.predict
+    for folder in folders:
+        target = folder / "test" / f"{pack.name}.csv"
+        if _is_newer(target, folder / "oof.csv", cache_folder / "manifest.json"):
+            continue
+        model = load_model(folder / "model.keras")
+        with Cache(cache_folder) as cache, progress(f"predict {pack.name} test: {name} {folder.name}") as report:
+            preparation = Preparation(cache, experiment, config["constants"])
+            values = logits(model, preparation, cache.ids, settings.batch_size, settings.d4_average, report)
+        write_logits(target, cache.ids, values)
+
+
+def _is_newer(target: Path, *sources: Path) -> bool:
+    if not target.is_file():
+        return False
+    made = target.stat().st_mtime_ns
+    return all(source.is_file() and source.stat().st_mtime_ns <= made for source in sources)
+
+
+def prepare_training(workspace: Workspace, pack: Pack, name: str, skip_bad: bool, workers: int) -> None:
+    """Folds, train cache and settings of an experiment, each only where it is absent; settings are always resolved."""
+    if not workspace.folds(pack).is_file():
+        make_pack_folds(workspace, pack)
+    if not (workspace.cache(pack, "train") / "manifest.json").is_file():
+        cache_split(workspace, pack, "train", skip_bad, workers)
+    configure(workspace, pack, name)
+
+
+def train_folds(workspace: Workspace, pack: Pack, name: str, only: int | None) -> None:
+    """Train the folds of an experiment that are not complete with these settings, one after the other."""
+    folds = read_folds(workspace.folds(pack), catalogs.read_catalog(pack.catalog))
+    for fold in range(int(folds.max()) + 1) if only is None else [only]:
+        run_folder = workspace.run(pack.name, name)
+        sources = (run_folder / "config.json", run_folder / "predict.json")
+        if not _is_newer(run_folder / f"fold{fold}" / "oof.csv", *sources):
+            train(workspace, pack, name, fold)
+
+
+def predict_pack(
+    workspace: Workspace, pack: Pack, trained_on: str, submission: str, skip_bad: bool, workers: int
+) -> None:
+    """Cache of a pack's test split where it is absent, and every member's predictions of it."""
+    settings = read_toml(workspace.submission_settings(submission), SubmissionSettings)
+    for member in settings.member:
+        run_settings(workspace.run(trained_on, member.experiment))  # a missing run is told before the long cache
+    if not (workspace.cache(pack, "test") / "manifest.json").is_file():
+        cache_split(workspace, pack, "test", skip_bad, workers)
+    for member in settings.member:
+        predict_folds(workspace, pack, trained_on, member.experiment)
