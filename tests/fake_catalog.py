@@ -56,9 +56,7 @@ def fake_catalog(rows: int, seed: int = 0, haloes: int | None = None, absent: in
     halo = generator.integers(0, haloes, rows)
     values["z_lens"] = generator.uniform(0.2, 1.2, haloes)[halo]
     values["halo_mass"] = generator.lognormal(32.0, 0.8, haloes)[halo]
-    values["n_source_im"] = np.where(
-        seen, generator.choice([1.0, 2.0, 3.0, 4.0], rows, p=[0.45, 0.43, 0.1, 0.02]), 0.0
-    )
+    values["n_source_im"] = np.where(seen, generator.choice([1.0, 2.0, 3.0, 4.0], rows, p=[0.45, 0.43, 0.1, 0.02]), 0.0)
     values["n_sources"] = with_source.astype(np.float64)
     values["mag_eff"], values["n_pix_source"] = magnification, size
     values["sb_contrast"] = np.where(np.isnan(magnification), NO_SOURCE, values["sb_contrast"])

@@ -44,7 +44,7 @@ def read_cutout(path: Path, band: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # astropy only warns of a truncated file
-            with fits.open(path, memmap=False) as hdus:
+            with path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
                 found, pixels = hdus[0].header.get("BITPIX"), hdus[0].data
     except FileNotFoundError as error:
         raise BadCutout(f"{path}: no such file") from error

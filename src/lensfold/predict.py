@@ -75,7 +75,7 @@ def read_logits(path: Path) -> pd.Series:
     Raises InputError on an absent or damaged file, a repeated ID, and a logit that is not a finite number.
     """
     try:
-        table = pd.read_csv(path, dtype={"ID": np.int64, "logit": np.float64}, float_precision="round_trip")
+        table = pd.read_csv(path, dtype={"ID": np.int64, "logit": np.float64})
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file. Train or predict this fold first.") from error
     except ValueError as error:

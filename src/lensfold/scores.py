@@ -322,19 +322,21 @@ def _threshold_parts(y: Floats, fold: NDArray[np.int64], seed: int) -> tuple[NDA
 def _bootstrap(table: _Table, draws: int, seed: int) -> Estimates:
     if draws < 1:
         return {}
-    generator = np.random.default_rng(np.random.SeedSequence([seed, 0]))
+    # One generator a class, so that the draws do not depend on how many are held at once.
+    generators = [np.random.default_rng(np.random.SeedSequence([seed, 0, label])) for label in (0, 1)]
     at_once = max(1, _VALUES_AT_ONCE // len(table.y))
     sizes = [min(at_once, draws - start) for start in range(0, draws, at_once)]
-    parts = [table.estimates(_draw_weights(table, size, generator)) for size in sizes]
+    parts = [table.estimates(_draw_weights(table, size, generators)) for size in sizes]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _draw_weights(table: _Table, draws: int, generator: np.random.Generator) -> Floats:
+def _draw_weights(table: _Table, draws: int, generators: list[np.random.Generator]) -> Floats:
     """How often each object is drawn, shape (draws, n)."""
     grouped = table.groups is not None
     n = int(table.groups.max()) + 1 if grouped else len(table.y)
     weights = np.zeros(draws * n)
-    for members in [np.arange(n)] if grouped else [np.flatnonzero(table.y == label) for label in (0, 1)]:
+    strata = [np.arange(n)] if grouped else [np.flatnonzero(table.y == label) for label in (0, 1)]
+    for members, generator in zip(strata, generators, strict=False):
         drawn = members[generator.integers(0, len(members), size=(draws, len(members)))]
         weights += np.bincount((drawn + n * np.arange(draws)[:, None]).ravel(), minlength=draws * n)
     weights = weights.reshape(draws, n)

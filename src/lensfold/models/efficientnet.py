@@ -5,6 +5,7 @@ Both share one backbone; layer names are those of keras.applications. Unlike the
 depth is left out, since keras' Dropout keeps dropping in a frozen backbone and would shake its features.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -46,9 +47,12 @@ def efficientnet_b0(
 
     ``pretrained`` fills the backbone from ``efficientnetb0_notop.h5`` (see weights.b0_path; InputError).
     """
+    if not pretrained:
+        return _build("efficientnet_b0", pixels, channels, dropout, lite=False)
+    path = weights.b0_path(weights_file)
     model = _build("efficientnet_b0", pixels, channels, dropout, lite=False)
-    if pretrained:
-        _fill_b0(model, weights_file)
+    advice = f"Download {weights.B0_URL} again."
+    weights.fill_backbone(model, _b0_arrays(path, advice), str(path), advice)
     return model
 
 
@@ -60,11 +64,12 @@ def efficientnet_lite0(
     B0 without squeeze-and-excitation and with ReLU6 for swish (tensorflow/tpu, 2020): half the time on a CPU.
     ``pretrained`` fills the backbone from the installed weight package (see weights.lite0_content; InputError).
     """
+    if not pretrained:
+        return _build("efficientnet_lite0", pixels, channels, dropout, lite=True)
+    content, name = weights.lite0_content(weights_file)
+    arrays = _lite0_arrays(read_torch_state(content, name, weights.LITE0_ADVICE), name)
     model = _build("efficientnet_lite0", pixels, channels, dropout, lite=True)
-    if pretrained:
-        content, name = weights.lite0_content(weights_file)
-        state = read_torch_state(content, name, weights.LITE0_ADVICE)
-        weights.fill_backbone(model, _lite0_arrays(state, name), name, weights.LITE0_ADVICE)
+    weights.fill_backbone(model, arrays, name, weights.LITE0_ADVICE)
     return model
 
 
@@ -166,21 +171,18 @@ def _head(x, dropout: float):
     return layers.Dense(1, name="head_logit")(x)
 
 
-def _fill_b0(model: keras.Model, weights_file: str | None) -> None:
-    path = weights.b0_path(weights_file)
-    advice = f"Download {weights.B0_URL} again."
-    # keras reads its own file into its own network (for three channels); then layer by layer into ours.
+def _b0_arrays(path: Path, advice: str) -> dict[str, list[np.ndarray]]:
+    """Let keras read its own file into its own network, for three channels: layer -> arrays."""
     reference = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(32, 32, 3))
     try:
         reference.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: keras cannot read it ({error}). {advice}") from error
-    arrays = {
+    return {
         layer.name: layer.get_weights()
         for layer in reference.layers
         if layer.weights and not isinstance(layer, layers.Normalization)
     }
-    weights.fill_backbone(model, arrays, str(path), advice)
 
 
 def _lite0_arrays(state: dict[str, np.ndarray], name: str) -> dict[str, list[np.ndarray]]:

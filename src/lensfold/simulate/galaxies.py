@@ -180,9 +180,7 @@ def central_galaxy(
     return np.concatenate(parts)
 
 
-def source_galaxy(
-    rng: np.random.Generator, p: Population, mag: float, radius: float, z: float
-) -> np.ndarray:
+def source_galaxy(rng: np.random.Generator, p: Population, mag: float, radius: float, z: float) -> np.ndarray:
     """An unlensed source at the origin of the source plane, total VIS flux 10^(-0.4 mag): (n, COLUMNS).
 
     An exponential disc (always the first row), a bulge and up to five clumps with colours of their own.

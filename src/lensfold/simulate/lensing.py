@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from lensfold.simulate.light import brightness
+from lensfold.simulate.light import JIT, brightness, sersic_table, smooth_parts
 
 CORE = 0.001  # softening of the ellipsoid
 SATELLITE_CORE = 0.05  # softening of the satellites
@@ -64,14 +64,14 @@ def nfw_shape(x: np.ndarray) -> np.ndarray:
     return np.where(x > 1e-8, (np.log(0.5 * safe) + term) / safe, 0.0)
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _nfw(r, nfw):
     t = r * ((NFW_NODES - 1) / NFW_REACH)
     k = min(int(t), NFW_NODES - 2)
     return nfw[k] + (t - k) * (nfw[k + 1] - nfw[k])
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _deflect_point(x, y, main, nfw, satellites):
     """Deflection (alpha_x, alpha_y) at one position."""
     q, c, s = main[_Q], main[_COS], main[_SIN]
@@ -97,7 +97,7 @@ def _deflect_point(x, y, main, nfw, satellites):
     return ax, ay
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _deflect(x, y, main, nfw, satellites):
     out = np.empty((x.size, 2))
     for k in range(x.size):
@@ -112,7 +112,7 @@ def deflection(lens: Deflector, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarra
     return out[:, 0].reshape(x.shape), out[:, 1].reshape(x.shape)
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _map_nodes(n, step, main, nfw, satellites):
     nodes = np.empty((n + 1, n + 1, 2))
     for i in range(n + 1):
@@ -142,7 +142,7 @@ def critical_cells(nodes: np.ndarray, step: float) -> np.ndarray:
     return trace - np.hypot(gamma1, gamma2) < 0
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _near(nodes, i, j, x, y, reach):
     """Whether the image of a cell in the source plane comes within ``reach`` of (x, y)."""
     mx = 0.25 * (nodes[i, j, 0] + nodes[i + 1, j, 0] + nodes[i, j + 1, 0] + nodes[i + 1, j + 1, 0])
@@ -154,7 +154,7 @@ def _near(nodes, i, j, x, y, reach):
     return np.sqrt((mx - x) ** 2 + (my - y) ** 2) < reach + 1.5 * np.sqrt(size)
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _draw_lensed(vis, nisp, nodes, pixel, reach, main, nfw, satellites, parts, table):
     n = vis.shape[0]
     per = n // (nodes.shape[0] - 1)
@@ -182,11 +182,11 @@ def draw_lensed(
     reach: float,
     lens: Deflector,
     parts: np.ndarray,
-    table: np.ndarray,
 ) -> None:
     """Add the lensed source to ``vis`` (n, n) and ``nisp`` (3, n/2, n/2), one ray per fine pixel.
 
     ``nodes`` are the mapped nodes of a coarser grid over the same field: only cells whose image comes within
     ``reach`` arcsec of the first of the source's ``parts`` are evaluated.
     """
-    _draw_lensed(vis, nisp, nodes, pixel, reach, lens.main, lens.nfw, lens.satellites, parts, table)
+    source, table = smooth_parts(parts), sersic_table()
+    _draw_lensed(vis, nisp, nodes, pixel, reach, lens.main, lens.nfw, lens.satellites, source, table)

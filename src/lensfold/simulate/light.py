@@ -14,6 +14,7 @@ POINT    5    a star: all its flux at the centre
 """
 
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 from numba import njit
@@ -31,6 +32,9 @@ FAR = 0.6  # beyond this distance in arcsec one evaluation per two by two fine p
 SUBSAMPLES = 4
 _SCALE = (NODES - 1) / np.sqrt(REACH)
 _ARC_WINDOW = 2.1557  # integral of exp(-t^4 / 2)
+_WIDE = 1e6
+#: Options of every kernel. No kernel meets NaN or infinity.
+JIT = MappingProxyType({"cache": True, "fastmath": True, "error_model": "numpy"})
 
 
 @cache
@@ -77,7 +81,7 @@ def rotated(rows: np.ndarray, angle: float) -> np.ndarray:
     return out
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _profile(t, table, k):
     """Table row k at t = sqrt(r / r_e)."""
     t *= _SCALE
@@ -87,13 +91,13 @@ def _profile(t, table, k):
     return table[k, m] + (t - m) * (table[k, m + 1] - table[k, m])
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _row(index):
     k = int((index - INDEX_MIN) / INDEX_STEP + 0.5)
     return min(max(k, 0), int((INDEX_MAX - INDEX_MIN) / INDEX_STEP + 0.5))
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _modulation(c, u, v, r):
     """Factor on the smooth profile of a SPIRAL, DUST or RIPPLE component at (u, v) along its axes."""
     kind, p = int(c[KIND]), c[PARAM:]
@@ -110,7 +114,7 @@ def _modulation(c, u, v, r):
     return max(0.0, 1.0 + p[0] * wave)
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _arc(c, u, v, r):
     """Surface brightness of an ARC: a Gaussian across and a flat-topped window along a part of an ellipse."""
     p = c[PARAM:]
@@ -125,7 +129,7 @@ def _arc(c, u, v, r):
     return window * knots * p[1] / width * np.exp(-0.5 * ((r - radius) / width) ** 2)
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _shape(dx, dy, c, k, table):
     """Unnormalised surface brightness of component c at an offset from its centre."""
     u, v = c[COS] * dx + c[SIN] * dy, c[COS] * dy - c[SIN] * dx
@@ -138,7 +142,7 @@ def _shape(dx, dy, c, k, table):
     return value
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _norm(c):
     """Factor that makes the integral of _shape over the sky one (per square arcsec)."""
     if c[KIND] == ARC:
@@ -147,23 +151,38 @@ def _norm(c):
     return 1.0 / (c[AXIS] * c[RADIUS] * c[RADIUS])
 
 
-@njit(cache=True)
+def smooth_parts(rows: np.ndarray) -> np.ndarray:
+    """SMOOTH components prepared for ``brightness``: (n, 11) float64.
+
+    Columns: x, y, cos, sin, 1 / axis ratio, scale of the table's abscissa, its row, amplitudes in four bands.
+    """
+    norm = 1.0 / (rows[:, AXIS] * rows[:, RADIUS] ** 2)
+    parts = np.empty((len(rows), 11))
+    parts[:, :4] = rows[:, [X, Y, COS, SIN]]
+    parts[:, 4] = 1.0 / rows[:, AXIS]
+    parts[:, 5] = _SCALE / np.sqrt(rows[:, RADIUS])
+    parts[:, 6] = np.clip(np.rint((rows[:, INDEX] - INDEX_MIN) / INDEX_STEP), 0, len(sersic_table()) - 1)
+    parts[:, 7:] = rows[:, FLUX : FLUX + 4] * norm[:, None]
+    return parts
+
+
+@njit(**JIT)
 def brightness(x, y, parts, table, out):
-    """Write the surface brightness of all (smooth) parts at one position into ``out`` (4,), flux per square arcsec."""
+    """Write the surface brightness of prepared parts at one position into ``out`` (4,), flux per square arcsec."""
     out[:] = 0.0
     for n in range(parts.shape[0]):
         c = parts[n]
-        dx, dy, end = x - c[X], y - c[Y], CUT * c[RADIUS]
-        if dx * dx + dy * dy > end * end:
-            continue
-        value = _shape(dx, dy, c, _row(c[INDEX]), table)
-        if value > 0.0:
-            value *= _norm(c)
+        dx, dy = x - c[0], y - c[1]
+        u, v = c[2] * dx + c[3] * dy, (c[2] * dy - c[3] * dx) * c[4]
+        t = np.sqrt(np.sqrt(u * u + v * v)) * c[5]
+        if t < NODES - 1:
+            m, k = int(t), int(c[6])
+            value = table[k, m] + (t - m) * (table[k, m + 1] - table[k, m])
             for b in range(4):
-                out[b] += value * c[FLUX + b]
+                out[b] += value * c[7 + b]
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _extent(c, k, table, floor):
     """Radius along the major axis outside which a component stays below ``floor`` (in units of _shape)."""
     if c[KIND] == ARC:
@@ -175,7 +194,7 @@ def _extent(c, k, table, floor):
     return min(t * t, CUT) * c[RADIUS]
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _mean(dx, dy, size, c, k, table):
     """Mean of _shape over a square pixel, sub-sampled four by four."""
     total = 0.0
@@ -186,7 +205,7 @@ def _mean(dx, dy, size, c, k, table):
     return total / SUBSAMPLES**2
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _draw_cell(vis, nisp, i, j, dx, dy, pixel, core, far, c, k, table, norm):
     """Add one cell of two by two fine pixels; (dx, dy) is its centre seen from the component."""
     area = pixel * pixel * norm
@@ -211,7 +230,7 @@ def _draw_cell(vis, nisp, i, j, dx, dy, pixel, core, far, c, k, table, norm):
         nisp[b, i, j] += total * c[FLUX + 1 + b]
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _draw_point(vis, nisp, c, pixel):
     """Share the flux of a star among the four nearest fine pixels."""
     n = vis.shape[0]
@@ -226,7 +245,7 @@ def _draw_point(vis, nisp, c, pixel):
                     nisp[m, (i + a) // 2, (j + b) // 2] += weight * c[FLUX + 1 + m]
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(**JIT)
 def _draw_far(vis, nisp, i, first, last, dx, dy, size, c, profile, weight):
     """Add cells first..last - 1 of row i of a SMOOTH component, one evaluation each; dx belongs to cell 0."""
     u0, v0 = c[COS] * dx + c[SIN] * dy, (c[COS] * dy - c[SIN] * dx) / c[AXIS]
@@ -250,13 +269,13 @@ def _draw_far(vis, nisp, i, first, last, dx, dy, size, c, profile, weight):
             nisp[2, i, j] += value * f3
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _draw_row(vis, nisp, i, first, last, dy, pixel, c, k, table, norm):
     """Add cells first..last - 1 of row i of any component; dy is the row's offset from its centre."""
     n, size = nisp.shape[1], 2.0 * pixel
     core = max(0.13, min(0.6 * c[RADIUS], 0.18))
     thin = c[AXIS] * c[RADIUS] < 0.1
-    half = np.inf if thin else np.sqrt(max(FAR * FAR - dy * dy, 0.0))
+    half = _WIDE if thin else np.sqrt(max(FAR * FAR - dy * dy, 0.0))
     left, right = first, last
     if c[KIND] == SMOOTH:
         left = min(max(first, int((c[X] - half) / size + 0.5 * (n - 1)) + 1), last) if not thin else first
@@ -272,7 +291,7 @@ def _draw_row(vis, nisp, i, first, last, dy, pixel, c, k, table, norm):
         _draw_cell(vis, nisp, i, j, dx, dy, pixel, core, far, c, k, table, norm)
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _draw(vis, nisp, rows, table, pixel, floor):
     n, size = nisp.shape[1], 2.0 * pixel
     for m in range(rows.shape[0]):
@@ -308,7 +327,7 @@ def draw(vis: np.ndarray, nisp: np.ndarray, rows: np.ndarray, pixel: float, floo
     _draw(vis, nisp, np.ascontiguousarray(rows), sersic_table(), pixel, floor)
 
 
-@njit(cache=True)
+@njit(**JIT)
 def _sample(x0, y0, n, step, parts, table):
     out = np.empty((n, n))
     value = np.empty(4)
@@ -321,4 +340,4 @@ def _sample(x0, y0, n, step, parts, table):
 
 def sample_brightness(parts: np.ndarray, n: int, step: float) -> np.ndarray:
     """VIS surface brightness of components on an n x n grid about the first: float64, flux per square arcsec."""
-    return _sample(parts[0, X], parts[0, Y], n, step, parts, sersic_table())
+    return _sample(parts[0, X], parts[0, Y], n, step, smooth_parts(parts), sersic_table())

@@ -171,7 +171,4 @@ def _simulate(
         done += len(rows)
         if progress is not None:
             progress(done, total)
-    return {
-        split: [row for first in range(0, n, _CHUNK) for row in parts[split, first]]
-        for split, n in counts.items()
-    }
+    return {split: [row for first in range(0, n, _CHUNK) for row in parts[split, first]] for split, n in counts.items()}

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numba import njit
 from scipy import fft
 
 from lensfold.simulate.lensing import Deflector, draw_lensed, map_nodes
-from lensfold.simulate.light import FLUX, RADIUS, draw, sersic_table
+from lensfold.simulate.light import FLUX, JIT, RADIUS, draw
 from lensfold.simulate.population import Population
 
 FINE = 432
@@ -61,7 +62,7 @@ def coarse_nodes(lens: Deflector) -> np.ndarray:
 def lensed_source(lens: Deflector, nodes: np.ndarray, parts: np.ndarray, p: Population) -> Planes:
     """Image of a source, unconvolved."""
     planes = Planes.empty()
-    draw_lensed(planes.vis, planes.nisp, nodes, PIXEL, source_reach(parts, p), lens, parts, sersic_table())
+    draw_lensed(planes.vis, planes.nisp, nodes, PIXEL, source_reach(parts, p), lens, parts)
     return planes
 
 
@@ -87,15 +88,22 @@ def _convolve(image: np.ndarray, transfer: np.ndarray) -> np.ndarray:
     return fft.irfft2(spectrum, s=image.shape[-2:], overwrite_x=True)
 
 
+@njit(**JIT)
+def _bin_sum(image, factor, out):
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total = image[i * factor, j * factor] * 0
+            for a in range(factor):
+                for b in range(factor):
+                    total += image[i * factor + a, j * factor + b]
+            out[i, j] = total
+
+
 def bin_sum(image: np.ndarray, factor: int) -> np.ndarray:
-    """Sum of factor x factor pixels of the last two axes (whose sizes it divides), in the dtype of ``image``."""
-    first = image[..., ::factor, :].copy()
-    for k in range(1, factor):
-        first += image[..., k::factor, :]
-    total = first[..., ::factor].copy()
-    for k in range(1, factor):
-        total += first[..., k::factor]
-    return total
+    """Sum of factor x factor pixels of an image whose sizes factor divides, in its dtype."""
+    out = np.empty((image.shape[0] // factor, image.shape[1] // factor), image.dtype)
+    _bin_sum(image, factor, out)
+    return out
 
 
 def bin_vis(fine: np.ndarray) -> np.ndarray:
@@ -112,7 +120,7 @@ def observe_nisp(nisp: np.ndarray, p: Population) -> np.ndarray:
     """Noise-free Y, J, H images (3, 66, 66) float32 of planes (3, 216, 216)."""
     image = _convolve(nisp, _transfer(p.psf_fwhm, p.psf_beta)[1])
     edge = _MARGIN // 2 + 1
-    return bin_sum(image[:, edge:-edge, edge:-edge], 3)
+    return np.stack([bin_sum(band[edge:-edge, edge:-edge], 3) for band in image])
 
 
 def draw_sigma(rng: np.random.Generator, p: Population) -> np.ndarray:
@@ -121,9 +129,7 @@ def draw_sigma(rng: np.random.Generator, p: Population) -> np.ndarray:
     return rng.uniform(low, high)
 
 
-def add_noise(
-    rng: np.random.Generator, image: np.ndarray, sigma: float, flux_per_electron: float
-) -> np.ndarray:
+def add_noise(rng: np.random.Generator, image: np.ndarray, sigma: float, flux_per_electron: float) -> np.ndarray:
     """Image plus uncorrelated Gaussian noise of variance sigma^2 + flux_per_electron * flux: float32."""
     variance = np.float32(sigma**2) + np.float32(flux_per_electron) * np.maximum(image, np.float32(0))
     return image + np.sqrt(variance) * rng.standard_normal(image.shape, dtype=np.float32)

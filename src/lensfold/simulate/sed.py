@@ -1,5 +1,7 @@
 """Toy spectra: magnitude against rest wavelength as three straight pieces and a 4000 Angstrom break."""
 
+import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +11,8 @@ WAVELENGTHS = (0.715, 1.085, 1.370, 1.770)
 _EDGES = (np.log10(0.4), np.log10(0.8))
 _BREAK_CENTRE = -0.366
 _BREAK_STEEPNESS = 29.0
+_Z_STEP = 0.01
+_TILT = tuple(math.log(w / WAVELENGTHS[0]) / math.log(WAVELENGTHS[-1] / WAVELENGTHS[0]) for w in WAVELENGTHS)
 
 
 class Sed(NamedTuple):
@@ -36,15 +40,23 @@ def _magnitude(sed: Sed, x: np.ndarray) -> np.ndarray:
     return sed.ultraviolet * ultraviolet + sed.optical * optical + sed.infrared * infrared + sed.jump * step
 
 
+@cache
+def _colours(sed: Sed) -> np.ndarray:
+    """VIS minus each band in mag at redshifts 0, 0.01 .. 8: (801, 4) float64, read-only."""
+    x = np.log10(np.array(WAVELENGTHS)) - np.log10(1.0 + np.arange(801) * _Z_STEP)[:, None]
+    mag = _magnitude(sed, x)
+    colours = mag[:, :1] - mag
+    colours.flags.writeable = False
+    return colours
+
+
 def band_ratios(sed: Sed, z: float | np.ndarray, tilt: float | np.ndarray = 0.0) -> np.ndarray:
     """Flux in VIS, Y, J, H over the flux in VIS.
 
-    ``z`` and ``tilt`` broadcast to shape (n,) or (); the result is (n, 4) or (4,) float64. ``tilt`` is added to
-    VIS - H in mag and falls on the other bands in proportion to log wavelength.
+    ``z`` (0 to 7.9) and ``tilt`` broadcast to shape (n,) or (); the result is (n, 4) or (4,) float64. ``tilt`` is
+    added to VIS - H in mag and falls on the other bands in proportion to log wavelength.
     """
-    bands = np.log10(np.array(WAVELENGTHS))
-    x = bands - np.log10(1.0 + np.asarray(z, dtype=float))[..., None]
-    mag = _magnitude(sed, x)
-    weight = (bands - bands[0]) / (bands[-1] - bands[0])
-    colour = mag[..., :1] - mag + np.asarray(tilt, dtype=float)[..., None] * weight
-    return 10.0 ** (0.4 * colour)
+    table, t = _colours(sed), np.asarray(z) / _Z_STEP
+    k = t.astype(int)
+    colour = table[k] + (t - k)[..., None] * (table[k + 1] - table[k])
+    return 10.0 ** (0.4 * (colour + np.multiply.outer(tilt, _TILT)))

@@ -89,7 +89,7 @@ def _interlopers(rng: np.random.Generator, p: Population) -> np.ndarray:
         axis=rng.uniform(0.6, 1.0, n),
         radius=0.40 * 10.0 ** (-0.17 * (mag - 17.5)),
         index=rng.uniform(1.0, 3.0, n),
-        flux=magnitude_flux(mag)[:, None] * band_ratios(DISC, 0.1, rng.normal(0.4, 0.2, n)),
+        flux=magnitude_flux(mag)[:, None] * band_ratios(DISC, 0.1, rng.normal(1.0, 0.2, n)),
         kind=SMOOTH,
         **_positions(rng, n),
     )
@@ -130,9 +130,9 @@ def draw_source(rng: np.random.Generator, p: Population, z: float, einstein_radi
     offset = p.source_offset[0] * np.exp(rng.normal(0.0, p.source_offset[1]))
     far, u, phi = rng.uniform(*p.far_offset), rng.random(2), rng.uniform(0, 2 * np.pi)
     beta = einstein_radius * (far if u[0] < p.far_share else offset)
-    limit = max(p.frame_radius - einstein_radius, 1.0)
+    limit = max(p.frame_half / max(abs(np.cos(phi)), abs(np.sin(phi))) - einstein_radius, 1.0)
     if beta > limit:
-        beta = limit * (0.6 + 0.4 * u[1])
+        beta = limit * (0.7 + 0.3 * u[1])
     parts[:, 0] += beta * np.cos(phi)
     parts[:, 1] += beta * np.sin(phi)
     return Source(parts, int(rng.integers(1, 2**31)), z, mag, radius)

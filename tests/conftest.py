@@ -1,0 +1,95 @@
+"""What several test files share: a workspace with a small pack, and the command line as a user runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_pack import write_pack
+
+PROJECT = Path(__file__).parents[1]
+
+TINY = """
+[pixels]
+crop = 64
+bin = 2
+[model]
+name = "fast_cnn"
+dropout = 0.3
+[train]
+batch_size = 8
+[[stage]]
+min_size = 40
+epochs = 2
+learning_rate = 0.002
+[[stage]]
+min_size = 20
+epochs = 2
+learning_rate = 0.001
+trainable = "top"
+[predict]
+batch_size = 16
+"""
+
+
+def lensfold(workspace: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    """Run the command line in a workspace; with ``check`` a failure shows what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lensfold", *arguments], cwd=workspace, capture_output=True, text=True, env=environment()
+    )
+    if check and done.returncode:
+        raise AssertionError(f"exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command: this checkout's source, no pack chosen from outside."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "PACK"}
+    return {**kept, "PYTHONPATH": str(PROJECT / "src"), "NO_ALBUMENTATIONS_UPDATE": "1"}
+
+
+def write_settings(workspace: Path) -> None:
+    """Hand-written files of a workspace: one tiny experiment, a submission of it, the project's fold settings."""
+    for folder in ("experiments", "folds", "submissions"):
+        (workspace / folder).mkdir(parents=True, exist_ok=True)
+    (workspace / "experiments" / "tiny.toml").write_text(TINY)
+    (workspace / "submissions" / "default.toml").write_text('[[member]]\nexperiment = "tiny"\n')
+    shutil.copy(PROJECT / "folds" / "folds.toml", workspace / "folds" / "folds.toml")
+
+
+@pytest.fixture(scope="session")
+def fake_workspace(tmp_path_factory) -> Path:
+    """A workspace with the pack ``fake``, its folds and its caches; nothing trained. Copy it before writing there."""
+    workspace = tmp_path_factory.mktemp("workspace")
+    write_settings(workspace)
+    write_pack(workspace / "data" / "fake", n_train=60, n_test=8)
+    lensfold(workspace, "folds", "--pack", "fake")
+    for split in ("train", "test"):
+        lensfold(workspace, "cache", "--split", split, "--pack", "fake", "--workers", "1")
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def trained_workspace(fake_workspace, tmp_path_factory) -> Path:
+    """A copy of ``fake_workspace`` with ``tiny`` trained on all folds and scored. Copy it before writing there."""
+    workspace = tmp_path_factory.mktemp("trained") / "w"
+    shutil.copytree(fake_workspace, workspace)
+    lensfold(workspace, "train", "--experiment", "tiny", "--pack", "fake")
+    lensfold(workspace, "score", "--experiment", "tiny", "--pack", "fake")
+    return workspace
+
+
+@pytest.fixture
+def workspace(fake_workspace, tmp_path) -> Path:
+    """A fresh copy of ``fake_workspace``."""
+    shutil.copytree(fake_workspace, tmp_path / "w")
+    return tmp_path / "w"
+
+
+@pytest.fixture
+def trained(trained_workspace, tmp_path) -> Path:
+    """A fresh copy of ``trained_workspace``."""
+    shutil.copytree(trained_workspace, tmp_path / "w")
+    return tmp_path / "w"

@@ -1,0 +1,91 @@
+"""Settings: defaults, and a clear refusal of everything that is not a setting."""
+
+import pytest
+
+from lensfold.config import Experiment, FoldSettings, SubmissionSettings, digest, read_toml, validated
+from lensfold.errors import InputError
+
+STAGE = "[[stage]]\nmin_size = 20\nepochs = 1\nlearning_rate = 0.001\n"
+
+
+def experiment(tmp_path, text: str) -> Experiment:
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    return read_toml(path, Experiment)
+
+
+def test_an_experiment_lists_only_differences(tmp_path):
+    settings = experiment(tmp_path, "[pixels]\ncrop = 100\n" + STAGE)
+    assert settings.pixels.crop == 100
+    assert settings.pixels.mix == "paper-rgb"
+    assert settings.label_rule == "official-2020"
+    assert settings.stage[0].trainable == "all"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[pixels]\ncorp = 100\n" + STAGE, ["x.toml", "unknown key 'pixels.corp'"]),
+        ("learning = 1\n" + STAGE, ["unknown key 'learning'"]),
+        ('[pixels]\ncrop = "100"\n' + STAGE, ["pixels.crop", "integer", "'100'"]),
+        ("[pixels]\ncrop = 100.0\n" + STAGE, ["pixels.crop", "integer"]),
+        ("[pixels]\ncrop = 201\n" + STAGE, ["pixels.crop", "201"]),
+        ("[pixels]\ncrop = 98\nbin = 2\n" + STAGE, ["pixels", "multiple of 2 x bin"]),
+        ('[model]\nname = "resnet"\n' + STAGE, ["model.name", "fast_cnn", "'resnet'"]),
+        ("[augment]\nd4 = 1\n" + STAGE, ["augment.d4", "boolean"]),
+        ("seed = 1\n", ["'stage'", "absent"]),
+        ("stage = []\n", ["'stage'"]),
+        (STAGE.replace("epochs = 1", "epochs = 0"), ["stage.0.epochs", "0"]),
+        (STAGE.replace("min_size = 20", 'trainable = "bottom"'), ["stage.0.trainable", "stage.0.min_size"]),
+        ("[train]\nbelow = \"keep\"\n" + STAGE, ["train.below", "'drop' or 'negative'"]),
+        ("pixels = [1\n", ["not valid TOML"]),
+    ],
+)
+def test_wrong_settings_are_refused_by_key(tmp_path, text, words):
+    with pytest.raises(InputError) as error:
+        experiment(tmp_path, text)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_an_absent_file_lists_those_present(tmp_path):
+    (tmp_path / "small_cnn.toml").write_text(STAGE)
+    with pytest.raises(InputError, match=r"other\.toml.*Files there: small_cnn"):
+        read_toml(tmp_path / "other.toml", Experiment)
+
+
+def test_settings_are_frozen(tmp_path):
+    with pytest.raises(Exception, match="frozen"):
+        experiment(tmp_path, STAGE).seed = 2
+
+
+def test_resolved_settings_read_back(tmp_path):
+    settings = experiment(tmp_path, STAGE)
+    again = validated(settings.model_dump(mode="json"), Experiment, tmp_path / "config.json")
+    assert again == settings
+
+
+def test_a_member_twice_is_refused(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text('[[member]]\nexperiment = "a"\n[[member]]\nexperiment = "a"\n')
+    with pytest.raises(InputError, match="listed twice"):
+        read_toml(path, SubmissionSettings)
+
+
+@pytest.mark.parametrize("name", ["../a", "a/b", ""])
+def test_a_member_is_a_name_not_a_path(tmp_path, name):
+    path = tmp_path / "s.toml"
+    path.write_text(f'[[member]]\nexperiment = "{name}"\n')
+    with pytest.raises(InputError, match="experiment"):
+        read_toml(path, SubmissionSettings)
+
+
+def test_folds_need_two(tmp_path):
+    path = tmp_path / "folds.toml"
+    path.write_text("k = 1\n")
+    with pytest.raises(InputError, match="'k'"):
+        read_toml(path, FoldSettings)
+
+
+def test_digest_depends_on_content_not_on_order():
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})

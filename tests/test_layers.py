@@ -1,0 +1,85 @@
+"""Each module imports only modules of the layers above its own, and light commands stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "lensfold"
+LAYERS = (
+    ("errors",),
+    ("config", "paths", "provenance", "scores"),
+    ("catalog",),
+    ("cutouts", "pixels", "augment"),
+    ("simulate",),
+    ("folds", "curriculum"),
+    ("batches",),
+    ("models",),
+    ("predict",),
+    ("train",),
+    ("ensemble", "submission"),
+    ("console",),
+    ("steps",),
+    ("results",),
+    ("cli",),
+    ("__main__",),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Names of the top modules of lensfold that a file imports anywhere, functions included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "lensfold":
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lensfold."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[1] for alias in node.names if alias.name.startswith("lensfold."))
+    return found
+
+
+FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_upward_only(path):
+    own = module_of(path)
+    for other in imported_modules(path) - {own}:
+        assert LEVEL[other] < LEVEL[own], f"{path} imports {other}, which is not above {own}"
+
+
+def test_every_module_has_a_layer():
+    assert {module_of(path) for path in FILES} == set(LEVEL)
+
+
+@pytest.mark.parametrize("module", ["lensfold.cli", "lensfold.steps", "lensfold.results", "lensfold.models"])
+def test_tensorflow_is_imported_only_by_what_runs_a_model(module):
+    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_only_one_module_imports_albumentations():
+    users = [path.name for path in FILES if "albumentations" in path.read_text().split('"""', 2)[2]]
+    assert [name for name in users if name != "provenance.py"] == ["augment.py"]
+
+
+def test_only_results_and_catalog_know_truth_columns():
+    """What makes network input cannot even name a truth column."""
+    from lensfold.catalog import COLUMNS
+
+    truth = set(COLUMNS) - {"", "ID"}
+    for name in ("cutouts.py", "pixels.py", "augment.py", "batches.py", "predict.py"):
+        words = {
+            node.value
+            for node in ast.walk(ast.parse((SOURCE / name).read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not truth & words, name

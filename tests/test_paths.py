@@ -1,0 +1,45 @@
+"""Where packs are found, and that nothing half-written is left."""
+
+import pytest
+
+from lensfold.errors import InputError
+from lensfold.paths import Pack, Workspace, replacing
+
+
+@pytest.mark.parametrize("name", ["train", "datapack2.0train"])
+def test_both_folder_names_of_a_split(tmp_path, name):
+    (tmp_path / name / "Public").mkdir(parents=True)
+    assert Pack("p", tmp_path).split_folder("train") == tmp_path / name
+
+
+def test_a_bare_public_without_catalog_is_a_test_split(tmp_path):
+    (tmp_path / "Public").mkdir()
+    pack = Pack("p", tmp_path)
+    assert pack.split_folder("test") == tmp_path
+    with pytest.raises(InputError, match="no train split"):
+        pack.split_folder("train")
+    pack.catalog.write_text("")
+    with pytest.raises(InputError, match="no test split"):
+        pack.split_folder("test")
+
+
+def test_a_pack_is_filed_under_its_folder_or_given_name(tmp_path):
+    workspace = Workspace(tmp_path)
+    assert workspace.pack(None).folder == tmp_path / "data" / "sample"
+    assert workspace.pack(None, tmp_path / "q1").name == "q1"
+    assert workspace.pack("mine", tmp_path / "q1").name == "mine"
+    for name in ("../x", "a/b", ".hidden", "a b"):
+        with pytest.raises(InputError, match="pack name"):
+            workspace.pack(name)
+
+
+def test_replacing_keeps_the_old_file_after_an_error(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,112 @@
+"""Prediction: order, averaging, and the files of logits."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from lensfold.batches import ahead, slices, whole_slices
+from lensfold.errors import InputError
+from lensfold.predict import d4_views, load_model, logits, read_logits, write_logits
+
+
+class CornerModel:
+    """Stands for a network: its logit is the first pixel."""
+
+    def __init__(self):
+        self.shapes = []
+
+    def predict_on_batch(self, images):
+        self.shapes.append(images.shape)
+        return images[:, :1, 0, 0]
+
+
+class NumberPreparation:
+    """Stands for a cache: an object's image has its ID everywhere but in one corner, which has minus that."""
+
+    def plain(self, ids):
+        images = np.zeros((len(ids), 4, 4, 1), dtype=np.float32) + ids[:, None, None, None].astype(np.float32)
+        images[:, 0, 0] *= -1
+        return images
+
+
+def test_logits_follow_the_order_of_the_ids_and_one_shape_is_compiled():
+    model, ids = CornerModel(), np.array([5, 3, 9, 1, 7])
+    np.testing.assert_array_equal(logits(model, NumberPreparation(), ids, 2, False), -ids)
+    assert set(model.shapes) == {(2, 4, 4, 1)}
+
+
+def test_d4_average_is_the_mean_over_eight_views():
+    ids = np.array([4, 8])
+    # the corner comes to the first pixel in two of the eight views
+    np.testing.assert_allclose(logits(CornerModel(), NumberPreparation(), ids, 2, True), ids * (6 - 2) / 8)
+
+
+def test_d4_views_are_the_group():
+    image = np.arange(9.0).reshape(1, 3, 3, 1)
+    views = {view.tobytes() for view in d4_views(image)}
+    assert len(views) == 8
+    assert {again.tobytes() for view in d4_views(image) for again in d4_views(view)} == views
+
+
+@given(count=st.integers(0, 300), batch_size=st.integers(1, 70))
+def test_slices_cover_everything_once(count, batch_size):
+    numbers = np.arange(count)
+    parts = slices(count, batch_size)
+    assert np.concatenate([numbers[part] for part in parts] or [numbers]).tolist() == numbers.tolist()
+    whole = whole_slices(count, batch_size)
+    assert whole == parts[: len(whole)]
+    assert len(whole) >= min(len(parts), 1) and len(parts) - len(whole) <= 1
+    if len(whole) > 1:
+        assert {part.stop - part.start for part in whole} == {batch_size}
+
+
+def test_ahead_keeps_order_and_raises_what_the_worker_raised():
+    parts = slices(7, 2)
+    assert [(part, value) for part, value in ahead(lambda part: part.start * 10, parts)] == [
+        (part, part.start * 10) for part in parts
+    ]
+
+    def broken(part):
+        raise InputError("shard gone")
+
+    with pytest.raises(InputError, match="shard gone"):
+        list(ahead(broken, parts))
+
+
+@given(values=npst.arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e300, 1e300)))
+def test_logit_files_round_trip_to_the_last_bit(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("logits") / "oof.csv"
+    ids = np.arange(len(values))[::-1] + 200001
+    write_logits(path, ids, values)
+    table = read_logits(path)
+    assert table.index.is_monotonic_increasing
+    np.testing.assert_array_equal(table.loc[ids].to_numpy(), values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "damaged"),
+        ("ID,logit\n1,x\n", "damaged"),
+        ("ID,score\n1,0.5\n", "expected ID,logit"),
+        ("ID,logit\n1,0.5\n1,0.6\n", "ID 1 stands there twice"),
+        ("ID,logit\n1,0.5\n2,\n", "logit of ID 2 is not a finite number"),
+        ("ID,logit\n1,0.5\n2,inf\n", "logit of ID 2 is not a finite number"),
+    ],
+)
+def test_damaged_logit_files_are_refused(tmp_path, text, message):
+    path = tmp_path / "oof.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        read_logits(path)
+    assert "oof.csv" in str(error.value)
+
+
+def test_absent_and_damaged_networks(tmp_path):
+    with pytest.raises(InputError, match=r"model\.keras: no trained network"):
+        load_model(tmp_path / "model.keras")
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(InputError, match=r"model\.keras: damaged"):
+        load_model(tmp_path / "model.keras")
