@@ -238,6 +238,13 @@ def test_an_id_with_two_different_rows(write):
     assert "and then 9.0. Delete the wrong one." in found
 
 
+@pytest.mark.parametrize("values", [(np.nan, 2.0), (2.0, np.nan)])
+def test_an_id_with_and_without_magnification(write, values):
+    row = fake_catalog(1)
+    text = catalog_text(pd.concat([row.assign(mag_eff=value) for value in values]))
+    assert f"with different rows: mag_eff is {values[0]} and then {values[1]}" in message(write(text))
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

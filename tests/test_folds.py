@@ -55,6 +55,12 @@ def test_stratified_on_size_images_and_sources(catalog):
             assert counts.max() - counts.min() <= 2
 
 
+def test_more_than_three_images_count_as_three(catalog):
+    assert (catalog["n_source_im"] > 3).sum() > 5
+    fewer = catalog.assign(n_source_im=catalog["n_source_im"].clip(upper=3))
+    pd.testing.assert_series_equal(make_folds(catalog, 5, seed=1), make_folds(fewer, 5, seed=1))
+
+
 @pytest.mark.parametrize("group", [False, True])
 def test_share_of_lenses_is_even(group):
     catalog = fake_catalog(3000)
@@ -163,6 +169,13 @@ def test_file_comes_back(tmp_path, catalog):
     assert [found.name for found in path.parent.iterdir()] == ["folds.csv"]
 
 
+def test_rows_of_a_file_may_stand_in_any_order(tmp_path, catalog):
+    folds = make_folds(catalog, 5, seed=1)
+    rows = [f"{object_id},{fold}\n" for object_id, fold in folds[::-1].items()]
+    (tmp_path / "folds.csv").write_text("ID,fold\n" + "".join(rows))
+    pd.testing.assert_series_equal(read_folds(tmp_path / "folds.csv", catalog), folds)
+
+
 def test_hash_is_that_of_the_file_and_ignores_row_order(tmp_path, catalog):
     folds = make_folds(catalog, 5, seed=1)
     write_folds(tmp_path / "folds.csv", folds)
@@ -259,6 +272,15 @@ def test_strata_table(catalog):
         halo = members.groupby(["z_lens", "halo_mass"]).size()
         assert row["largest_halo"] == pytest.approx(halo.max() / row["n"])
         assert row["shared_haloes"] > 0.9
+
+
+def test_shared_haloes_by_hand():
+    """Halo A in folds 0 and 1, B in fold 0 alone, C in all three."""
+    catalog = fake_catalog(8).assign(halo_mass=1e14, z_lens=[0.1, 0.1, 0.2, 0.2, 0.2, 0.3, 0.3, 0.3])
+    folds = pd.Series([0, 1, 0, 0, 0, 0, 1, 2], index=catalog.index, name="fold")
+    rows = strata_table(catalog, folds)
+    assert [row["shared_haloes"] for row in rows] == [2 / 5, 1, 1, 5 / 8]
+    assert [row["largest_halo"] for row in rows] == [3 / 5, 1 / 2, 1, 3 / 8]
 
 
 def test_strata_table_of_grouped_folds_shares_no_halo(catalog):

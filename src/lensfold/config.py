@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from lensfold.errors import InputError
 
 LabelRule = Literal["any-source", "official-2019", "official-2020"]
-Mix = Literal["bands", "paper-ir", "paper-rgb", "vis"]
+Mix = Literal["bands", "paper-ir", "paper-rgb", "vis", "rgb-residual"]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 

@@ -13,13 +13,14 @@ import numpy as np
 from lensfold.config import PixelSettings
 from lensfold.paths import BANDS
 
-#: Weights of (Y, J, H) in each infrared channel, and whether the mix has VIS first. The paper's two: one infrared
+#: Weights of (Y, J, H) in each infrared channel; VIS is always the first channel. The paper's two: one infrared
 #: channel biased to the reddest band, and VIS / mean(Y, J) / H in the place of red, green and blue.
 INFRARED_MIXES: dict[str, tuple[tuple[float, float, float], ...]] = {
     "bands": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
     "paper-ir": ((0.15, 0.35, 0.5),),
     "paper-rgb": ((0.5, 0.5, 0.0), (0.0, 0.0, 1.0)),
     "vis": (),
+    "rgb-residual": ((0.5, 0.5, 0.0), (0.0, 0.0, 1.0)),
 }
 
 
@@ -33,7 +34,7 @@ class StretchConstants(TypedDict):
 
 def channel_count(settings: PixelSettings) -> int:
     """Number of channels of a mix."""
-    return 1 + len(INFRARED_MIXES[settings.mix])
+    return 1 + len(INFRARED_MIXES[settings.mix]) + (settings.mix == "rgb-residual")
 
 
 def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigma: dict[str, float]) -> np.ndarray:
@@ -47,7 +48,18 @@ def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigm
         mixed = sum(np.float32(w) * images[band] for w, band in zip(weights, BANDS[1:], strict=True) if w)
         noise = np.sqrt(sum((w * sigma[band]) ** 2 for w, band in zip(weights, BANDS[1:], strict=True)))
         channels.append(_cropped(on_vis_grid(mixed / np.float32(noise)), settings))
+    if settings.mix == "rgb-residual":
+        channels.append(asymmetric_part(channels[0]))
     return np.stack(channels, axis=-1)
+
+
+def asymmetric_part(image: np.ndarray) -> np.ndarray:
+    """What an image has more than its copy turned by 180 degrees about the frame's centre; float32, never negative.
+
+    Light that is point-symmetric about the central galaxy (the galaxy itself, its spiral arms) is gone, an arc on
+    one side stays.
+    """
+    return image - np.minimum(image, image[::-1, ::-1])
 
 
 def on_vis_grid(nisp: np.ndarray) -> np.ndarray:
@@ -69,9 +81,10 @@ def _cropped(image: np.ndarray, settings: PixelSettings) -> np.ndarray:
 def stretched(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
     """asinh(x / a), or sign(x) log(1 + |x| / a), with a the softening in sigmas; float32, same shape."""
     scaled = linear / np.float32(settings.softening)
-    if settings.stretch == "asinh":
-        return np.arcsinh(scaled)
-    return np.sign(scaled) * np.log1p(np.abs(scaled))
+    size = np.abs(scaled)
+    # numpy has vectorised float32 log and sqrt, but not arcsinh and log1p: written out it is several times faster
+    curved = size + np.sqrt(size * size + 1) if settings.stretch == "asinh" else 1 + size
+    return np.copysign(np.log(curved), scaled)
 
 
 def standardised(linear: np.ndarray, settings: PixelSettings, constants: StretchConstants) -> np.ndarray:

@@ -303,7 +303,7 @@ def _best_threshold(y: ArrayLike, s: ArrayLike, beta_squared: float) -> float:
     upper, lower = np.append(np.unique(s)[::-1], -np.inf)[best : best + 2]
     between = 0.5 * upper + 0.5 * lower
     # Nothing lies between neighbouring floats, and nothing below the lowest score.
-    return float(between if np.isfinite(between) and lower < between <= upper else upper)
+    return float(between if lower < between <= upper else upper)
 
 
 def _threshold_parts(y: Floats, fold: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64] | None, str | None]:

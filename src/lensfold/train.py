@@ -169,7 +169,7 @@ class _FoldTraining:
         # the order is another one each epoch, so that the odd ones left over are others too
         parts = whole_slices(len(order), size)
         _reseed_dropout(self._model, _seed(task.experiment.seed, task.fold, 1 + number))
-        self._model.reset_metrics()
+        losses = []
 
         def prepare(part: slice) -> np.ndarray:
             positions = np.arange(part.start, part.stop)
@@ -178,8 +178,9 @@ class _FoldTraining:
         for step, (part, images) in enumerate(ahead(prepare, parts)):
             progress = (epoch_in_stage + step / len(parts)) / stage.epochs
             self._model.optimizer.learning_rate = _learning_rate(stage, progress)
-            loss = self._model.train_on_batch(images, targets[part])  # keras returns the mean since the reset
-        self._record(number, total, stage, float(loss), len(order), started)
+            self._model.reset_metrics()  # else keras returns the mean of all batches so far
+            losses.append(float(self._model.train_on_batch(images, targets[part])))
+        self._record(number, total, stage, float(np.mean(losses)), len(order), started)
 
     def _record(self, number: int, total: int, stage: StageSettings, loss: float, seen: int, started: float) -> None:
         values = logits(

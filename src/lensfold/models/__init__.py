@@ -96,8 +96,6 @@ def _check_weights(name: str, weights: str, weights_file: str | None) -> None:
     if weights not in ("none", "imagenet"):
         raise InputError(f"model {name}: weights {weights!r} are not known. Expected one of: none, imagenet.")
     if weights == "imagenet" and name in _SMALL_CNNS:
-        raise InputError(
-            f'model {name} has no ImageNet weights. Use weights = "none", or one of the EfficientNets.'
-        )
+        raise InputError(f'model {name} has no ImageNet weights. Use weights = "none", or one of the EfficientNets.')
     if weights == "none" and weights_file is not None:
         raise InputError(f'model {name}: weights_file {weights_file} needs weights = "imagenet".')

@@ -86,9 +86,7 @@ def fill_backbone(model, source: dict[str, list[np.ndarray]], name: str, advice:
     layer has no weights in ``source``, if shapes differ, or if ``source`` holds a layer that the model lacks:
     a backbone that is pretrained in part looks like one that learns badly.
     """
-    layers = {
-        layer.name: layer for layer in model.layers if layer.weights and not layer.name.startswith("head_")
-    }
+    layers = {layer.name: layer for layer in model.layers if layer.weights and not layer.name.startswith("head_")}
     if layers.keys() != source.keys():
         missing, extra = sorted(layers.keys() - source.keys()), sorted(source.keys() - layers.keys())
         raise InputError(f"{name}: layers missing {missing}, layers not expected {extra}. {advice}")

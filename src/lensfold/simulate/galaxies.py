@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from lensfold.simulate.light import ARC, DUST, RIPPLE, SMOOTH, SPIRAL, X, Y, components
+from lensfold.simulate.kernels import ARC, AXIS, COS, DUST, RADIUS, RIPPLE, SIN, SMOOTH, SPIRAL, X, Y
+from lensfold.simulate.light import components
 from lensfold.simulate.population import Population
 from lensfold.simulate.sed import DISC, EARLY, STAR_FORMING, YOUNG, Sed, band_ratios
 
@@ -44,14 +45,14 @@ def knots(
     rng: np.random.Generator, n: int, disc: np.ndarray, flux: np.ndarray, radius: tuple[float, float]
 ) -> np.ndarray:
     """``n`` compact knots spread over a disc (one component), sharing ``flux`` (4,): (n, COLUMNS)."""
-    r = disc[5] * np.sqrt(-2.0 * np.log(1.0 - 0.95 * rng.random(n))) * 0.9
+    r = disc[RADIUS] * np.sqrt(-2.0 * np.log(1.0 - 0.95 * rng.random(n))) * 0.9
     phi = rng.uniform(0, _FULL_CIRCLE, n)
-    u, v = r * np.cos(phi), disc[4] * r * np.sin(phi)
+    u, v = r * np.cos(phi), disc[AXIS] * r * np.sin(phi)
     share = rng.exponential(1.0, n)
     return components(
         n,
-        x=disc[X] + disc[2] * u - disc[3] * v,
-        y=disc[Y] + disc[3] * u + disc[2] * v,
+        x=disc[X] + disc[COS] * u - disc[SIN] * v,
+        y=disc[Y] + disc[SIN] * u + disc[COS] * v,
         radius=rng.uniform(*radius, n),
         index=0.6,
         flux=(share / share.sum())[:, None] * flux,
@@ -77,14 +78,14 @@ def _spiral(rng: np.random.Generator, base: dict, radius: float, flux: float, z:
     bulge = rng.uniform(0.15, 0.45)
     disc = components(
         radius=radius * rng.uniform(1.3, 2.2),
-        flux=_coloured((1 - bulge) * 0.88 * flux, DISC, z, tilt),
+        flux=_coloured((1 - bulge) * 0.93 * flux, DISC, z, tilt),
         kind=SPIRAL,
         params=spiral_params(rng),
         **base,
     )
-    young = _coloured((1 - bulge) * 0.12 * flux, YOUNG, z)
+    young = _coloured((1 - bulge) * 0.07 * flux, YOUNG, z)
     core = components(radius=radius * 0.45, index=2.5, flux=_coloured(bulge * flux, EARLY, z, tilt), **base)
-    return [core, disc, knots(rng, int(rng.integers(8, 20)), disc[0], young, (0.06, 0.14))]
+    return [core, disc, knots(rng, int(rng.integers(8, 20)), disc[0], young, (0.06, 0.24))]
 
 
 def _edge_on(rng: np.random.Generator, base: dict, radius: float, flux: float, z: float, tilt: float) -> list:
@@ -120,7 +121,7 @@ def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
     opening = rng.uniform(0.3, 1.0)
     params = (
         radius,
-        radius * rng.uniform(0.05, 0.14),
+        radius * rng.uniform(0.06, 0.22),
         opening,
         rng.normal(0.0, 0.15),
         rng.uniform(0, _FULL_CIRCLE),
@@ -131,7 +132,7 @@ def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
         angle=rng.uniform(0, _FULL_CIRCLE),
         axis=rng.uniform(0.75, 1.0),
         radius=radius,
-        flux=_coloured(rng.uniform(0.02, 0.08) * flux, DISC if rng.random() < 0.5 else STAR_FORMING, z),
+        flux=_coloured(rng.uniform(0.015, 0.06) * flux, DISC if rng.random() < 0.5 else STAR_FORMING, z),
         kind=ARC,
         params=params,
     )

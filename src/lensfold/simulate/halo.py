@@ -8,8 +8,9 @@ from scipy.special import ndtr, ndtri
 
 from lensfold.simulate.cosmology import distance_ratio, nfw_scale_radius
 from lensfold.simulate.galaxies import MORPHOLOGIES, central_galaxy, magnitude_flux
+from lensfold.simulate.kernels import X, Y
 from lensfold.simulate.lensing import Deflector, make_deflector
-from lensfold.simulate.light import COLUMNS, components, rotated
+from lensfold.simulate.light import components, rotated
 from lensfold.simulate.population import Population
 from lensfold.simulate.sed import DISC, EARLY, band_ratios
 
@@ -63,9 +64,9 @@ def _satellites(
     """Satellite galaxies (components) and those that deflect (x, y, theta_E per D_ls/D_s)."""
     mean = p.satellites[0] * 10.0 ** (p.satellites[1] * (log_mass - 14.0))
     n = int(rng.poisson(mean))
-    r = 1.2 + 9.3 * rng.random(n) ** 0.9
+    r = 1.5 + 10.5 * rng.random(n) ** 0.8
     phi = rng.uniform(0, 2 * np.pi, n)
-    mag = stars_mag + 1.0 + rng.gamma(2.0, 1.2, n)
+    mag = stars_mag + 1.0 + rng.gamma(2.0, 1.4, n)
     red = rng.random(n) < p.satellite_red_share
     tilt = rng.normal(0.0, 0.15, n)
     ratios = np.where(red[:, None], band_ratios(EARLY, z, tilt - 0.2), band_ratios(DISC, z, tilt))
@@ -82,7 +83,7 @@ def _satellites(
     zero, slope = p.satellite_einstein
     einstein = zero / p.einstein_ratio * 10.0 ** (-0.4 * slope * (mag - 21.5))
     strongest = np.argsort(mag)[: p.deflecting_satellites]
-    return rows, np.stack([rows[:, 0], rows[:, 1], einstein], axis=1)[strongest]
+    return rows, np.stack([rows[:, X], rows[:, Y], einstein], axis=1)[strongest]
 
 
 def draw_halo(p: Population, seed: int, number: int) -> Halo:
@@ -144,5 +145,4 @@ def turned_lens(halo: Halo, angle: float, z_source: float) -> tuple[Deflector, f
 
 def turned_light(halo: Halo, angle: float) -> tuple[np.ndarray, np.ndarray]:
     """Components of the central galaxy and of the satellites of a halo turned by ``angle`` radians."""
-    assert halo.central.shape[1] == COLUMNS
     return rotated(halo.central, angle), rotated(halo.satellites, angle)

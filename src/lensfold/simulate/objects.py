@@ -6,6 +6,7 @@ import numpy as np
 
 from lensfold.paths import BANDS, Split
 from lensfold.simulate.halo import draw_halo, pick_halo, turned_lens, turned_light
+from lensfold.simulate.kernels import FLUX, X, Y
 from lensfold.simulate.population import Population, get_population
 from lensfold.simulate.render import (
     Planes,
@@ -108,4 +109,4 @@ def simulate_object(
 
 def _satellite_places(rows: np.ndarray) -> np.ndarray:
     """(n, 3) x, y in arcsec and VIS mag of satellites."""
-    return np.stack([rows[:, 0], rows[:, 1], -2.5 * np.log10(rows[:, 7])], axis=1)
+    return np.stack([rows[:, X], rows[:, Y], -2.5 * np.log10(rows[:, FLUX])], axis=1)

@@ -1,11 +1,13 @@
 """Whole packs: folders of FITS files and catalogs in the challenge's layout."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import lensfold
 from lensfold.errors import InputError
@@ -49,9 +51,16 @@ def _write_chunk(chunk: _Chunk) -> list[Row]:
     return rows
 
 
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent, which cancels what has not begun."""
+def _end_with_parent() -> None:
+    """End this worker when its parent has ended, however that came about."""
+    parent_process().join()
+    os._exit(1)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, which cancels what has not begun; never outlive the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _run(chunks: list[_Chunk], workers: int) -> Iterator[tuple[_Chunk, list[Row]]]:
@@ -59,7 +68,7 @@ def _run(chunks: list[_Chunk], workers: int) -> Iterator[tuple[_Chunk, list[Row]
     if workers == 1:
         yield from ((chunk, _write_chunk(chunk)) for chunk in chunks)
         return
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _ignore_interrupt)
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _start_worker)
     try:
         futures = {pool.submit(_write_chunk, chunk): chunk for chunk in chunks}
         for future in as_completed(futures):

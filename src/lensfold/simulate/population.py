@@ -72,8 +72,8 @@ class Population:
     share_with_source: float = 0.90
     source_mag: tuple[float, float] = (21.0, 27.0)
     source_mag_slope: float = 0.21
-    source_radius: tuple[float, float, float, float] = (0.28, -0.06, 25.0, 0.23)  # arcsec, slope, mag, scatter
-    source_offset: tuple[float, float] = (1.00, 0.65)  # median in theta_E and sigma of a lognormal
+    source_radius: tuple[float, float, float, float] = (0.25, -0.06, 25.0, 0.23)  # arcsec, slope, mag, scatter
+    source_offset: tuple[float, float] = (0.97, 0.65)  # median in theta_E and sigma of a lognormal
     far_share: float = 0.12
     far_offset: tuple[float, float] = (3.0, 7.0)  # theta_E
     frame_half: float = 9.6  # the outermost image of a source lies within this half side, arcsec

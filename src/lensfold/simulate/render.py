@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numba import njit
 from scipy import fft
 
+from lensfold.simulate.kernels import AXIS, FLUX, RADIUS, sum_blocks
 from lensfold.simulate.lensing import Deflector, draw_lensed, map_nodes
-from lensfold.simulate.light import FLUX, JIT, RADIUS, draw
+from lensfold.simulate.light import draw
 from lensfold.simulate.population import Population
 
 FINE = 432
@@ -48,7 +48,7 @@ def add_light(planes: Planes, rows: np.ndarray, p: Population) -> None:
 def source_reach(parts: np.ndarray, p: Population) -> float:
     """Radius in arcsec beyond which a source is not drawn: 7.5 half-light radii, or less where the disc is faint."""
     disc = parts[0]
-    flux = disc[FLUX : FLUX + 4].max() / disc[4]
+    flux = disc[FLUX : FLUX + 4].max() / disc[AXIS]
     peak = flux * _DISC_B**2 / (2.0 * np.pi * disc[RADIUS] ** 2) * (2 * PIXEL) ** 2
     faint = np.log(max(peak / (PRUNE * p.sigma[0][0]), np.e)) / _DISC_B
     return float(disc[RADIUS] * min(SOURCE_REACH, max(faint, 3.0)))
@@ -88,21 +88,10 @@ def _convolve(image: np.ndarray, transfer: np.ndarray) -> np.ndarray:
     return fft.irfft2(spectrum, s=image.shape[-2:], overwrite_x=True)
 
 
-@njit(**JIT)
-def _bin_sum(image, factor, out):
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            total = image[i * factor, j * factor] * 0
-            for a in range(factor):
-                for b in range(factor):
-                    total += image[i * factor + a, j * factor + b]
-            out[i, j] = total
-
-
 def bin_sum(image: np.ndarray, factor: int) -> np.ndarray:
     """Sum of factor x factor pixels of an image whose sizes factor divides, in its dtype."""
     out = np.empty((image.shape[0] // factor, image.shape[1] // factor), image.dtype)
-    _bin_sum(image, factor, out)
+    sum_blocks(image, factor, out)
     return out
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lensfold.simulate.galaxies import field_params, knots, magnitude_flux, source_galaxy
-from lensfold.simulate.light import COLUMNS, POINT, SMOOTH, components
+from lensfold.simulate.kernels import AXIS, COS, FLUX, KIND, PARAM, POINT, RADIUS, SIN, X, Y
+from lensfold.simulate.light import components
 from lensfold.simulate.population import Population
 from lensfold.simulate.sed import DISC, EARLY, STAR_FORMING, STELLAR, YOUNG, band_ratios
 
@@ -62,21 +63,21 @@ def _field_galaxies(rng: np.random.Generator, p: Population) -> tuple[np.ndarray
 def _structure(rng: np.random.Generator, p: Population, row: np.ndarray, mag: float, z: float) -> np.ndarray:
     """Give a late galaxy (a row, changed in place) arms or patches; return its bulge and knots as further rows."""
     kind, params = field_params(rng, mag < p.field_spiral_mag)
-    row[11] = kind
-    row[12 : 12 + len(params)] = params
-    flux = row[7].copy()
-    bulge, young = rng.uniform(0.0, 0.3), rng.uniform(0.02, 0.15)
-    row[7:11] *= 1.0 - bulge - young
+    row[KIND] = kind
+    row[PARAM : PARAM + len(params)] = params
+    flux = float(row[FLUX])
+    bulge, young = rng.uniform(0.0, 0.3), rng.uniform(0.02, 0.10)
+    row[FLUX : FLUX + 4] *= 1.0 - bulge - young
     core = components(
-        x=row[0],
-        y=row[1],
-        radius=0.35 * row[5],
+        x=row[X],
+        y=row[Y],
+        radius=0.35 * row[RADIUS],
         index=2.5,
-        axis=min(1.0, row[4] + 0.2),
+        axis=min(1.0, row[AXIS] + 0.2),
         flux=bulge * flux * band_ratios(EARLY, z),
     )
-    core[:, 2:4] = row[2:4]
-    spots = knots(rng, int(rng.integers(2, 8)), row, young * flux * band_ratios(YOUNG, z), (0.04, 0.12))
+    core[:, [COS, SIN]] = row[[COS, SIN]]
+    spots = knots(rng, int(rng.integers(2, 8)), row, young * flux * band_ratios(YOUNG, z), (0.05, 0.16))
     return np.concatenate([core, spots])
 
 
@@ -90,7 +91,6 @@ def _interlopers(rng: np.random.Generator, p: Population) -> np.ndarray:
         radius=0.40 * 10.0 ** (-0.17 * (mag - 17.5)),
         index=rng.uniform(1.0, 3.0, n),
         flux=magnitude_flux(mag)[:, None] * band_ratios(DISC, 0.1, rng.normal(1.0, 0.2, n)),
-        kind=SMOOTH,
         **_positions(rng, n),
     )
     n = int(rng.poisson(p.stars))
@@ -111,9 +111,7 @@ def draw_field(rng: np.random.Generator, p: Population) -> tuple[np.ndarray, np.
     Returns components (n, COLUMNS) and the galaxies that n_gal_* counts as (m, 3) x, y in arcsec and VIS mag.
     """
     galaxies, places = _field_galaxies(rng, p)
-    rows = np.concatenate([galaxies, _interlopers(rng, p)])
-    assert rows.shape[1] == COLUMNS
-    return rows, places
+    return np.concatenate([galaxies, _interlopers(rng, p)]), places
 
 
 def draw_source_redshift(rng: np.random.Generator, p: Population, z_lens: float) -> float:
@@ -133,6 +131,6 @@ def draw_source(rng: np.random.Generator, p: Population, z: float, einstein_radi
     limit = max(p.frame_half / max(abs(np.cos(phi)), abs(np.sin(phi))) - einstein_radius, 1.0)
     if beta > limit:
         beta = limit * (0.7 + 0.3 * u[1])
-    parts[:, 0] += beta * np.cos(phi)
-    parts[:, 1] += beta * np.sin(phi)
+    parts[:, X] += beta * np.cos(phi)
+    parts[:, Y] += beta * np.sin(phi)
     return Source(parts, int(rng.integers(1, 2**31)), z, mag, radius)

@@ -8,23 +8,16 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from lensfold.catalog import COLUMNS, NO_IMAGE_INDEX, NO_SOURCE
 from lensfold.paths import replacing
 from lensfold.simulate.halo import Halo
+from lensfold.simulate.kernels import FLUX, RADIUS
 from lensfold.simulate.lensing import critical_cells
-from lensfold.simulate.light import FLUX, RADIUS, sample_brightness
+from lensfold.simulate.light import sample_brightness
 from lensfold.simulate.population import Population
-from lensfold.simulate.render import COARSE_CELLS, COARSE_STEP, Planes, bin_vis
+from lensfold.simulate.render import COARSE_CELLS, COARSE_STEP, PIXEL, Planes, bin_vis
 from lensfold.simulate.sky import Source
 
-#: Names of the catalog's 27 columns; the first is a simulation index without a name.
-CATALOG_COLUMNS = (
-    *("", "ID", "x_crit", "y_crit", "source_ID", "z_source", "z_lens", "mag_source", "ein_area", "n_crit"),
-    *("r_source", "crit_area", "n_pix_source", "source_flux", "n_pix_lens", "lens_flux", "n_source_im"),
-    *("mag_eff", "sb_contrast", "color_diff", "n_gal_3", "n_gal_5", "n_gal_10", "halo_mass", "star_mass"),
-    *("mag_lens", "n_sources"),
-)
-#: Value of sb_contrast where no source is seen.
-NO_CONTRAST = -1e130
 ARCSEC = math.pi / (180.0 * 3600.0)  # radians
 _EIGHT = np.ones((3, 3), dtype=int)
 _SOURCE_GRID = 80
@@ -76,7 +69,7 @@ def effective_magnification(source: Source, planes: Planes, limit: float) -> flo
     ``limit`` is in flux per square arcsec; no point spread function.
     """
     fine = planes.vis
-    area = (10.8 * 2 / fine.shape[0]) ** 2
+    area = PIXEL**2
     image = float(fine[fine > limit * area].sum(dtype=np.float64))
     step = 10.0 * source.parts[0, RADIUS] / _SOURCE_GRID
     unlensed = sample_brightness(source.parts, _SOURCE_GRID, step)
@@ -104,12 +97,12 @@ def _source_columns(scene: Scene, threshold: float) -> dict[str, float | int]:
             "source_flux": 0.0,
             "n_source_im": 0,
             "mag_eff": math.nan,
-            "sb_contrast": NO_CONTRAST,
+            "sb_contrast": NO_SOURCE,
         }
     image = scene.source_vis
     bright = image > threshold
-    magnification = effective_magnification(scene.source, scene.source_planes, threshold / 0.01)
-    contrast = NO_CONTRAST
+    magnification = effective_magnification(scene.source, scene.source_planes, threshold / (2 * PIXEL) ** 2)
+    contrast = NO_SOURCE
     if not math.isnan(magnification) and bright.any():
         contrast = float(np.mean(image[bright] / (scene.lens_vis[bright] + scene.sigma)))
     return {
@@ -146,7 +139,7 @@ def truth_row(scene: Scene, p: Population, object_id: int) -> dict[str, float | 
         "mag_lens": scene.halo.mag,
         "n_sources": int(scene.source_planes is not None),
     }
-    return {name: values[name] for name in CATALOG_COLUMNS[1:]}
+    return {name: values[name] for name in COLUMNS[1:]}
 
 
 def _text(value: float | int) -> str:
@@ -157,11 +150,11 @@ def _text(value: float | int) -> str:
 
 
 def write_catalog(path: Path, rows: Iterable[Mapping[str, float | int]], comments: Iterable[str]) -> None:
-    """Write rows as CSV under comment lines; column one counts the rows and skips 10000, which marks objects
-    without images."""
+    """Write rows as CSV under comment lines; column one counts the rows and never reaches 10000, which
+    marks objects without images."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(f"# {line}\n" for line in comments)
-        stream.write(",".join(CATALOG_COLUMNS) + "\n")
+        stream.write(",".join(COLUMNS) + "\n")
         for index, row in enumerate(rows):
-            values = [str(index % 10000), *(_text(row[name]) for name in CATALOG_COLUMNS[1:])]
+            values = [str(index % NO_IMAGE_INDEX), *(_text(row[name]) for name in COLUMNS[1:])]
             stream.write(",".join(values) + "\n")

@@ -1,0 +1,381 @@
+"""All compiled (numba) kernels, in one file because numba's cache on disk watches only the file of a function:
+a kernel that calls one of another file would stay stale when that one changes.
+
+Arrays: ``c`` is a component's row and ``rows`` several (columns in light.py), ``parts`` are prepared smooth
+components (light.smooth_parts), ``table`` is light.sersic_table, ``main``, ``nfw``, ``satellites`` are those of
+lensing.Deflector. Angles are arcsec. No kernel meets NaN or infinity (they are compiled with fastmath).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+
+# Columns and kinds of components: see light.py.
+(X, Y, COS, SIN, AXIS, RADIUS, INDEX, FLUX, KIND, PARAM) = (0, 1, 2, 3, 4, 5, 6, 7, 11, 12)
+SMOOTH, SPIRAL, DUST, RIPPLE, ARC, POINT = range(6)
+
+# Sersic tables.
+INDEX_MIN, INDEX_MAX, INDEX_STEP = 0.3, 8.0, 0.1
+NODES = 512
+REACH = 12.0  # last node, in half-light radii
+TABLE_SCALE = (NODES - 1) / np.sqrt(REACH)
+CUT = 11.0  # components end here, in half-light radii
+
+FAR = 0.6  # beyond this distance in arcsec one evaluation per two by two fine pixels
+SUBSAMPLES = 4
+ARC_WINDOW = 2.1557  # integral of exp(-t^4 / 2)
+_WIDE = 1e6
+
+# Lenses.
+CORE = 0.001  # softening of the ellipsoid
+SATELLITE_CORE = 0.05  # softening of the satellites
+NFW_NODES = 1024
+NFW_REACH = 20.0  # radius of the last node
+_B, _Q, _COS, _SIN, _GAMMA1, _GAMMA2 = range(6)
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile a kernel on first use; keep it on disk where numba finds a place that can be written."""
+    options = {"fastmath": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # numba: no locator available
+        return njit(**options)(function)
+
+
+@kernel
+def _profile(t, table, k):
+    """Table row k at t = sqrt(r / r_e)."""
+    t *= TABLE_SCALE
+    m = int(t)
+    if m >= NODES - 1:
+        return 0.0
+    return table[k, m] + (t - m) * (table[k, m + 1] - table[k, m])
+
+
+@kernel
+def _row(index):
+    """Row of the table for a Sersic index."""
+    k = int((index - INDEX_MIN) / INDEX_STEP + 0.5)
+    return min(max(k, 0), int((INDEX_MAX - INDEX_MIN) / INDEX_STEP + 0.5))
+
+
+@kernel
+def _modulation(c, u, v, r):
+    """Factor on the smooth profile of a SPIRAL, DUST or RIPPLE component at (u, v) along its axes."""
+    kind, p = int(c[KIND]), c[PARAM:]
+    re, q = c[RADIUS], c[AXIS]
+    if kind == SPIRAL:
+        angle = np.arctan2(v / q, u)
+        rise = min(1.0, 1.5 * r / re)
+        arms = np.cos(p[0] * (angle - p[1] * np.log(r / re + 0.02)) + p[3])
+        return max(0.0, 1.0 + rise * (p[2] * arms + p[4] * np.cos(angle + 2.0 * p[3])))
+    if kind == DUST:
+        fade = 1.0 / (1.0 + (u / (2.0 * re)) ** 4)
+        return 1.0 - p[0] * fade * np.exp(-0.5 * ((v - p[2]) / p[1]) ** 2)
+    wave = np.sin(p[1] * u / re + p[2]) + np.sin(p[3] * v / (q * re) + p[4])
+    return max(0.0, 1.0 + p[0] * wave)
+
+
+@kernel
+def _arc(c, u, v, r):
+    """Surface brightness of an ARC: a Gaussian across and a flat-topped window along a part of an ellipse."""
+    p = c[PARAM:]
+    angle = np.arctan2(v / c[AXIS], u)
+    width, window, radius = p[1], 1.0, p[0]
+    if p[2] < 3.0:
+        t = angle / p[2]
+        window = np.exp(-0.5 * t**4)
+        radius *= 1.0 + p[3] * angle
+        width *= max(0.3, 1.0 - 0.35 * t * t)
+    knots = 1.0 + 0.35 * np.cos(5.0 * angle + p[4]) * np.cos(2.0 * angle - 2.0 * p[4])
+    return window * knots * p[1] / width * np.exp(-0.5 * ((r - radius) / width) ** 2)
+
+
+@kernel
+def _shape(dx, dy, c, k, table):
+    """Unnormalised surface brightness of component c at an offset from its centre."""
+    u, v = c[COS] * dx + c[SIN] * dy, c[COS] * dy - c[SIN] * dx
+    r = np.sqrt(u * u + v * v / (c[AXIS] * c[AXIS]))
+    if c[KIND] == ARC:
+        return _arc(c, u, v, r)
+    value = _profile(np.sqrt(r / c[RADIUS]), table, k)
+    if c[KIND] != SMOOTH and value > 0.0:
+        value *= _modulation(c, u, v, r)
+    return value
+
+
+@kernel
+def _norm(c):
+    """Factor that makes the integral of _shape over the sky one (per square arcsec)."""
+    if c[KIND] == ARC:
+        length = 2.0 * np.pi if c[PARAM + 2] >= 3.0 else ARC_WINDOW * c[PARAM + 2]
+        return 1.0 / (c[AXIS] * c[PARAM] * c[PARAM + 1] * np.sqrt(2.0 * np.pi) * length)
+    return 1.0 / (c[AXIS] * c[RADIUS] * c[RADIUS])
+
+
+@kernel
+def brightness(x, y, parts, table, out):
+    """Write the surface brightness of prepared parts at one position into ``out`` (4,), flux per square arcsec."""
+    out[:] = 0.0
+    for n in range(parts.shape[0]):
+        c = parts[n]
+        dx, dy = x - c[0], y - c[1]
+        u, v = c[2] * dx + c[3] * dy, (c[2] * dy - c[3] * dx) * c[4]
+        t = np.sqrt(np.sqrt(u * u + v * v)) * c[5]
+        if t < NODES - 1:
+            m, k = int(t), int(c[6])
+            value = table[k, m] + (t - m) * (table[k, m + 1] - table[k, m])
+            for b in range(4):
+                out[b] += value * c[7 + b]
+
+
+@kernel
+def _extent(c, k, table, floor):
+    """Radius along the major axis outside which a component stays below ``floor`` (in units of _shape)."""
+    if c[KIND] == ARC:
+        return c[PARAM] * (1.0 + 1.6 * abs(c[PARAM + 3]) * min(c[PARAM + 2], 3.0)) + 4.0 * c[PARAM + 1]
+    m = NODES - 1
+    while m > 0 and table[k, m] < floor:
+        m -= 1
+    t = (m + 1) / TABLE_SCALE
+    return min(t * t, CUT) * c[RADIUS]
+
+
+@kernel
+def _mean(dx, dy, size, c, k, table):
+    """Mean of _shape over a square pixel, sub-sampled four by four."""
+    total = 0.0
+    for a in range(SUBSAMPLES):
+        oy = ((a + 0.5) / SUBSAMPLES - 0.5) * size
+        for b in range(SUBSAMPLES):
+            total += _shape(dx + ((b + 0.5) / SUBSAMPLES - 0.5) * size, dy + oy, c, k, table)
+    return total / SUBSAMPLES**2
+
+
+@kernel
+def _draw_cell(vis, nisp, i, j, dx, dy, pixel, core, far, c, k, table, norm):
+    """Add one cell of two by two fine pixels; (dx, dy) is its centre seen from the component."""
+    area = pixel * pixel * norm
+    total = 0.0
+    if far:
+        value = _shape(dx, dy, c, k, table) * area
+        total = 4.0 * value
+        for a in range(2):
+            for b in range(2):
+                vis[2 * i + a, 2 * j + b] += value * c[FLUX]
+    else:
+        for a in range(2):
+            for b in range(2):
+                fx, fy = dx + (b - 0.5) * pixel, dy + (a - 0.5) * pixel
+                if fx * fx + fy * fy < core * core:
+                    value = _mean(fx, fy, pixel, c, k, table) * area
+                else:
+                    value = _shape(fx, fy, c, k, table) * area
+                total += value
+                vis[2 * i + a, 2 * j + b] += value * c[FLUX]
+    for b in range(3):
+        nisp[b, i, j] += total * c[FLUX + 1 + b]
+
+
+@kernel
+def _draw_point(vis, nisp, c, pixel):
+    """Share the flux of a star among the four nearest fine pixels."""
+    n = vis.shape[0]
+    fx, fy = c[X] / pixel + 0.5 * (n - 1), c[Y] / pixel + 0.5 * (n - 1)
+    j, i = int(np.floor(fx)), int(np.floor(fy))
+    for a in range(2):
+        for b in range(2):
+            if 0 <= i + a < n and 0 <= j + b < n:
+                weight = abs(1 - a - (fy - i)) * abs(1 - b - (fx - j))
+                vis[i + a, j + b] += weight * c[FLUX]
+                for m in range(3):
+                    nisp[m, (i + a) // 2, (j + b) // 2] += weight * c[FLUX + 1 + m]
+
+
+@kernel
+def _draw_far(vis, nisp, i, first, last, dx, dy, size, c, profile, weight):
+    """Add cells first..last - 1 of row i of a SMOOTH component, one evaluation each; dx belongs to cell 0."""
+    u0, v0 = c[COS] * dx + c[SIN] * dy, (c[COS] * dy - c[SIN] * dx) / c[AXIS]
+    du, dv = c[COS] * size, -c[SIN] * size / c[AXIS]
+    inverse = TABLE_SCALE / np.sqrt(c[RADIUS])
+    f0, f1, f2, f3 = weight[0], weight[1], weight[2], weight[3]
+    top, bottom = vis[2 * i], vis[2 * i + 1]
+    for j in range(first, last):
+        u, v = u0 + j * du, v0 + j * dv
+        t = np.sqrt(np.sqrt(u * u + v * v)) * inverse
+        m = np.uint32(t)
+        if m < NODES - 1:
+            value = profile[m] + (t - m) * (profile[m + 1] - profile[m])
+            fine = np.float32(value * f0)
+            top[2 * j] += fine
+            top[2 * j + 1] += fine
+            bottom[2 * j] += fine
+            bottom[2 * j + 1] += fine
+            nisp[0, i, j] += value * f1
+            nisp[1, i, j] += value * f2
+            nisp[2, i, j] += value * f3
+
+
+@kernel
+def _draw_row(vis, nisp, i, first, last, dy, pixel, c, k, table, norm):
+    """Add cells first..last - 1 of row i of any component; dy is the row's offset from its centre."""
+    n, size = nisp.shape[1], 2.0 * pixel
+    core = max(0.13, min(0.6 * c[RADIUS], 0.18))
+    thin = c[AXIS] * c[RADIUS] < 0.1
+    half = _WIDE if thin else np.sqrt(max(FAR * FAR - dy * dy, 0.0))
+    left, right = first, last
+    if c[KIND] == SMOOTH:
+        left = min(max(first, int((c[X] - half) / size + 0.5 * (n - 1)) + 1), last) if not thin else first
+        right = max(min(last, int((c[X] + half) / size + 0.5 * (n - 1)) + 1), left) if not thin else last
+        weight = c[FLUX : FLUX + 4] * (norm * size * size)
+        weight[0] *= 0.25
+        dx = -0.5 * (n - 1) * size - c[X]
+        _draw_far(vis, nisp, i, first, left, dx, dy, size, c, table[k], weight)
+        _draw_far(vis, nisp, i, right, last, dx, dy, size, c, table[k], weight)
+    for j in range(left, right):
+        dx = (j - 0.5 * (n - 1)) * size - c[X]
+        far = (not thin) and dx * dx + dy * dy > FAR * FAR
+        _draw_cell(vis, nisp, i, j, dx, dy, pixel, core, far, c, k, table, norm)
+
+
+@kernel
+def draw_components(vis, nisp, rows, table, pixel, floor):
+    """Add components to vis (n, n) and nisp (3, n/2, n/2); see light.draw."""
+    n, size = nisp.shape[1], 2.0 * pixel
+    for m in range(rows.shape[0]):
+        c = rows[m]
+        if c[KIND] == POINT:
+            _draw_point(vis, nisp, c, pixel)
+            continue
+        k, norm = _row(c[INDEX]), _norm(c)
+        brightest = max(max(c[FLUX], c[FLUX + 1]), max(c[FLUX + 2], c[FLUX + 3]))
+        reach = _extent(c, k, table, floor / (brightest * norm * size * size))
+        for i in range(n):
+            dy = (i - 0.5 * (n - 1)) * size - c[Y]
+            # Half width of the ellipse of semi-major axis ``reach`` at this row; its height is at most ``reach``.
+            s2 = c[SIN] * c[SIN]
+            across = c[AXIS] * c[AXIS]
+            tall = reach * reach * (s2 + across * (1.0 - s2))
+            if dy * dy > (np.sqrt(tall) + size) ** 2:
+                continue
+            middle = dy * c[SIN] * c[COS] * (1.0 - across) * reach * reach / tall
+            half = reach * reach * c[AXIS] / tall * np.sqrt(max(tall - dy * dy, 0.0)) + size
+            first = max(0, int((c[X] + middle - half) / size + 0.5 * (n - 1)))
+            last = min(n, int((c[X] + middle + half) / size + 0.5 * (n - 1)) + 2)
+            if first < last:
+                _draw_row(vis, nisp, i, first, last, dy, pixel, c, k, table, norm)
+
+
+@kernel
+def sample_parts(x0, y0, n, step, parts, table):
+    """VIS surface brightness on an n x n grid about (x0, y0)."""
+    out = np.empty((n, n))
+    value = np.empty(4)
+    for i in range(n):
+        for j in range(n):
+            brightness(x0 + (j - 0.5 * (n - 1)) * step, y0 + (i - 0.5 * (n - 1)) * step, parts, table, value)
+            out[i, j] = value[0]
+    return out
+
+
+@kernel
+def _nfw(r, nfw):
+    """NFW deflection at radius r."""
+    t = r * ((NFW_NODES - 1) / NFW_REACH)
+    k = min(int(t), NFW_NODES - 2)
+    return nfw[k] + (t - k) * (nfw[k + 1] - nfw[k])
+
+
+@kernel
+def _deflect_point(x, y, main, nfw, satellites):
+    """Deflection (alpha_x, alpha_y) at one position."""
+    q, c, s = main[_Q], main[_COS], main[_SIN]
+    u, v = c * x + s * y, -s * x + c * y
+    f = np.sqrt(1.0 - q * q)
+    psi = np.sqrt(q * q * (CORE * CORE + u * u) + v * v)
+    scale = main[_B] * np.sqrt(q) / f
+    au = scale * np.arctan(f * u / (psi + CORE))
+    t = f * v / (psi + q * q * CORE)
+    av = scale * 0.5 * np.log((1.0 + t) / (1.0 - t))
+    ax = c * au - s * av + main[_GAMMA1] * x + main[_GAMMA2] * y
+    ay = s * au + c * av + main[_GAMMA2] * x - main[_GAMMA1] * y
+    r = np.sqrt(x * x + y * y)
+    if r > 1e-9:
+        halo = _nfw(r, nfw) / r
+        ax += halo * x
+        ay += halo * y
+    for k in range(satellites.shape[0]):
+        dx, dy = x - satellites[k, 0], y - satellites[k, 1]
+        pull = satellites[k, 2] / np.sqrt(dx * dx + dy * dy + SATELLITE_CORE * SATELLITE_CORE)
+        ax += pull * dx
+        ay += pull * dy
+    return ax, ay
+
+
+@kernel
+def deflect_points(x, y, main, nfw, satellites):
+    """Deflection at positions x, y (n,): (n, 2)."""
+    out = np.empty((x.size, 2))
+    for k in range(x.size):
+        out[k, 0], out[k, 1] = _deflect_point(x[k], y[k], main, nfw, satellites)
+    return out
+
+
+@kernel
+def map_nodes(n, step, main, nfw, satellites):
+    """Source positions of the nodes of n x n cells: (n + 1, n + 1, 2)."""
+    nodes = np.empty((n + 1, n + 1, 2))
+    for i in range(n + 1):
+        y = (i - 0.5 * n) * step
+        for j in range(n + 1):
+            x = (j - 0.5 * n) * step
+            ax, ay = _deflect_point(x, y, main, nfw, satellites)
+            nodes[i, j, 0], nodes[i, j, 1] = x - ax, y - ay
+    return nodes
+
+
+@kernel
+def _near(nodes, i, j, x, y, reach):
+    """Whether the image of a cell in the source plane comes within ``reach`` of (x, y)."""
+    mx = 0.25 * (nodes[i, j, 0] + nodes[i + 1, j, 0] + nodes[i, j + 1, 0] + nodes[i + 1, j + 1, 0])
+    my = 0.25 * (nodes[i, j, 1] + nodes[i + 1, j, 1] + nodes[i, j + 1, 1] + nodes[i + 1, j + 1, 1])
+    size = 0.0
+    for a in range(2):
+        for b in range(2):
+            size = max(size, (nodes[i + a, j + b, 0] - mx) ** 2 + (nodes[i + a, j + b, 1] - my) ** 2)
+    return np.sqrt((mx - x) ** 2 + (my - y) ** 2) < reach + 1.5 * np.sqrt(size)
+
+
+@kernel
+def draw_lensed(vis, nisp, nodes, pixel, reach, main, nfw, satellites, parts, table):
+    """Add the lensed source to vis and nisp; see lensing.draw_lensed."""
+    n = vis.shape[0]
+    per = n // (nodes.shape[0] - 1)
+    value = np.empty(4)
+    area = pixel * pixel
+    for ci in range(n // per):
+        for cj in range(n // per):
+            if not _near(nodes, ci, cj, parts[0, 0], parts[0, 1], reach):
+                continue
+            for k in range(per * per):
+                i, j = ci * per + k // per, cj * per + k % per
+                x, y = (j - 0.5 * (n - 1)) * pixel, (i - 0.5 * (n - 1)) * pixel
+                ax, ay = _deflect_point(x, y, main, nfw, satellites)
+                brightness(x - ax, y - ay, parts, table, value)
+                vis[i, j] += value[0] * area
+                for b in range(3):
+                    nisp[b, i // 2, j // 2] += value[b + 1] * area
+
+
+@kernel
+def sum_blocks(image, factor, out):
+    """Write sums of factor x factor pixels of image into out."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total = image[i * factor, j * factor] * 0
+            for a in range(factor):
+                for b in range(factor):
+                    total += image[i * factor + a, j * factor + b]
+            out[i, j] = total

@@ -1,0 +1,103 @@
+"""The real Makefile, end to end, in a temporary tree: what a user types and nothing else."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, environment, write_settings
+
+OOF = "runs/smoke/tiny/fold{}/oof.csv"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    """The project's files with a tiny experiment, and this interpreter's environment in the place of .venv."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("Makefile", "requirements.txt", "pyproject.toml", "train.sh", "predict.sh"):
+        shutil.copy(PROJECT / name, tree / name)
+    write_settings(tree)
+    (tree / ".venv").mkdir()
+    (tree / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    newest = max((tree / name).stat().st_mtime for name in ("requirements.txt", "pyproject.toml"))
+    (tree / ".venv" / ".installed").touch()
+    os.utime(tree / ".venv" / ".installed", (newest + 1, newest + 1))
+    return tree
+
+
+def make(tree: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    done = subprocess.run(["make", "PACK=smoke", *arguments], cwd=tree, capture_output=True, text=True, env=environment())
+    if check and done.returncode:
+        raise AssertionError(f"exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def files(tree: Path) -> dict[str, int]:
+    """Modification times of everything made."""
+    made = [*tree.glob("runs/**/*"), *tree.glob("data/*/cache/**/*"), *tree.glob("folds/*"), *tree.glob("submissions/**/*")]
+    return {str(path.relative_to(tree)): path.stat().st_mtime_ns for path in made if path.is_file()}
+
+
+@pytest.mark.slow
+def test_folds_train_predict_from_nothing_and_again(tree):
+    text = make(tree, "folds", "train", "predict").stdout
+    for word in ("simulate smoke", "folds · pack smoke", "cache smoke train", "fold 2  epoch  4/4", "ensemble", "re-read"):
+        assert word in text
+    assert len((tree / "submissions/smoke/default.csv").read_text().splitlines()) == 24
+    before = files(tree)
+    started = time.monotonic()
+    make(tree, "folds", "train", "predict")
+    assert files(tree) == before
+    print(f"second run: {time.monotonic() - started:.1f} s")
+
+    assert "default on the test key" in make(tree, "grade").stdout
+
+    # a lost fold comes back with the same bytes, alone
+    lost = tree / OOF.format(1)
+    content, others = lost.read_bytes(), [(tree / OOF.format(fold)).stat().st_mtime_ns for fold in (0, 2)]
+    lost.unlink()
+    make(tree, "predict")
+    assert lost.read_bytes() == content
+    assert [(tree / OOF.format(fold)).stat().st_mtime_ns for fold in (0, 2)] == others
+
+    # a comment changes nothing that was trained; another setting trains again
+    settings = tree / "experiments" / "tiny.toml"
+    settings.write_text("# a comment\n" + settings.read_text())
+    assert "epoch" not in make(tree, "train").stdout
+    settings.write_text(settings.read_text().replace("dropout = 0.3", "dropout = 0.2"))
+    assert "fold 0  epoch  4/4" in make(tree, "train", "EXPERIMENT=tiny", "FOLD=0").stdout
+
+    # the scripts do the same without make
+    for script, words in (("train.sh", ["--experiment", "tiny"]), ("predict.sh", [])):
+        subprocess.run([tree / script, "--pack", "smoke", *words], check=True, cwd="/", env=environment())
+
+
+@pytest.mark.slow
+def test_mistakes_in_make(tree):
+    done = make(tree, "train", "EXPERIMENT=nothing", check=False)
+    assert done.returncode != 0 and "Experiments there: tiny" in done.stderr
+    done = make(tree, "predict", "SUBMISSION=nothing", check=False)
+    assert done.returncode != 0 and "submissions/nothing.toml is absent" in done.stderr
+    done = make(tree, "folds", "DATA=nowhere", "PACK=mine", check=False)
+    assert done.returncode != 0 and "nowhere/image_catalog2.0train.csv does not exist" in done.stderr
+
+
+def test_a_wrong_python_is_refused_with_those_that_work(tree, tmp_path):
+    fake = tmp_path / "python3.9"
+    fake.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 9, 2); exec(sys.argv[1])" "$2"\n')
+    fake.chmod(0o755)
+    done = subprocess.run(["make", "test", f"PYTHON={fake}", f"VENV={tmp_path}/v"], cwd=tree, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "is Python 3.9; lensfold runs on 3.11, 3.12 and 3.13" in done.stderr
+    assert not (tmp_path / "v").exists()
+
+
+def test_both_requirement_files_pin_the_same_versions():
+    def pins(name):
+        lines = (PROJECT / name).read_text().splitlines()
+        return {line.split(";")[0] for line in lines if "==" in line and not line.startswith("tensorflow")}
+
+    assert pins("requirements.txt") == pins("requirements-gpu.txt")
