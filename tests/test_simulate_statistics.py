@@ -107,7 +107,9 @@ def test_morphology_does_not_tell_the_class(sky):
 @pytest.mark.parametrize(
     "model",
     [
-        make_pipeline(QuantileTransformer(n_quantiles=200, output_distribution="normal"), LogisticRegression(C=0.3, max_iter=2000)),
+        make_pipeline(
+            QuantileTransformer(n_quantiles=100, output_distribution="normal"), LogisticRegression(C=0.3, max_iter=2000)
+        ),
         HistGradientBoostingClassifier(max_iter=60, max_depth=3, learning_rate=0.08, random_state=0),
     ],
     ids=["logistic", "boosting"],

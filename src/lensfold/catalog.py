@@ -98,12 +98,13 @@ def size_bins(catalog: pd.DataFrame) -> pd.Series:
     return pd.Series(bins.astype(np.int64), index=catalog.index, name="size_bin")
 
 
-def large_lens_labels(catalog: pd.DataFrame, min_size: int = 150) -> pd.Series:
+def large_lens_labels(catalog: pd.DataFrame, rule: str, min_size: int = 150) -> pd.Series:
     """Labels of the paper's task by ID, float64: large lenses against objects without a source.
 
-    1.0 where a source was put in and ``n_pix_source`` > ``min_size`` pixels, 0.0 without a source, else NaN.
+    1.0 for lenses by ``rule`` with ``n_pix_source`` > ``min_size`` pixels, 0.0 without a source, else NaN (large
+    images of a source that the rule does not call lensed are neither). Raises InputError for an unknown rule.
     """
-    lens = (catalog["n_sources"] > 0) & (catalog["n_pix_source"] > min_size)
+    lens = (labels(catalog, rule) == 1) & (catalog["n_pix_source"] > min_size)
     return _label_series(catalog, lens, catalog["n_sources"] == 0)
 
 

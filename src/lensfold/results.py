@@ -47,7 +47,7 @@ def score_oof(catalog: pd.DataFrame, oof: pd.DataFrame, rule: str, grouped: bool
     ``grouped``: draw haloes instead of objects for the intervals.
     """
     labels = catalogs.labels(catalog, rule).reindex(oof.index)
-    large = catalogs.large_lens_labels(catalog, LARGE).reindex(oof.index)
+    large = catalogs.large_lens_labels(catalog, rule, LARGE).reindex(oof.index)
     kept = labels.notna()
     groups = catalogs.halo_groups(catalog).reindex(oof.index)[kept] if grouped else None
     sizes = catalogs.size_bins(catalog).reindex(oof.index)[kept]
@@ -247,7 +247,7 @@ def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold")
     title = f"{kind} scores · pack {pack_name} · rule {rows[0]['rule']}"
     caption = (
         f"Thresholds of F1, accuracy and 1-F_beta come from {rows[0]['threshold_from']}; 95 % by bootstrap over "
-        f"{rows[0]['bootstrap']['over']}.\n> 150 px: lenses larger than 150 pixels against objects without "
+        f"{rows[0]['bootstrap']['over']}.\n> 150 px: the rule's lenses larger than 150 pixels against objects without "
         "a source."
     )
     show_table(title, columns, [_score_row(row) for row in rows], caption)

@@ -23,7 +23,7 @@ TABLE_SCALE = (NODES - 1) / np.sqrt(REACH)
 CUT = 11.0  # components end here, in half-light radii
 
 FAR = 0.6  # beyond this distance in arcsec one evaluation per two by two fine pixels
-SUBSAMPLES = 4
+SUBSAMPLES = (2, 4)  # per side of a pixel near the centre: flat profiles (index up to 1.5) and steep ones
 ARC_WINDOW = 2.1557  # integral of exp(-t^4 / 2)
 _WIDE = 1e6
 
@@ -145,13 +145,14 @@ def _extent(c, k, table, floor):
 
 @kernel
 def _mean(dx, dy, size, c, k, table):
-    """Mean of _shape over a square pixel, sub-sampled four by four."""
+    """Mean of _shape over a square pixel, sub-sampled."""
+    n = SUBSAMPLES[0] if c[INDEX] <= 1.5 else SUBSAMPLES[1]
     total = 0.0
-    for a in range(SUBSAMPLES):
-        oy = ((a + 0.5) / SUBSAMPLES - 0.5) * size
-        for b in range(SUBSAMPLES):
-            total += _shape(dx + ((b + 0.5) / SUBSAMPLES - 0.5) * size, dy + oy, c, k, table)
-    return total / SUBSAMPLES**2
+    for a in range(n):
+        oy = ((a + 0.5) / n - 0.5) * size
+        for b in range(n):
+            total += _shape(dx + ((b + 0.5) / n - 0.5) * size, dy + oy, c, k, table)
+    return total / (n * n)
 
 
 @kernel
@@ -367,6 +368,26 @@ def draw_lensed(vis, nisp, nodes, pixel, reach, main, nfw, satellites, parts, ta
                 vis[i, j] += value[0] * area
                 for b in range(3):
                     nisp[b, i // 2, j // 2] += value[b + 1] * area
+
+
+@kernel
+def critical_cells(nodes, out):
+    """Write 1 - kappa - gamma < 0 of each cell, from finite differences of its mapped corners, into ``out``."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            a, b, c, d = nodes[i, j], nodes[i, j + 1], nodes[i + 1, j], nodes[i + 1, j + 1]
+            xx, xy = b[0] + d[0] - a[0] - c[0], b[1] + d[1] - a[1] - c[1]
+            yx, yy = c[0] + d[0] - a[0] - b[0], c[1] + d[1] - a[1] - b[1]
+            out[i, j] = xx + yy < np.sqrt((xx - yy) ** 2 + (xy + yx) ** 2)
+
+
+@kernel
+def sum_pairs(image, out):
+    """Write sums of 2 x 2 pixels of image into out."""
+    for i in range(out.shape[0]):
+        top, bottom = image[2 * i], image[2 * i + 1]
+        for j in range(out.shape[1]):
+            out[i, j] = top[2 * j] + top[2 * j + 1] + bottom[2 * j] + bottom[2 * j + 1]
 
 
 @kernel

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from scipy import fft
 
-from lensfold.simulate.kernels import AXIS, FLUX, RADIUS, sum_blocks
+from lensfold.simulate.kernels import AXIS, FLUX, RADIUS, sum_blocks, sum_pairs
 from lensfold.simulate.lensing import Deflector, draw_lensed, map_nodes
 from lensfold.simulate.light import draw
 from lensfold.simulate.population import Population
@@ -24,6 +24,7 @@ PRUNE = 0.01  # components end where they fall below this share of the VIS backg
 SOURCE_REACH = 7.5  # half-light radii
 _DISC_B = 1.6783469900166605  # b_n of an exponential disc
 _MARGIN = 16  # fine pixels
+_SMALL = 256  # fine pixels of the smaller field for compact light
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,16 @@ def moffat(n: int, pixel: float, fwhm: float, beta: float) -> np.ndarray:
 
 
 @cache
-def _transfer(fwhm: tuple[float, ...], beta: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Transforms of the kernels: VIS on the fine grid (432, 217) and NISP at 0.1 arcsec (3, 216, 109), complex64."""
-    vis = fft.rfft2(moffat(FINE, PIXEL, fwhm[0], beta[0])).astype(np.complex64)
-    nisp = [fft.rfft2(moffat(FINE // 2, 2 * PIXEL, f, b)) for f, b in zip(fwhm[1:], beta[1:], strict=True)]
-    return vis, np.stack(nisp).astype(np.complex64)
+def _vis_transfer(n: int, fwhm: float, beta: float) -> np.ndarray:
+    """Transform of the VIS kernel on n x n fine pixels: (n, n / 2 + 1) complex64."""
+    return fft.rfft2(moffat(n, PIXEL, fwhm, beta)).astype(np.complex64)
+
+
+@cache
+def _nisp_transfer(fwhm: tuple[float, ...], beta: tuple[float, ...]) -> np.ndarray:
+    """Transforms of the Y, J, H kernels at 0.1 arcsec: (3, 216, 109) complex64."""
+    kernels = [fft.rfft2(moffat(FINE // 2, 2 * PIXEL, f, b)) for f, b in zip(fwhm, beta, strict=True)]
+    return np.stack(kernels).astype(np.complex64)
 
 
 def _convolve(image: np.ndarray, transfer: np.ndarray) -> np.ndarray:
@@ -91,7 +97,10 @@ def _convolve(image: np.ndarray, transfer: np.ndarray) -> np.ndarray:
 def bin_sum(image: np.ndarray, factor: int) -> np.ndarray:
     """Sum of factor x factor pixels of an image whose sizes factor divides, in its dtype."""
     out = np.empty((image.shape[0] // factor, image.shape[1] // factor), image.dtype)
-    sum_blocks(image, factor, out)
+    if factor == 2:
+        sum_pairs(image, out)
+    else:
+        sum_blocks(image, factor, out)
     return out
 
 
@@ -101,13 +110,26 @@ def bin_vis(fine: np.ndarray) -> np.ndarray:
 
 
 def observe_vis(planes: Planes, p: Population) -> np.ndarray:
-    """Noise-free VIS image: (200, 200) float32."""
-    return bin_vis(_convolve(planes.vis, _transfer(p.psf_fwhm, p.psf_beta)[0]))
+    """Noise-free VIS image: (200, 200) float32. Light that lies within +-5.6 arcsec is convolved in a smaller field."""
+    edge = (FINE - _SMALL) // 2
+    inner = slice(edge + _MARGIN, FINE - edge - _MARGIN)
+    small = not (planes.vis[: inner.start].any() or planes.vis[inner.stop :].any())
+    small = small and not (planes.vis[:, : inner.start].any() or planes.vis[:, inner.stop :].any())
+    n, fine = FINE, planes.vis
+    if small:
+        n, fine = _SMALL, planes.vis[edge:-edge, edge:-edge]
+    image = _convolve(fine, _vis_transfer(n, p.psf_fwhm[0], p.psf_beta[0]))
+    if not small:
+        return bin_vis(image)
+    frame = np.zeros((FINE // 2 - _MARGIN,) * 2, np.float32)
+    skip = (edge - _MARGIN) // 2
+    frame[skip:-skip, skip:-skip] = bin_sum(image, 2)
+    return frame
 
 
 def observe_nisp(nisp: np.ndarray, p: Population) -> np.ndarray:
     """Noise-free Y, J, H images (3, 66, 66) float32 of planes (3, 216, 216)."""
-    image = _convolve(nisp, _transfer(p.psf_fwhm, p.psf_beta)[1])
+    image = _convolve(nisp, _nisp_transfer(p.psf_fwhm[1:], p.psf_beta[1:]))
     edge = _MARGIN // 2 + 1
     return np.stack([bin_sum(band[edge:-edge, edge:-edge], 3) for band in image])
 

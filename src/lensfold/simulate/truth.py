@@ -47,7 +47,7 @@ class Scene:
 
 def critical_curve(nodes: np.ndarray) -> dict[str, float]:
     """x_crit, y_crit (radians), crit_area (steradian) and n_crit of the largest tangential critical curve."""
-    pieces, n = ndimage.label(critical_cells(nodes, COARSE_STEP))
+    pieces, n = ndimage.label(critical_cells(nodes))
     if n == 0:
         return {"x_crit": 0.0, "y_crit": 0.0, "crit_area": 0.0, "n_crit": 0}
     sizes = np.bincount(pieces.ravel())[1:]
