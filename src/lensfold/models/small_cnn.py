@@ -41,15 +41,17 @@ def fast_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
     """
     inputs = keras.Input((pixels, pixels, channels), name="image")
     x = _convolution(inputs, 16, "stem_conv", kernel=5, strides=2)
-    x = layers.MaxPooling2D(2, name="stem_pool")(x)
-    x = _convolution(x, 32, "conv1")
+    x = _convolution(x, 16, "conv1")
     x = layers.MaxPooling2D(2, name="pool1")(x)
-    x = _convolution(x, 64, "conv2")
+    x = _convolution(x, 32, "conv2")
     x = layers.BatchNormalization(momentum=0.9, name="bn2")(x)
+    x = layers.MaxPooling2D(2, name="pool2")(x)
     x = _convolution(x, 64, "conv3")
+    x = layers.BatchNormalization(momentum=0.9, name="bn3")(x)
+    x = _convolution(x, 64, "conv4")
     x = layers.MaxPooling2D(2, name="pool3")(x)
     x = layers.Dropout(dropout, name="dropout3")(x)
-    x = _convolution(x, 192, "top_conv")
+    x = _convolution(x, 128, "top_conv")
     x = layers.BatchNormalization(momentum=0.9, name="top_bn")(x)
     # The average says how much of a feature there is, the maximum whether it is anywhere: an arc is small.
     x = layers.Concatenate(name="head_features")(
