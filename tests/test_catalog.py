@@ -373,7 +373,10 @@ def test_size_bins():
 
 def test_large_lens_labels():
     table = objects(
-        n_sources=[1, 1, 0, 0, 2], n_pix_source=[151, 150, 400, 0, 999], mag_eff=[3, 3, np.nan, np.nan, 1.5], n_source_im=[1, 1, 0, 0, 1]
+        n_sources=[1, 1, 0, 0, 2],
+        n_pix_source=[151, 150, 400, 0, 999],
+        mag_eff=[3, 3, np.nan, np.nan, 1.5],
+        n_source_im=[1, 1, 0, 0, 1],
     )
     large = catalogs.large_lens_labels
     np.testing.assert_equal(large(table, "any-source").to_numpy(), [1, np.nan, 0, 0, 1])

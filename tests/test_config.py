@@ -37,7 +37,7 @@ def test_an_experiment_lists_only_differences(tmp_path):
         ("stage = []\n", ["'stage'"]),
         (STAGE.replace("epochs = 1", "epochs = 0"), ["stage.0.epochs", "0"]),
         (STAGE.replace("min_size = 20", 'trainable = "bottom"'), ["stage.0.trainable", "stage.0.min_size"]),
-        ("[train]\nbelow = \"keep\"\n" + STAGE, ["train.below", "'drop' or 'negative'"]),
+        ('[train]\nbelow = "keep"\n' + STAGE, ["train.below", "'drop' or 'negative'"]),
         ("pixels = [1\n", ["not valid TOML"]),
     ],
 )

@@ -26,7 +26,9 @@ def split_folder(tmp_path):
 def test_rows_equal_the_files_in_any_order(split_folder, tmp_path, monkeypatch, workers):
     monkeypatch.setattr(cutouts, "SHARD_ROWS", 2)
     seen = []
-    build_cache(split_folder, tmp_path / "cache", workers=workers, progress=lambda done, total: seen.append((done, total)))
+    build_cache(
+        split_folder, tmp_path / "cache", workers=workers, progress=lambda done, total: seen.append((done, total))
+    )
     assert seen == [(2, 5), (4, 5), (5, 5)]
     wanted = [200004, 200001, 200005]
     with Cache(tmp_path / "cache") as cache:

@@ -106,7 +106,9 @@ def test_another_shape_is_refused_with_file_found_and_expected(trained, tmp_path
 
 def test_empty_folder_and_unknown_names(trained, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "no test split found" in refused(trained, "predict", "--data", str(tmp_path / "empty"), "--trained-on", "fake")
+    assert "no test split found" in refused(
+        trained, "predict", "--data", str(tmp_path / "empty"), "--trained-on", "fake"
+    )
     assert "no such run" in refused(trained, "predict", *PACK, "--trained-on", "elsewhere")
     assert "Files there: default" in refused(trained, "predict", *PACK, "--submission", "other")
     assert "Files there: tiny" in refused(trained, "train", *PACK, "--experiment", "other")

@@ -45,7 +45,9 @@ def test_shapes_and_dtype(mix, count, crop, factor):
 
 
 def test_the_papers_mixes():
-    images = {band: np.full(BAND_SHAPES[band], value, np.float32) for band, value in zip(BANDS, (1, 2, 3, 4), strict=True)}
+    images = {
+        band: np.full(BAND_SHAPES[band], value, np.float32) for band, value in zip(BANDS, (1, 2, 3, 4), strict=True)
+    }
     infrared = linear_channels(images, PixelSettings(mix="paper-ir"), UNIT)[50, 50]
     noise = np.sqrt(0.15**2 + 0.35**2 + 0.5**2)
     np.testing.assert_allclose(infrared, [1, (0.15 * 2 + 0.35 * 3 + 0.5 * 4) / noise], rtol=1e-6)
@@ -68,7 +70,9 @@ def test_the_crop_is_central():
     np.testing.assert_array_equal(np.argwhere(channels), [[9, 9], [9, 10], [10, 9], [10, 10]])
 
 
-@pytest.mark.parametrize(("stretch", "inverse"), [("asinh", np.sinh), ("log", lambda y: np.sign(y) * np.expm1(np.abs(y)))])
+@pytest.mark.parametrize(
+    ("stretch", "inverse"), [("asinh", np.sinh), ("log", lambda y: np.sign(y) * np.expm1(np.abs(y)))]
+)
 @given(x=st.floats(-1e3, 1e5, width=32))
 def test_the_stretch_has_its_closed_form(stretch, inverse, x):
     settings = PixelSettings(stretch=stretch, softening=3.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import ndimage
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -110,7 +110,7 @@ def test_morphology_does_not_tell_the_class(sky):
         make_pipeline(
             QuantileTransformer(n_quantiles=100, output_distribution="normal"), LogisticRegression(C=0.3, max_iter=2000)
         ),
-        HistGradientBoostingClassifier(max_iter=60, max_depth=3, learning_rate=0.08, random_state=0),
+        GradientBoostingClassifier(n_estimators=60, max_depth=3, learning_rate=0.08, subsample=0.7, random_state=0),
     ],
     ids=["logistic", "boosting"],
 )

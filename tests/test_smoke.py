@@ -29,7 +29,9 @@ def tree(tmp_path_factory) -> Path:
 
 
 def make(tree: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-    done = subprocess.run(["make", "PACK=smoke", *arguments], cwd=tree, capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        ["make", "PACK=smoke", *arguments], cwd=tree, capture_output=True, text=True, env=environment()
+    )
     if check and done.returncode:
         raise AssertionError(f"exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
@@ -37,14 +39,26 @@ def make(tree: Path, *arguments: str, check: bool = True) -> subprocess.Complete
 
 def files(tree: Path) -> dict[str, int]:
     """Modification times of everything made."""
-    made = [*tree.glob("runs/**/*"), *tree.glob("data/*/cache/**/*"), *tree.glob("folds/*"), *tree.glob("submissions/**/*")]
+    made = [
+        *tree.glob("runs/**/*"),
+        *tree.glob("data/*/cache/**/*"),
+        *tree.glob("folds/*"),
+        *tree.glob("submissions/**/*"),
+    ]
     return {str(path.relative_to(tree)): path.stat().st_mtime_ns for path in made if path.is_file()}
 
 
 @pytest.mark.slow
 def test_folds_train_predict_from_nothing_and_again(tree):
     text = make(tree, "folds", "train", "predict").stdout
-    for word in ("simulate smoke", "folds · pack smoke", "cache smoke train", "fold 2  epoch  4/4", "ensemble", "re-read"):
+    for word in (
+        "simulate smoke",
+        "folds · pack smoke",
+        "cache smoke train",
+        "fold 2  epoch  4/4",
+        "ensemble",
+        "re-read",
+    ):
         assert word in text
     assert len((tree / "submissions/smoke/default.csv").read_text().splitlines()) == 24
     before = files(tree)
@@ -87,9 +101,13 @@ def test_mistakes_in_make(tree):
 
 def test_a_wrong_python_is_refused_with_those_that_work(tree, tmp_path):
     fake = tmp_path / "python3.9"
-    fake.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 9, 2); exec(sys.argv[1])" "$2"\n')
+    fake.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 9, 2); exec(sys.argv[1])" "$2"\n'
+    )
     fake.chmod(0o755)
-    done = subprocess.run(["make", "test", f"PYTHON={fake}", f"VENV={tmp_path}/v"], cwd=tree, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "test", f"PYTHON={fake}", f"VENV={tmp_path}/v"], cwd=tree, capture_output=True, text=True
+    )
     assert done.returncode != 0
     assert "is Python 3.9; lensfold runs on 3.11, 3.12 and 3.13" in done.stderr
     assert not (tmp_path / "v").exists()
