@@ -82,6 +82,8 @@ def test_objects_without_images_get_their_row(trained):
     extra = lines[-1].split(",")
     extra[0], extra[1] = "10000.0", "299999"
     catalog.write_text("\n".join([*lines, ",".join(extra)]) + "\n")
+    folds = trained / "folds" / "fake.csv"
+    folds.write_text(folds.read_text() + "299999,0\n")
     cutout_file(trained / "data" / "fake" / "test", "J", 200003).unlink()
     shutil.rmtree(trained / "data" / "fake" / "cache" / "test")
     message = refused(trained, "predict", *PACK)

@@ -12,7 +12,12 @@ from lensfold.errors import InputError
 
 CASUAL = settings(deadline=None, max_examples=50)
 #: Few distinct values make ties; the others make none.
-SCORES = st.one_of(st.sampled_from([-2.0, -0.5, 0.0, 0.5, 3.0]), st.floats(-1e6, 1e6), st.floats(-1e308, 1e308))
+# TensorFlow, once imported in the same process, flushes subnormal numbers to zero; scores never are that small
+SCORES = st.one_of(
+    st.sampled_from([-2.0, -0.5, 0.0, 0.5, 3.0]),
+    st.floats(-1e6, 1e6, allow_subnormal=False),
+    st.floats(-1e308, 1e308, allow_subnormal=False),
+)
 
 
 @st.composite

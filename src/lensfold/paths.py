@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -110,7 +110,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except PermissionError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}). Check the folder's permissions.") from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error}). Check the folder, its permissions and the disk."
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
