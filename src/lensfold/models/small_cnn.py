@@ -36,7 +36,8 @@ def fast_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
 
     Input (None, pixels, pixels, channels) float32, output (None, 1) float32 logit; meant for 100-128 px and
     3-6 channels (0.15 M parameters). The stride spares the largest maps, where a network of this size spends
-    most of its time; batch normalisation, whose cost goes with the area, waits for the small maps. Its momentum suits epochs of a few hundred steps (keras' 0.99 lags behind for the first ones).
+    most of its time; batch normalisation, whose cost goes with the area, waits for the smaller ones. Its
+    momentum suits epochs of a few hundred steps (keras' 0.99 lags behind for the first ones).
     """
     inputs = keras.Input((pixels, pixels, channels), name="image")
     x = _convolution(inputs, 16, "stem_conv", kernel=5, strides=2)
