@@ -74,17 +74,6 @@ def test_folds_train_predict_from_nothing_and_again(tree):
     assert lost.read_bytes() == content
     assert [(tree / OOF.format(fold)).stat().st_mtime_ns for fold in (0, 2)] == others
 
-    # a comment changes nothing that was trained; another setting trains again
-    settings = tree / "experiments" / "tiny.toml"
-    settings.write_text("# a comment\n" + settings.read_text())
-    assert "epoch" not in make(tree, "train").stdout
-    settings.write_text(settings.read_text().replace("dropout = 0.3", "dropout = 0.2"))
-    assert "fold 0  epoch  4/4" in make(tree, "train", "EXPERIMENT=tiny", "FOLD=0").stdout
-
-    # the scripts do the same without make
-    for script, words in (("train.sh", ["--experiment", "tiny"]), ("predict.sh", [])):
-        subprocess.run([tree / script, "--pack", "smoke", *words], check=True, cwd="/", env=environment())
-
 
 @pytest.mark.slow
 def test_mistakes_in_make(tree):

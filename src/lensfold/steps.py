@@ -62,17 +62,20 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
         "data_hash": digest({"shards": [shard["sha256"] for shard in manifest["shards"]]}),
     }
     folder = workspace.run(pack.name, name)
-    _rewrite_if_changed(folder / "config.json", content)
+    if _rewrite_if_changed(folder / "config.json", content):
+        for oof in folder.glob("fold*/oof.csv"):  # of other settings: they must not be scored with new folds
+            oof.unlink()
     _rewrite_if_changed(folder / "predict.json", experiment.predict.model_dump(mode="json"))
     return folder
 
 
-def _rewrite_if_changed(path: Path, content: dict) -> None:
+def _rewrite_if_changed(path: Path, content: dict) -> bool:
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
     if path.is_file() and path.read_text() == text:
-        return
+        return False
     with replacing(path) as temporary:
         temporary.write_text(text)
+    return True
 
 
 def run_settings(run_folder: Path) -> tuple[Experiment, dict]:
