@@ -393,10 +393,7 @@ def sum_pairs(image, out):
 @kernel
 def sum_blocks(image, factor, out):
     """Write sums of factor x factor pixels of image into out."""
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            total = image[i * factor, j * factor] * 0
-            for a in range(factor):
-                for b in range(factor):
-                    total += image[i * factor + a, j * factor + b]
-            out[i, j] = total
+    out[:] = 0
+    for i in range(factor * out.shape[0]):
+        for j in range(factor * out.shape[1]):
+            out[i // factor, j // factor] += image[i, j]
