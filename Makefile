@@ -111,17 +111,18 @@ experiments/%.toml:
 
 # ---- train: several folds at a time, then the scores of each run
 train: $(FOLDS_FILE) $(CACHE_TRAIN)
-	@$(MAKE) --no-print-directory -j$(JOBS) $(OOF)
-	@$(MAKE) --no-print-directory $(EXPERIMENT:%=runs/$(PACK)/%/score.json)
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(OOF)
+	@$(MAKE) --no-print-directory -s $(EXPERIMENT:%=runs/$(PACK)/%/score.json)
 $(EVERY:%=runs/$(PACK)/%/score.json): runs/$(PACK)/%/score.json: $(foreach f,$(FOLD),runs/$(PACK)/%/fold$(f)/oof.csv)
 	@$(LENSFOLD) score $(SELECT) --experiment $*
 
 # ---- predict: every member's folds on the test split, then the submission and its scores
 predict:
 	@test -n "$(MEMBERS)" || { echo "error: submissions/$(SUBMISSION).toml is absent or names no member." >&2; exit 1; }
-	@$(MAKE) --no-print-directory $(CACHE_TEST)
-	@$(MAKE) --no-print-directory -j$(JOBS) $(TEST)
-	@$(MAKE) --no-print-directory $(CSV)
+	@$(MAKE) --no-print-directory -s $(CACHE_TEST)
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(TEST)
+	@$(MAKE) --no-print-directory -s $(CSV)
+	@echo "$(CSV) is up to date"
 $(CSV): submissions/$(SUBMISSION).toml $(TEST)
 	@$(LENSFOLD) submit $(SELECT) --trained-on $(TRAINED) --submission $(SUBMISSION)
 

@@ -17,6 +17,7 @@ LAYERS = (
     ("folds", "curriculum"),
     ("batches",),
     ("models",),
+    ("features",),
     ("predict",),
     ("train",),
     ("ensemble", "submission"),

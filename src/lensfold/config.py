@@ -71,6 +71,8 @@ class ModelSettings(Settings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     weights: Literal["none", "imagenet"] = "none"
     weights_file: str | None = None
+    #: only the head learns; the backbone's features are computed once, without augmentation
+    frozen: bool = False
 
 
 class StageSettings(Settings):
@@ -116,6 +118,18 @@ class Experiment(Settings):
     train: TrainSettings = TrainSettings()
     stage: Annotated[tuple[StageSettings, ...], Field(min_length=1)]
     predict: PredictSettings = PredictSettings()
+
+    @model_validator(mode="after")
+    def _frozen_is_consistent(self) -> "Experiment":
+        if not self.model.frozen:
+            return self
+        if self.model.weights == "none":
+            raise ValueError('model.frozen = true needs pretrained weights, model.weights = "imagenet"')
+        if any(stage.trainable != "head" for stage in self.stage):
+            raise ValueError('model.frozen = true trains the head alone: set trainable = "head" in every [[stage]]')
+        if self.predict.d4_average:
+            raise ValueError("model.frozen = true has one set of features: set predict.d4_average = false")
+        return self
 
 
 class FoldSettings(Settings):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lensfold.batches import Preparation, ahead, slices
 from lensfold.errors import InputError
+from lensfold.features import Features
 from lensfold.paths import replacing
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ Progress = Callable[[int, int], None]
 
 def logits(
     model: "keras.Model",
-    preparation: Preparation,
+    preparation: Preparation | Features,
     ids: np.ndarray,
     batch_size: int,
     d4_average: bool,

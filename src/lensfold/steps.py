@@ -120,7 +120,7 @@ def predict_folds(workspace: Workspace, pack: Pack, trained_on: str, name: str, 
 
     A fold whose file exists and is newer than its network and the cache is left alone.
     """
-    from lensfold.batches import Preparation
+    from lensfold.features import network_input
     from lensfold.predict import load_model, logits, write_logits
     from lensfold.train import set_threads
 
@@ -138,7 +138,8 @@ def predict_folds(workspace: Workspace, pack: Pack, trained_on: str, name: str, 
             continue
         model = load_model(folder / "model.keras")
         with Cache(cache_folder) as cache, progress(f"predict {pack.name} test: {name} {folder.name}") as report:
-            preparation = Preparation(cache, experiment, config["constants"])
+            features = run_folder / "features" / f"{pack.name}-test.npy"
+            preparation = network_input(cache, experiment, config["constants"], features, report)
             values = logits(model, preparation, cache.ids, settings.batch_size, settings.d4_average, report)
         write_logits(target, cache.ids, values)
 

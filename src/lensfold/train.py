@@ -20,7 +20,8 @@ from lensfold.batches import Preparation, ahead, whole_slices
 from lensfold.config import Experiment, StageSettings
 from lensfold.curriculum import epoch_order, stage_rows
 from lensfold.cutouts import Cache
-from lensfold.models import build_model, set_trainable
+from lensfold.features import Features, network_input
+from lensfold.models import build_model, set_trainable, split_at_head
 from lensfold.paths import replacing
 from lensfold.pixels import StretchConstants, channel_count
 from lensfold.predict import load_model, logits, write_logits
@@ -58,7 +59,13 @@ def train_fold(task: FoldTask, log: Log) -> None:
     (task.folder / "oof.csv").unlink(missing_ok=True)
     set_threads(task.experiment.train.threads)
     with Cache(task.cache_folder) as cache:
-        preparation = Preparation(cache, task.experiment, task.constants)
+        preparation = network_input(
+            cache,
+            task.experiment,
+            task.constants,
+            task.folder.parent / "features" / "train.npy",
+            _features_progress(log),
+        )
         cached = set(cache.ids.tolist())
         held_out = _ids_in(task.folds[task.folds == task.fold], cached)
         if not _is_trained(task):
@@ -69,6 +76,18 @@ def train_fold(task: FoldTask, log: Log) -> None:
         values = logits(model, preparation, held_out, predict.batch_size, predict.d4_average)
     shutil.rmtree(task.folder / "test", ignore_errors=True)  # scores of an earlier network
     write_logits(task.folder / "oof.csv", held_out, values)
+
+
+def _features_progress(log: Log) -> Callable[[int, int], None]:
+    """Progress of a fold's features as lines of its log: one at every fifth of the way."""
+    shown = [0]
+
+    def report(done: int, total: int) -> None:
+        if 5 * done // total > shown[0]:
+            shown[0] = 5 * done // total
+            log(f"features of the frozen backbone: {done}/{total} objects")
+
+    return report
 
 
 def set_threads(count: int) -> None:
@@ -97,7 +116,9 @@ def _is_trained(task: FoldTask) -> bool:
 class _FoldTraining:
     """The state of one training: the network, its optimiser and the history so far."""
 
-    def __init__(self, task: FoldTask, preparation: Preparation, training: np.ndarray, held_out: np.ndarray, log: Log):
+    def __init__(
+        self, task: FoldTask, preparation: Preparation | Features, training: np.ndarray, held_out: np.ndarray, log: Log
+    ):
         self._task = task
         self._settings = task.experiment.train
         self._preparation = preparation
@@ -149,6 +170,8 @@ class _FoldTraining:
             weights=settings.weights,
             weights_file=settings.weights_file,
         )
+        if settings.frozen:
+            _, self._model = split_at_head(self._model)
 
     def _start_stage(self, stage: StageSettings) -> None:
         import keras

@@ -76,6 +76,24 @@ def set_trainable(model: "keras.Model", part: Part) -> None:
         layer.trainable = layer.name.startswith(PART_PREFIXES[part])
 
 
+def split_at_head(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
+    """A model of build_model in two: (image -> features, features -> logit), which share its layers.
+
+    The features are the output of the layer ``head_features``. Raises InputError for a model without one.
+    """
+    import keras
+
+    names = [layer.name for layer in model.layers]
+    if "head_features" not in names:
+        raise InputError(f"model {model.name!r} has no layer head_features, so it cannot be frozen.")
+    features = model.get_layer("head_features").output
+    inputs = keras.Input(features.shape[1:], name="features")
+    x = inputs
+    for layer in model.layers[names.index("head_features") + 1 :]:
+        x = layer(x)
+    return keras.Model(model.input, features), keras.Model(inputs, x, name=f"{model.name}_head")
+
+
 def layer_table(model: "keras.Model") -> list[tuple[str, tuple[int | None, ...], int]]:
     """One row per layer, in order: name, output shape (None for the batch), number of parameters."""
     return [(layer.name, tuple(layer.output.shape), layer.count_params()) for layer in model.layers]

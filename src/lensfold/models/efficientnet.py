@@ -38,6 +38,8 @@ _STAGES = (
     _Stage(5, 4, 192, 6, 2),
     _Stage(3, 1, 320, 6, 1),
 )
+#: blocks whose last output the head sees; "" is the top convolution
+_HEAD_STAGES = ("3", "4", "5", "6", "")
 
 
 def efficientnet_b0(
@@ -77,11 +79,13 @@ def _build(name: str, pixels: int, channels: int, dropout: float, lite: bool) ->
     inputs = keras.Input((pixels, pixels, channels), name="image")
     x = _convolution(inputs, _STEM_FILTERS, 3, 2, "stem_conv")
     x = _normalise(x, "stem_bn", lite, "stem_activation")
+    ends = {}
     for prefix, stage, first in _block_plan():
         x = _block(x, prefix, stage, stage.strides if first else 1, lite)
+        ends[prefix[5]] = x
     x = _convolution(x, _TOP_FILTERS, 1, 1, "top_conv")
-    x = _normalise(x, "top_bn", lite, "top_activation")
-    return keras.Model(inputs, _head(x, dropout), name=name)
+    ends[""] = _normalise(x, "top_bn", lite, "top_activation")
+    return keras.Model(inputs, _head({stage: ends[stage] for stage in _HEAD_STAGES}, dropout), name=name)
 
 
 def _block_plan() -> list[tuple[str, _Stage, bool]]:
@@ -154,18 +158,18 @@ def _initializer() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
 
 
-def _head(x, dropout: float):
-    """Average and maximum of each feature, normalised, then one dense unit.
+def _head(ends: dict[str, object], dropout: float):
+    """Average and maximum of each feature of several stages, normalised, then one dense unit.
 
-    The features of a frozen backbone differ in scale by factors of a hundred; normalised, the logit learns in
-    a few epochs. Momentum 0.9, since the default needs 500 steps before predictions use the right statistics.
+    The later stages of a frozen backbone know animals and furniture; an arc is told by the middle ones. Features
+    differ in scale by factors of a hundred; normalised, the logit learns in a few epochs. Momentum 0.9, since the
+    default needs 500 steps before predictions use the right statistics.
     """
-    x = layers.Concatenate(name="head_features")(
-        [
-            layers.GlobalAveragePooling2D(name="head_average")(x),
-            layers.GlobalMaxPooling2D(name="head_maximum")(x),
-        ]
-    )
+    pooled = []
+    for stage, x in ends.items():
+        pooled.append(layers.GlobalAveragePooling2D(name=f"head_average{stage}")(x))
+        pooled.append(layers.GlobalMaxPooling2D(name=f"head_maximum{stage}")(x))
+    x = layers.Concatenate(name="head_features")(pooled)
     x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)
     x = layers.Dropout(dropout, name="head_dropout")(x)
     return layers.Dense(1, name="head_logit")(x)

@@ -1,0 +1,120 @@
+"""Features of a frozen, pretrained backbone: computed once for a run and split, then read as pixels are.
+
+A frozen backbone gives an object the same features in every epoch and fold, so only the head need ever see them
+again. Augmentation has no effect on such a run, and neither has averaging over flips and rotations.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from lensfold.batches import Preparation, ahead, slices
+from lensfold.config import Experiment, digest
+from lensfold.cutouts import Cache
+from lensfold.models import build_model, split_at_head
+from lensfold.paths import replacing
+from lensfold.pixels import StretchConstants, channel_count
+
+Progress = Callable[[int, int], None]
+BATCH = 64
+
+
+class Features:
+    """Rows of a features file by ID, in the place of :class:`lensfold.batches.Preparation`."""
+
+    def __init__(self, path: Path):
+        """Open ``path`` (.npy, float32, one row an object), its IDs being in the .json file beside it."""
+        ids = np.array(json.loads(path.with_suffix(".json").read_text())["ids"], dtype=np.int64)
+        self._place = {int(object_id): row for row, object_id in enumerate(ids)}
+        self._file = path.open("rb")
+        np.lib.format.read_magic(self._file)
+        (_, self._columns), _, _ = np.lib.format.read_array_header_1_0(self._file)
+        self._start = self._file.tell()
+
+    def plain(self, ids: np.ndarray) -> np.ndarray:
+        """Features of the given objects, float32, shape (n, features)."""
+        rows = np.empty((len(ids), self._columns), dtype="<f4")
+        for target, object_id in zip(rows, ids, strict=True):
+            os.preadv(self._file.fileno(), [target], self._start + self._place[int(object_id)] * target.nbytes)
+        return rows
+
+    def augmented(self, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
+        """As :meth:`plain`: a frozen backbone's features are not augmented."""
+        return self.plain(ids)
+
+
+def network_input(
+    cache: Cache, experiment: Experiment, constants: StretchConstants, path: Path, progress: Progress | None = None
+) -> Preparation | Features:
+    """What the network of a run is fed with: its pixels, or, frozen, its features, kept in ``path`` (.npy).
+
+    Features are computed where ``path`` is absent or of other pixels, settings or weights; the first process does
+    it, others that come meanwhile wait.
+    """
+    preparation = Preparation(cache, experiment, constants)
+    if not experiment.model.frozen:
+        return preparation
+    key = _key(cache, experiment, constants)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path.with_suffix(".lock")):
+        if not _is_current(path, key):
+            _compute(preparation, cache.ids, experiment, path, progress)
+            with replacing(path.with_suffix(".json")) as temporary:
+                temporary.write_text(json.dumps({"key": key, "ids": cache.ids.tolist()}))
+    return Features(path)
+
+
+def _key(cache: Cache, experiment: Experiment, constants: StretchConstants) -> str:
+    return digest(
+        {
+            "pixels": experiment.pixels.model_dump(mode="json"),
+            "model": experiment.model.model_dump(mode="json", exclude={"dropout"}),
+            "constants": dict(constants),
+            "shards": [shard["sha256"] for shard in cache.manifest["shards"]],
+        }
+    )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time; the lock goes with the process that holds it."""
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _is_current(path: Path, key: str) -> bool:
+    try:
+        return path.is_file() and json.loads(path.with_suffix(".json").read_text())["key"] == key
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _compute(
+    preparation: Preparation, ids: np.ndarray, experiment: Experiment, path: Path, progress: Progress | None
+) -> None:
+    settings = experiment.model
+    model = build_model(
+        settings.name,
+        experiment.pixels.side,
+        channel_count(experiment.pixels),
+        weights=settings.weights,
+        weights_file=settings.weights_file,
+    )
+    backbone, _ = split_at_head(model)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(ids), backbone.output_shape[1])}
+    path.with_suffix(".json").unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for part, images in ahead(lambda part: preparation.plain(ids[part]), slices(len(ids), BATCH)):
+            # the last batch is filled up, so that TensorFlow compiles the network for one shape only
+            filled = np.zeros((BATCH, *images.shape[1:]), dtype=np.float32)
+            filled[: len(images)] = images
+            stream.write(np.asarray(backbone.predict_on_batch(filled), dtype="<f4")[: len(images)].tobytes())
+            if progress:
+                progress(part.stop, len(ids))
