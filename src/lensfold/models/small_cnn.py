@@ -34,15 +34,14 @@ def paper_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
 def fast_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
     """Build a small CNN that is cheap on a CPU: a strided stem, then pooled and normalised stages.
 
-    Input (None, pixels, pixels, channels) float32, output (None, 1) float32 logit; meant for 100-128 px and
-    3-6 channels (0.15 M parameters). The stride spares the largest maps, where a network of this size spends most of
-    its time. Batch normalisation, whose cost goes with the area, follows each pooling: without it behind the first
-    one the network needs about twice the epochs. Its momentum suits epochs of a few hundred steps (keras' 0.99 lags
+    Input (None, pixels, pixels, channels) float32, output (None, 1) float32 logit; meant for 100-150 px and
+    3-6 channels (0.15 M parameters). The stride and the early pooling spare the largest maps, where a network of
+    this size spends most of its time. Batch normalisation, whose cost goes with the area, follows each pooling:
+    without it behind the first one the network needs about twice the epochs. Its momentum suits epochs of a few hundred steps (keras' 0.99 lags
     behind for the first ones).
     """
     inputs = keras.Input((pixels, pixels, channels), name="image")
-    x = _convolution(inputs, 16, "stem_conv", kernel=5, strides=2)
-    x = _pooled(_convolution(x, 16, "conv1"), 1)
+    x = _pooled(_convolution(inputs, 24, "stem_conv", kernel=5, strides=2), 1)
     x = _pooled(_convolution(x, 32, "conv2"), 2)
     x = _convolution(x, 64, "conv3")
     x = _pooled(_convolution(x, 64, "conv4"), 3)
