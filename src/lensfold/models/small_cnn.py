@@ -37,8 +37,8 @@ def fast_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
     Input (None, pixels, pixels, channels) float32, output (None, 1) float32 logit; meant for 100-150 px and
     3-6 channels (0.15 M parameters). The stride and the early pooling spare the largest maps, where a network of
     this size spends most of its time. Batch normalisation, whose cost goes with the area, follows each pooling:
-    without it behind the first one the network needs about twice the epochs. Its momentum suits epochs of a few hundred steps (keras' 0.99 lags
-    behind for the first ones).
+    without it behind the first one the network needs about twice the epochs. Its momentum suits epochs of a few
+    hundred steps (keras' 0.99 lags behind for the first ones).
     """
     inputs = keras.Input((pixels, pixels, channels), name="image")
     x = _pooled(_convolution(inputs, 24, "stem_conv", kernel=5, strides=2), 1)
