@@ -3,10 +3,13 @@
 #   make folds train predict            the whole way, on the sample pack (made on first use)
 #   make train EXPERIMENT=x FOLD=0      a first look at one fold
 #   make grade                          play organiser: score the submission against a simulated pack's key
+#   make look                           pictures of the pack: objects of each lens size, the size histogram
+#   make bench                          measure the data layer, into benchmarks/README.md
 #   make test | make check              tests | style and tests
 #
 # PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, JOBS=<n> folds at a time,
-# TRAINED=<pack> predicts PACK with runs trained on another pack, SKIP_BAD=1 leaves unusable objects out.
+# TRAINED=<pack> predicts PACK with runs trained on another pack, SKIP_BAD=1 leaves unusable objects out,
+# STAGE=<folder> reads caches from a local copy there.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -24,6 +27,7 @@ DATA ?= data/$(PACK)
 TRAINED ?= $(PACK)
 SUBMISSION ?= default
 SKIP_BAD ?=
+STAGE ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -47,7 +51,7 @@ OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/
 TEST := $(foreach e,$(MEMBERS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv
 
-.PHONY: help folds cache train train-folds predict predict-folds grade test check clean
+.PHONY: help folds cache train train-folds predict predict-folds grade look test check bench clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -95,11 +99,11 @@ runs/$(PACK)/$(1)/config.json runs/$(PACK)/$(1)/predict.json: runs/$(PACK)/$(1)/
 endef
 define FOLD_RULES
 runs/$(PACK)/$(1)/fold$(2)/oof.csv: runs/$(PACK)/$(1)/config.json runs/$(PACK)/$(1)/predict.json
-	@$(LENSFOLD) train-fold $(SELECT) --experiment $(1) $(2)
+	@$(LENSFOLD) train-fold $(SELECT) --experiment $(1) $(2) $(if $(STAGE),--stage $(STAGE))
 endef
 define TEST_RULES
 runs/$(TRAINED)/$(1)/fold$(2)/test/$(PACK).csv: runs/$(TRAINED)/$(1)/fold$(2)/oof.csv $(CACHE_TEST)
-	@$(LENSFOLD) predict-fold $(SELECT) --trained-on $(TRAINED) --experiment $(1) $(2)
+	@$(LENSFOLD) predict-fold $(SELECT) --trained-on $(TRAINED) --experiment $(1) $(2) $(if $(STAGE),--stage $(STAGE))
 endef
 EVERY := $(sort $(EXPERIMENT) $(MEMBERS))
 $(foreach e,$(EVERY),$(eval $(call EXPERIMENT_RULES,$(e))))
@@ -111,6 +115,7 @@ experiments/%.toml:
 
 # ---- train: several folds at a time, then the scores of each run
 train: $(FOLDS_FILE) $(CACHE_TRAIN)
+	@$(MAKE) --no-print-directory -s $(EXPERIMENT:%=runs/$(PACK)/%/config.json)
 	@$(MAKE) --no-print-directory -s -j$(JOBS) $(OOF)
 	@$(MAKE) --no-print-directory -s $(EXPERIMENT:%=runs/$(PACK)/%/score.json)
 $(EVERY:%=runs/$(PACK)/%/score.json): runs/$(PACK)/%/score.json: $(foreach f,$(FOLD),runs/$(PACK)/%/fold$(f)/oof.csv)
@@ -135,6 +140,12 @@ test: $(READY)
 check: $(READY)
 	@$(VENV)/bin/python -m ruff check
 	@$(VENV)/bin/python -m pytest
+
+look: $(CACHE_TRAIN)
+	@$(LENSFOLD) look $(SELECT)
+
+bench: $(READY)
+	@$(LENSFOLD) bench
 
 clean:
 	@echo "Nothing is deleted for you. Made by make: $(VENV) data/$(PACK) $(FOLDS_FILE) runs/$(PACK) submissions/$(PACK)"

@@ -9,18 +9,18 @@ from lensfold.paths import Pack, Workspace, replacing
 @pytest.mark.parametrize("name", ["train", "datapack2.0train"])
 def test_both_folder_names_of_a_split(tmp_path, name):
     (tmp_path / name / "Public").mkdir(parents=True)
-    assert Pack("p", tmp_path).split_folder("train") == tmp_path / name
+    assert Pack("p", tmp_path).split_source("train") == tmp_path / name
 
 
 def test_a_bare_public_without_catalog_is_a_test_split(tmp_path):
     (tmp_path / "Public").mkdir()
     pack = Pack("p", tmp_path)
-    assert pack.split_folder("test") == tmp_path
+    assert pack.split_source("test") == tmp_path
     with pytest.raises(InputError, match="no train split"):
-        pack.split_folder("train")
+        pack.split_source("train")
     pack.catalog.write_text("")
     with pytest.raises(InputError, match="no test split"):
-        pack.split_folder("test")
+        pack.split_source("test")
 
 
 def test_a_pack_is_filed_under_its_folder_or_given_name(tmp_path):

@@ -51,7 +51,7 @@ def test_header_cards(band):
 
 @pytest.mark.parametrize("band", BANDS)
 def test_astropy_reads_and_verifies_files(pack, band):
-    file = cutout_file(pack.split_folder("train"), band, FIRST_ID)
+    file = cutout_file(pack.split_source("train"), band, FIRST_ID)
     assert file.stat().st_size == BYTES[band]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -68,7 +68,7 @@ def test_astropy_reads_and_verifies_files(pack, band):
 
 def test_nisp_starts_one_vis_pixel_in_on_the_sky(pack):
     """The centre of NISP pixel (a, b) is that of VIS pixel (3a + 2, 3b + 2), counted from 0."""
-    frames = [WCS(fits.getheader(cutout_file(pack.split_folder("train"), band, FIRST_ID))) for band in ("VIS", "J")]
+    frames = [WCS(fits.getheader(cutout_file(pack.split_source("train"), band, FIRST_ID))) for band in ("VIS", "J")]
     a = np.array([[0, 0], [65, 0], [10, 60]])
     np.testing.assert_allclose(frames[0].all_pix2world(3 * a + 2, 0), frames[1].all_pix2world(a, 0), atol=1e-9)
     scales = [frame.proj_plane_pixel_scales()[0].to_value("arcsec") for frame in frames]
@@ -80,16 +80,16 @@ def test_every_object_has_every_file_and_row(pack):
         table = read_catalog(path)
         assert table.index.tolist() == list(range(FIRST_ID, FIRST_ID + n))
         for band in BANDS:
-            files = cutout_file(pack.split_folder(split), band, FIRST_ID).parent.iterdir()
+            files = cutout_file(pack.split_source(split), band, FIRST_ID).parent.iterdir()
             assert {file.name for file in files} == {f"imageEUC_{band}-{k}.fits" for k in table.index}
 
 
 def test_test_truth_is_only_under_truth(pack):
     csv = sorted(str(path.relative_to(pack.folder)) for path in pack.folder.rglob("*.csv"))
     assert csv == ["image_catalog2.0train.csv", "truth/image_catalog2.0test.csv"]
-    for file in pack.split_folder("test").rglob("*"):
+    for file in pack.split_source("test").rglob("*"):
         assert file.is_dir() or file.suffix == ".fits"
-    header = fits.getheader(cutout_file(pack.split_folder("test"), "VIS", FIRST_ID))
+    header = fits.getheader(cutout_file(pack.split_source("test"), "VIS", FIRST_ID))
     with_source, without = (
         fits_bytes(np.zeros((200, 200), np.float32), "VIS", FIRST_ID, item.centre)
         for item in (simulate_object("smoke", 7, "test", 0, with_source=put) for put in (True, False))

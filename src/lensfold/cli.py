@@ -24,7 +24,9 @@ ExperimentName = Annotated[str, typer.Option("--experiment", help="Name of a fil
 SubmissionName = Annotated[str, typer.Option("--submission", help="Name of a file in submissions/, without .toml.")]
 TrainedOn = Annotated[str | None, typer.Option("--trained-on", help="Pack the runs were trained on; default: this.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable objects out instead of stopping.")]
+SplitName = Annotated[str, typer.Option("--split", help="train or test.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+Stage = Annotated[Path | None, typer.Option("--stage", help="Copy the cache to this local folder and read it there.")]
 
 CORES = os.cpu_count() or 1
 
@@ -32,6 +34,12 @@ CORES = os.cpu_count() or 1
 def _pack(root: Path, name: str | None, data: Path | None) -> tuple[Workspace, Pack]:
     workspace = Workspace(root)
     return workspace, workspace.pack(name, data)
+
+
+def _split(name: str) -> str:
+    if name not in ("train", "test"):
+        raise InputError(f"--split {name!r}: expected train or test.")
+    return name
 
 
 @app.command()
@@ -59,33 +67,109 @@ def simulate(
 
 
 @app.command()
-def folds(pack: PackName = None, data: DataFolder = None, root: Root = Path()) -> None:
+def folds(
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing: check and show the folds that exist.")] = False,
+) -> None:
     """Write folds/<pack>.csv (every catalog ID once) and show what is in each fold."""
-    from lensfold.results import show_folds
-    from lensfold.steps import make_pack_folds
+    from lensfold.results import show_folds, show_strata
+    from lensfold.steps import check_pack_folds, make_pack_folds
 
     workspace, chosen = _pack(root, pack, data)
-    catalog, made = make_pack_folds(workspace, chosen)
+    catalog, made = (check_pack_folds if check else make_pack_folds)(workspace, chosen)
     show_folds(chosen.name, catalog, made)
+    if check:
+        show_strata(catalog, made)
 
 
 @app.command()
 def cache(
-    split: Annotated[str, typer.Option(help="train or test.")],
+    split: SplitName,
     pack: PackName = None,
     data: DataFolder = None,
     root: Root = Path(),
     skip_bad: SkipBad = False,
     workers: Workers = CORES,
 ) -> None:
-    """Read the FITS files of a split once, into shards; list what cannot be used by ID and reason."""
+    """Read the FITS files of a split, or its archive, once, into shards; list what cannot be used by ID and reason."""
+    split = _split(split)
     from lensfold.results import show_cache
     from lensfold.steps import cache_split
 
-    if split not in ("train", "test"):
-        raise InputError(f"--split {split!r}: expected train or test.")
     workspace, chosen = _pack(root, pack, data)
     show_cache(chosen.name, split, cache_split(workspace, chosen, split, skip_bad, workers))
+
+
+@app.command("import-euclid")
+def import_euclid(
+    files: Annotated[list[Path], typer.Argument(help="Multi-extension MER cutouts, or single-band ones with MAGZERO.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the new pack, as in data/mine.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the cutouts of an earlier import.")] = False,
+) -> None:
+    """Turn real Euclid cutouts into a pack in the challenge's geometry and units, ready for predict."""
+    from lensfold.inspection import import_pack
+    from lensfold.results import show_import
+
+    table, pictures = import_pack(files, out, overwrite)
+    show_import(table, out, pictures)
+
+
+@app.command()
+def show(
+    ids: Annotated[list[int], typer.Argument(help="IDs of objects.")],
+    split: SplitName = "train",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+) -> None:
+    """A PNG sheet of each object: VIS, colour, the NISP bands, and the catalog's numbers."""
+    from lensfold.inspection import open_album
+    from lensfold.pictures import show_objects
+
+    workspace, chosen = _pack(root, pack, data)
+    with open_album(workspace, chosen, _split(split)) as album:
+        for path in show_objects(album, ids, workspace.look(chosen, split)):
+            print(path)
+
+
+@app.command()
+def look(
+    split: SplitName = "train",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """A sheet of objects drawn from each lens size, and the histogram of lens sizes."""
+    from lensfold.inspection import open_album
+    from lensfold.pictures import look as draw
+
+    workspace, chosen = _pack(root, pack, data)
+    with open_album(workspace, chosen, _split(split)) as album:
+        for path in draw(album, workspace.look(chosen, split), seed):
+            print(path)
+
+
+@app.command()
+def verify(
+    split: SplitName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build damaged shards again, and only these.")] = False,
+) -> None:
+    """Hold every shard of a cache against its recorded checksum; name the damaged ones."""
+    split = _split(split)
+    from lensfold.results import show_verified
+    from lensfold.steps import verify_split
+
+    workspace, chosen = _pack(root, pack, data)
+    problems = verify_split(workspace, chosen, split, rebuild)
+    show_verified(chosen.name, split, problems, rebuild)
+    if problems and not rebuild:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -116,13 +200,18 @@ def train(
 
 @app.command("train-fold")
 def train_fold(
-    experiment: ExperimentName, fold: int, pack: PackName = None, data: DataFolder = None, root: Root = Path()
+    experiment: ExperimentName,
+    fold: int,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    stage: Stage = None,
 ) -> None:
     """Train one fold of a configured experiment (what make calls)."""
     from lensfold.steps import train as train_one
 
     workspace, chosen = _pack(root, pack, data)
-    train_one(workspace, chosen, experiment, fold)
+    train_one(workspace, chosen, experiment, fold, stage)
 
 
 @app.command("predict-fold")
@@ -133,12 +222,13 @@ def predict_fold(
     data: DataFolder = None,
     root: Root = Path(),
     trained_on: TrainedOn = None,
+    stage: Stage = None,
 ) -> None:
     """Predict a pack's test split with one trained fold (what make calls)."""
     from lensfold.steps import predict_folds
 
     workspace, chosen = _pack(root, pack, data)
-    predict_folds(workspace, chosen, trained_on or chosen.name, experiment, [fold])
+    predict_folds(workspace, chosen, trained_on or chosen.name, experiment, [fold], stage)
 
 
 @app.command()
@@ -193,6 +283,20 @@ def grade(
 
     workspace, chosen = _pack(root, pack, data)
     grade_submission(workspace, chosen, submission)
+
+
+@app.command()
+def bench(
+    root: Root = Path(),
+    small: Annotated[int, typer.Option(min=100, help="Objects of the small pack.")] = 2000,
+    large: Annotated[int, typer.Option(min=100, help="Objects of the large pack.")] = 20000,
+    scratch: Annotated[Path | None, typer.Option(help="Where the packs are made: 0.5 MB an object.")] = None,
+) -> None:
+    """Measure the data layer, as ratios in one run, into benchmarks/README.md."""
+    from lensfold.bench import run_benchmarks
+
+    page = run_benchmarks(root, small, large, scratch)
+    print(page.read_text())
 
 
 def main() -> None:

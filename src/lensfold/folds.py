@@ -96,6 +96,35 @@ def strata_table(catalog: pd.DataFrame, folds: pd.Series) -> list[dict[str, obje
     return [_strata_row(name, part) for name, part in [*parts, ("all", table)]]
 
 
+def strata_counts(catalog: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
+    """Objects by stratum and fold: one row a stratum (lens size, lensed images, source put in), a column a fold."""
+    images = np.clip(catalog["n_source_im"].to_numpy(), 0, MOST_IMAGES).astype(int)
+    strata = pd.DataFrame(
+        {
+            "size": pd.Categorical.from_codes(catalogs.size_bins(catalog), list(catalogs.SIZE_BIN_NAMES), ordered=True),
+            "images": [f"{count}+" if count == MOST_IMAGES else f"{count}" for count in images],
+            "source": np.where(catalog["n_sources"].to_numpy() > 0, "yes", "no"),
+            "fold": folds.reindex(catalog.index).to_numpy(),
+        }
+    )
+    return strata.groupby(["size", "images", "source", "fold"], observed=True).size().unstack("fold", fill_value=0)
+
+
+def imbalance(catalog: pd.DataFrame, folds: pd.Series) -> str | None:
+    """What makes the folds unequal in size, in words; None where the largest has at most 1 % more than the smallest."""
+    counts = np.bincount(folds)
+    if counts.max() <= 1.01 * counts.min():
+        return None
+    haloes = catalogs.halo_groups(catalog)
+    share = haloes.value_counts(normalize=True)
+    row = catalog.loc[haloes.index[haloes == share.index[0]][0]]
+    return (
+        f"The folds hold {counts.min()} to {counts.max()} objects. The largest halo (z_lens {row['z_lens']:g}, "
+        f"halo_mass {row['halo_mass']:g}) has {share.iloc[0]:.1%} of all objects, and a grouped fold cannot split it; "
+        f"an equal fold would hold {1 / len(counts):.1%}. Fewer folds make it matter less."
+    )
+
+
 def _strata_row(name: int | str, part: pd.DataFrame) -> dict[str, object]:
     row: dict[str, object] = {"fold": name, "n": len(part)}
     for rule in catalogs.LABEL_RULES:
@@ -117,21 +146,23 @@ def _strata(catalog: pd.DataFrame, k: int) -> np.ndarray:
     size = catalogs.size_bins(catalog).to_numpy()
     sources = (catalog["n_sources"].to_numpy() > 0).astype(np.int64)
     images = np.clip(catalog["n_source_im"].to_numpy(), 0, MOST_IMAGES).astype(np.int64)
-    everything = np.zeros_like(size)
-    stratum = np.stack([everything, size, images, sources], axis=1)
-    for level, kept in enumerate(((size, sources), (everything, sources), (everything, everything)), 1):
+    stratum = _number(0, size, images, sources)
+    for level, (kept_size, kept_sources) in enumerate(((size, sources), (0, sources), (0, 0)), 1):
         rare = _rare(stratum, k)
-        coarser = np.stack([everything + level, kept[0], everything, kept[1]], axis=1)
-        stratum[rare] = coarser[rare]
-    numbers, counts = np.unique(stratum, axis=0, return_inverse=True, return_counts=True)[1:]
-    numbers = numbers.reshape(-1)
+        stratum[rare] = np.broadcast_to(_number(level, kept_size, 0, kept_sources), stratum.shape)[rare]
+    _, numbers, counts = np.unique(stratum, return_inverse=True, return_counts=True)
     numbers[counts[numbers] < k] = np.argmax(counts)
     return numbers
 
 
+def _number(level: int, size: np.ndarray | int, images: np.ndarray | int, sources: np.ndarray | int) -> np.ndarray:
+    """One whole number for a stratum: sorting a million of them is much faster than sorting rows of four."""
+    return ((np.int64(level) * 100 + size) * 100 + images) * 2 + sources
+
+
 def _rare(stratum: np.ndarray, k: int) -> np.ndarray:
-    _, numbers, counts = np.unique(stratum, axis=0, return_inverse=True, return_counts=True)
-    return counts[numbers.reshape(-1)] < k
+    _, numbers, counts = np.unique(stratum, return_inverse=True, return_counts=True)
+    return counts[numbers] < k
 
 
 def _check_enough(catalog: pd.DataFrame, k: int, haloes: np.ndarray | None) -> None:

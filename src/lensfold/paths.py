@@ -13,6 +13,8 @@ from lensfold.errors import InputError
 Split = Literal["train", "test"]
 
 BANDS = ("VIS", "Y", "J", "H")
+#: endings of an archive of a split
+ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
 #: Frame of each band as (rows, columns) in pixels: VIS 0.1 arcsec, NISP 0.3 arcsec.
 BAND_SHAPES = {"VIS": (200, 200), "Y": (66, 66), "J": (66, 66), "H": (66, 66)}
 
@@ -24,19 +26,25 @@ class Pack:
     name: str
     folder: Path
 
-    def split_folder(self, split: Split) -> Path:
-        """Folder that holds ``Public/`` of a split; the official folder names are accepted as they come.
+    def split_source(self, split: Split) -> Path:
+        """Folder that holds ``Public/`` of a split, or its archive; the official names are accepted as they come.
 
-        Raises InputError where no such folder exists. A bare ``Public/`` without a catalog is a test split.
+        Raises InputError where there is neither. A folder is preferred to an archive. A bare ``Public/`` without a
+        catalog is a test split.
         """
         for candidate in (self.folder / split, self.folder / f"datapack2.0{split}"):
             if (candidate / "Public").is_dir():
                 return candidate
         if split == "test" and (self.folder / "Public").is_dir() and not self.catalog.exists():
             return self.folder
+        for suffix in ARCHIVE_SUFFIXES:
+            for candidate in (self.folder / f"datapack2.0{split}{suffix}", self.folder / f"{split}{suffix}"):
+                if candidate.is_file():
+                    return candidate
         raise InputError(
-            f"{self.folder}: no {split} split found. Expected {split}/Public/EUC_VIS/ or "
-            f"datapack2.0{split}/Public/EUC_VIS/ (for a test split also a bare Public/ without a catalog)."
+            f"{self.folder}: no {split} split found. Expected {split}/Public/EUC_VIS/, "
+            f"datapack2.0{split}/Public/EUC_VIS/ or the archive datapack2.0{split}.tar.gz (for a test split also a "
+            "bare Public/ without a catalog)."
         )
 
     @property
@@ -69,6 +77,10 @@ class Workspace:
     def cache(self, pack: Pack, split: Split) -> Path:
         """Cache folder of a split; always inside the project, since a pack's own folder may be read-only."""
         return self.root / "data" / pack.name / "cache" / split
+
+    def look(self, pack: Pack, split: Split) -> Path:
+        """Folder for pictures of a split."""
+        return self.root / "data" / pack.name / "look" / split
 
     def folds(self, pack: Pack) -> Path:
         """The pack's fold of every catalog ID."""

@@ -15,7 +15,7 @@ from lensfold.console import show_table
 from lensfold.cutouts import read_manifest
 from lensfold.ensemble import Member, check_common_folds, combine, fold_folders, read_oof, read_test
 from lensfold.errors import InputError
-from lensfold.folds import folds_hash, read_folds, strata_table
+from lensfold.folds import folds_hash, imbalance, read_folds, strata_counts, strata_table
 from lensfold.paths import Pack, Workspace, replacing
 from lensfold.provenance import code_state, file_sha256, versions
 from lensfold.scores import score_table
@@ -123,6 +123,7 @@ def submit(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None
         score=settings.score,
     )
     scores = _member_scores(workspace, trained_on, members, settings)
+    refused = _refused_scores(target, settings.header, manifest["refused"])
     _write_json(
         target.with_suffix(".json"),
         {
@@ -143,25 +144,37 @@ def submit(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None
             "code": code_state(workspace.root),
             "versions": versions(),
             "data_hash": digest({"shards": [shard["sha256"] for shard in manifest["shards"]]}),
-            "refused": manifest["refused"],
+            "refused": refused,
             "label_rule": members[0].config()["experiment"]["label_rule"],
             "scores": scores,
             **summary,
         },
     )
     show_scores(trained_on, scores)
-    _show_summary(target, summary, manifest)
+    _show_summary(target, summary, refused)
 
 
-def _show_summary(target: Path, summary: dict, manifest: dict) -> None:
+def _refused_scores(target: Path, header: bool, reasons: dict[str, str]) -> dict[str, dict]:
+    """The objects whose cutouts could not be used, each with the reason and the score it got (None without a row)."""
+    written = read_submission(target, header=header)
+    return {
+        object_id: {"reason": reason, "score": float(written[int(object_id)]) if int(object_id) in written else None}
+        for object_id, reason in reasons.items()
+    }
+
+
+def _show_summary(target: Path, summary: dict, refused: dict[str, dict]) -> None:
     print(
         f"{target}: {summary['rows']} rows, scores {summary['min']:.3g} to {summary['max']:.3g}, "
         f"{summary['ties_at_top']} at the top; re-read and valid. Manifest: {target.with_suffix('.json').name}"
     )
     if summary["absent"]:
-        print(f"{summary['absent']} objects have no images or were refused; {len(manifest['refused'])} refused:")
-        for object_id, reason in list(manifest["refused"].items())[:20]:
-            print(f"  {object_id}: {reason}")
+        print(f"{summary['absent']} objects have no images or were refused; {len(refused)} refused:")
+    for object_id, told in list(refused.items())[:20]:
+        score = "no row" if told["score"] is None else f"score {told['score']:.3g}"
+        print(f"  {object_id}: {score}, because {told['reason']}")
+    if len(refused) > 20:
+        print(f"  … every one is in {target.with_suffix('.json').name}")
 
 
 def _expected_ids(pack: Pack, manifest: dict) -> list[int]:
@@ -304,6 +317,16 @@ def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:
             [row["fold"], row["n"], *shares, *counts, f"{row['largest_halo']:.3f}", f"{row['shared_haloes']:.3f}"]
         )
     show_table(f"folds · pack {pack_name} · share of lenses by rule, objects by lens size in pixels", columns, cells)
+    told = imbalance(catalog, folds)
+    if told:
+        print(told)
+
+
+def show_strata(catalog: pd.DataFrame, folds: pd.Series) -> None:
+    """Objects of each stratum in each fold, and what makes the folds unequal where something does."""
+    counts = strata_counts(catalog, folds)
+    names = ["lens size", "images", "source", *(f"fold {fold}" for fold in counts.columns), "all"]
+    show_table("objects by stratum", names, [[*key, *row, sum(row)] for key, *row in counts.itertuples()])
 
 
 def show_cache(pack_name: str, split: str, manifest: dict) -> None:
@@ -313,10 +336,38 @@ def show_cache(pack_name: str, split: str, manifest: dict) -> None:
         f"cache {pack_name} {split}: {manifest['objects']} objects, {len(manifest['shards'])} shards; "
         f"background sigma {sigma}"
     )
+    if manifest["repaired"]:
+        pixels = sum(count for bands in manifest["repaired"].values() for count in bands.values())
+        print(f"  mended {pixels} pixels of {len(manifest['repaired'])} objects (listed in the cache's manifest.json)")
     for object_id, reason in list(manifest["refused"].items())[:20]:
         print(f"  left out {object_id}: {reason}")
     if len(manifest["refused"]) > 20:
         print(f"  … {len(manifest['refused'])} left out in all; every one is in the cache's manifest.json")
+
+
+def show_import(table: pd.DataFrame, out: Path, pictures: Sequence[Path]) -> None:
+    """The objects of an import with their share of bad pixels, and where to go from there."""
+    bad = [name for name in table.columns if name.startswith("bad_")]
+    rows = [
+        [row["ID"], row["file"], f"{row['ra']:.5f}", f"{row['dec']:.5f}", *(f"{row[name]:.2%}" for name in bad)]
+        for _, row in table.head(20).iterrows()
+    ]
+    show_table(f"{len(table)} objects in {out}", ("ID", "file", "RA", "Dec", *(n.replace("_", " ") for n in bad)), rows)
+    for picture in pictures:
+        print(picture)
+    print(f"Rank them with: make predict DATA={out} TRAINED=<pack you trained on>")
+
+
+def show_verified(pack_name: str, split: str, problems: dict[str, str], rebuilt: bool) -> None:
+    """Which shards are damaged, and what became of them."""
+    for shard, problem in problems.items():
+        print(f"{shard}: {problem}")
+    if not problems:
+        print(f"cache {pack_name} {split}: every shard is as it was written")
+    elif rebuilt:
+        print(f"cache {pack_name} {split}: {len(problems)} shards built again")
+    else:
+        print(f"cache {pack_name} {split}: {len(problems)} damaged shards; --rebuild builds them again, and only them")
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from lensfold import catalog as catalogs
+from lensfold.archive import build_cache_from_scan, scan_archive
+from lensfold.cache_build import FolderSource, build_cache, rebuild_damaged
 from lensfold.config import Experiment, FoldSettings, SubmissionSettings, digest, read_toml, validated
 from lensfold.console import progress
-from lensfold.cutouts import Cache, build_cache, read_manifest, split_bands
+from lensfold.cutouts import Cache, read_manifest, split_bands, stage_cache, verify_cache
 from lensfold.ensemble import Member, fold_folders
 from lensfold.errors import InputError
 from lensfold.folds import folds_hash, make_folds, read_folds, write_folds
@@ -31,14 +33,41 @@ def make_pack_folds(workspace: Workspace, pack: Pack) -> tuple:
     return catalog, folds
 
 
+def check_pack_folds(workspace: Workspace, pack: Pack) -> tuple:
+    """Hold ``folds/<pack>.csv`` against the catalog; return (catalog, folds). InputError where they do not match."""
+    catalog = catalogs.read_catalog(pack.catalog)
+    return catalog, read_folds(workspace.folds(pack), catalog)
+
+
 def cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> dict:
     """Build the cache of one split and return its manifest; of the train split, the catalog's IDs are expected."""
     expected = None
     if split == "train":
         catalog = catalogs.read_catalog(pack.catalog)
         expected = catalog.index[catalogs.has_images(catalog)].tolist()
+    source, target = pack.split_source(split), workspace.cache(pack, split)
+    scan = None
+    if not source.is_dir():
+        with progress(f"read {source.name}", "MB") as report:
+            scan = scan_archive(source, target, report)
     with progress(f"cache {pack.name} {split}") as report:
-        return build_cache(pack.split_folder(split), workspace.cache(pack, split), expected, skip_bad, workers, report)
+        if scan:
+            return build_cache_from_scan(scan, target, expected, skip_bad, workers, report)
+        return build_cache(source, target, expected, skip_bad, workers, report)
+
+
+def verify_split(workspace: Workspace, pack: Pack, split: Split, rebuild: bool) -> dict[str, str]:
+    """Damaged shards of a split's cache, each with its problem; with ``rebuild`` they are whole afterwards."""
+    cache_folder = workspace.cache(pack, split)
+    problems = verify_cache(cache_folder)
+    if problems and rebuild:
+        source = pack.split_source(split)
+        frames = FolderSource(source)
+        if not source.is_dir():
+            with progress(f"read {source.name}", "MB") as report:
+                frames = scan_archive(source, cache_folder, report).source
+        rebuild_damaged(frames, cache_folder)
+    return problems
 
 
 def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
@@ -90,8 +119,8 @@ def run_settings(run_folder: Path) -> tuple[Experiment, dict]:
     return validated({**config["experiment"], "predict": predict}, Experiment, source), config
 
 
-def train(workspace: Workspace, pack: Pack, name: str, fold: int) -> None:
-    """Train one fold of a configured experiment, one line an epoch."""
+def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | None = None) -> None:
+    """Train one fold of a configured experiment, one line an epoch; from a copy of the cache in ``stage`` if given."""
     from lensfold.train import FoldTask, train_fold
 
     run_folder = workspace.run(pack.name, name)
@@ -109,13 +138,26 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int) -> None:
         fold,
         folds,
         catalog,
-        workspace.cache(pack, "train"),
+        _staged(workspace, pack, "train", stage),
         run_folder / f"fold{fold}",
     )
     train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
 
 
-def predict_folds(workspace: Workspace, pack: Pack, trained_on: str, name: str, only: Sequence[int] = ()) -> None:
+def _staged(workspace: Workspace, pack: Pack, split: Split, stage: Path | None) -> Path:
+    """The cache folder to read from: the split's own, or its copy under ``stage``."""
+    cache_folder = workspace.cache(pack, split)
+    return cache_folder if stage is None else stage_cache(cache_folder, stage / pack.name / split)
+
+
+def predict_folds(
+    workspace: Workspace,
+    pack: Pack,
+    trained_on: str,
+    name: str,
+    only: Sequence[int] = (),
+    stage: Path | None = None,
+) -> None:
     """Logits of a pack's test split from a run's complete folds (or ``only`` some), one file a fold.
 
     A fold whose file exists and is newer than its network and the cache is left alone.
@@ -137,7 +179,8 @@ def predict_folds(workspace: Workspace, pack: Pack, trained_on: str, name: str, 
         if _is_newer(target, folder / "oof.csv", cache_folder / "manifest.json"):
             continue
         model = load_model(folder / "model.keras")
-        with Cache(cache_folder) as cache, progress(f"predict {pack.name} test: {name} {folder.name}") as report:
+        staged = _staged(workspace, pack, "test", stage)
+        with Cache(staged) as cache, progress(f"predict {pack.name} test: {name} {folder.name}") as report:
             features = run_folder / "features" / f"{pack.name}-test.npy"
             preparation = network_input(cache, experiment, config["constants"], features, report)
             values = logits(model, preparation, cache.ids, settings.batch_size, settings.d4_average, report)

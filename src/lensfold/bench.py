@@ -1,0 +1,167 @@
+"""Benchmarks as ratios taken in one run: what is kept is the comparison, since machines and their load differ.
+
+Each group of benchmarks writes ``benchmarks/<group>.json``; ``benchmarks/README.md`` is made from all of them.
+"""
+
+import gzip
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from lensfold.archive import scan_archive
+from lensfold.cache_build import build_cache, read_cutout
+from lensfold.cutouts import Cache
+from lensfold.paths import BAND_SHAPES, BANDS, cutout_file, replacing
+from lensfold.simulate.fits import fits_bytes
+
+#: rows of a table: what was compared, the figure, what it must reach (empty where nothing is asked)
+Rows = list[tuple[str, str, str]]
+FIRST_ID = 200001
+
+
+def bench_data(folder: Path, small: int, large: int) -> Rows:
+    """Benchmarks of the data layer on packs of ``small`` and ``large`` objects, made in ``folder``."""
+    ids = write_noise_pack(folder / "small", small)
+    rows = [_reading(folder / "small", ids[:200]), _archive(folder, ids[:500])]
+    few = _build_in_process(folder / "small", folder / "few")
+    rows.append(_random_rows(folder / "few"))
+    write_noise_pack(folder / "large", large)
+    many = _build_in_process(folder / "large", folder / "many")
+    count = f"{large:,} objects against {small:,}"
+    more = many["peak_mb"] - few["peak_mb"]
+    rows.append((f"peak memory of a cache build, one process, {count}", f"{more:+.0f} MB", "at most +100 MB"))
+    ratio = many["seconds"] / few["seconds"]
+    rows.append((f"time of a cache build, {count}", f"× {ratio:.1f}", f"at most × {1.1 * large / small:.0f}"))
+    rows.append(("cache build, one process", f"{large / many['seconds']:.0f} objects/s", ""))
+    return rows
+
+
+def write_noise_pack(split_folder: Path, count: int) -> list[int]:
+    """``count`` objects of noise in the challenge's layout; returns their IDs. Fast: frames are shifted copies."""
+    generator = np.random.default_rng(1)
+    frames = {band: 5e-13 * generator.standard_normal(BAND_SHAPES[band]) for band in BANDS}
+    ids = list(range(FIRST_ID, FIRST_ID + count))
+    for band in BANDS:
+        cutout_file(split_folder, band, FIRST_ID).parent.mkdir(parents=True, exist_ok=True)
+        for object_id in ids:
+            shifted = np.roll(frames[band], object_id % frames[band].size)
+            cutout_file(split_folder, band, object_id).write_bytes(fits_bytes(shifted, band, object_id, (10.0, 5.0)))
+    return ids
+
+
+def _best_seconds(*functions: Callable[[], object], repeats: int = 5) -> list[float]:
+    """Shortest time of each function; they take turns, so that a busy machine is unfair to none."""
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(repeats):
+        for kept, function in zip(times, functions, strict=True):
+            started = time.perf_counter()
+            function()
+            kept.append(time.perf_counter() - started)
+    return [min(kept) for kept in times]
+
+
+def _reading(split_folder: Path, ids: list[int]) -> tuple[str, str, str]:
+    def ours() -> None:
+        for object_id in ids:
+            for band in BANDS:
+                read_cutout(split_folder, band, object_id)
+
+    def by_astropy() -> None:
+        for object_id in ids:
+            for band in BANDS:
+                fits.getdata(cutout_file(split_folder, band, object_id))
+
+    strict, loop = _best_seconds(ours, by_astropy)
+    told = f"× {loop / strict:.1f} ({len(ids) / strict:.0f} objects/s)"
+    return ("reading an object's four files, against astropy.io.fits.getdata in a loop", told, "at least × 5")
+
+
+def _archive(folder: Path, ids: list[int]) -> tuple[str, str, str]:
+    path = folder / "train.tar.gz"
+    with gzip.open(path, "wb", compresslevel=6) as stream, tarfile.open(fileobj=stream, mode="w") as tar:
+        for band in BANDS:
+            for object_id in ids:
+                file = cutout_file(folder / "small", band, object_id)
+                tar.add(file, f"Public/EUC_{band}/{file.name}")
+
+    def decompress() -> None:
+        with gzip.open(path, "rb") as stream:
+            while stream.read(1 << 20):
+                pass
+
+    def ours() -> None:
+        for left in (folder / ".building-scanned").glob("*"):
+            left.unlink()
+        scan_archive(path, folder / "scanned")
+
+    alone, scan = _best_seconds(decompress, ours)
+    return ("speed of a pass over a tar.gz, against decompression alone", f"× {alone / scan:.2f}", "at least × 0.9")
+
+
+def _random_rows(cache_folder: Path) -> tuple[str, str, str]:
+    with Cache(cache_folder) as cache:
+        order = np.random.default_rng(2).permutation(cache.ids)[:1000]
+        (seconds,) = _best_seconds(lambda: [cache.read(order[k : k + 32]) for k in range(0, len(order), 32)])
+    rate = len(order) / seconds
+    return ("random native objects out of the cache, warm, one process", f"{rate:.0f} objects/s", "at least 7,000")
+
+
+def _build_in_process(split_folder: Path, cache_folder: Path) -> dict[str, float]:
+    """Seconds and peak memory in MB of a cache build in a process of its own."""
+    command = [sys.executable, "-m", "lensfold.bench", str(split_folder), str(cache_folder)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measured_build(split_folder: Path, cache_folder: Path) -> dict[str, float]:
+    """Build a cache in this process; seconds and the peak memory of the process in MB."""
+    started = time.perf_counter()
+    build_cache(split_folder, cache_folder)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def run_benchmarks(root: Path, small: int, large: int, scratch: Path | None = None) -> Path:
+    """Run the benchmarks and keep their tables under ``root/benchmarks``; returns the page.
+
+    ``scratch``: where the packs are made for a while (default: the system's temporary folder); 500 KB an object.
+    """
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        rows = bench_data(Path(folder), small, large)
+    target = root / "benchmarks"
+    table = {
+        "title": "Data layer",
+        "rows": rows,
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+    }
+    with replacing(target / "data.json") as temporary:
+        temporary.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+    with replacing(target / "README.md") as temporary:
+        temporary.write_text(_page(target))
+    return target / "README.md"
+
+
+def _page(folder: Path) -> str:
+    parts = [
+        "# Benchmarks\n\nMade by `make bench`. Ratios are taken in one run on one machine; rates are that machine's.\n"
+    ]
+    for path in sorted(folder.glob("*.json")):
+        table = json.loads(path.read_text())
+        lines = [f"\n## {table['title']}\n", f"{table['machine']}\n", "| what | measured | asked |", "|---|---|---|"]
+        lines += [f"| {what} | {measured} | {asked} |" for what, measured, asked in table["rows"]]
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured_build(Path(sys.argv[1]), Path(sys.argv[2]))))

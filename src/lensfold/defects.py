@@ -1,0 +1,102 @@
+"""Pixels that are not perfect: find them, mend small gaps, refuse a frame with too many.
+
+One policy for every band. A pixel is bad where it is not finite, exactly zero (mosaics leave zeros where nothing was
+observed), a sentinel (beyond SENTINEL_SIGMA background sigmas, as RMS maps and masks use), or part of a row or column
+that holds one single value. Noise in 32-bit floats makes none of these by chance.
+"""
+
+import warnings
+
+import numpy as np
+from astropy.convolution import Gaussian2DKernel, interpolate_replace_nans
+from astropy.utils.exceptions import AstropyUserWarning
+
+#: share of bad pixels in one band beyond which an object is refused
+MAX_BAD_SHARE = 0.05
+#: the brightest star of the challenge's sky is near 1e7 sigma
+SENTINEL_SIGMA = 1e10
+#: standard deviation in pixels of the Gaussian that a gap is filled with; its reach is 4 of them
+KERNEL_SIGMA = 1.5
+
+
+class UnusableFrame(Exception):
+    """A frame has too many bad pixels, or none that says anything; the message says which."""
+
+
+def bad_pixels(image: np.ndarray) -> np.ndarray:
+    """Mask (bool, the image's shape) of the pixels that hold no measurement."""
+    bad = ~np.isfinite(image) | (image == 0)
+    if bad.all():
+        return bad
+    good = image[~bad]
+    spread = float(np.median(np.abs(good - np.median(good))))
+    if spread > 0:
+        bad |= np.abs(np.where(bad, 0, image)) > SENTINEL_SIGMA * spread
+    for axis in (0, 1):
+        constant = np.all(image == image.take([0], axis=axis), axis=axis)
+        bad |= np.expand_dims(constant, axis)
+    return bad
+
+
+def mended(image: np.ndarray, max_bad_share: float = MAX_BAD_SHARE) -> tuple[np.ndarray, int]:
+    """The image with its bad pixels filled from their neighbours, and how many there were.
+
+    The image is float32 and returned as it is where nothing is bad. Raises UnusableFrame where all pixels are bad or
+    alike, where more than ``max_bad_share`` of them are bad, where a gap is wider than the filling reaches, and where
+    the pixels have been written in the wrong byte order.
+    """
+    if _is_clean(image):
+        return image, 0
+    if _is_byte_swapped(image):
+        raise UnusableFrame("its pixels look byte-swapped: FITS stores the most significant byte first")
+    bad = bad_pixels(image)
+    count = int(np.count_nonzero(bad))
+    if count == 0:
+        return image, 0
+    told = f"{count} of {image.size} pixels are bad ({_kinds(image)})"
+    if count > max_bad_share * image.size:
+        raise UnusableFrame(f"{told}, more than the {max_bad_share:.1%} that are mended")
+    # in units near one: the Gaussian's weights times fluxes of 1e-12 would lose digits
+    unit = float(np.median(np.abs(image[~bad])))
+    holes = np.where(bad, np.nan, image.astype(np.float64) / unit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)  # of pixels it could not fill: the next line sees them
+        filled = interpolate_replace_nans(holes, Gaussian2DKernel(KERNEL_SIGMA), boundary="extend")
+    if np.isnan(filled).any():
+        raise UnusableFrame(f"{told}, in a gap too wide to mend")
+    return np.where(bad, filled * unit, image).astype(np.float32), count
+
+
+def _is_clean(image: np.ndarray) -> bool:
+    """Whether a frame clearly holds no bad pixel: a quick answer for nearly all of them."""
+    size = np.abs(image)
+    largest = float(size.max())
+    if not (np.isfinite(largest) and size.min() > 0):  # the comparison fails for NaN too
+        return False
+    # a coarse sample is enough for the scale, which need not be exact
+    sample = np.sort(size[::16, ::16], axis=None)
+    if largest > SENTINEL_SIGMA / 1e3 * sample[len(sample) // 2] or _spans_too_much(sample):
+        return False
+    return not ((image[:, 0] == image[:, 1]).any() or (image[0] == image[1]).any())
+
+
+def _is_byte_swapped(image: np.ndarray) -> bool:
+    return _spans_too_much(np.sort(np.abs(image[np.isfinite(image) & (image != 0)])))
+
+
+def _spans_too_much(sizes: np.ndarray) -> bool:
+    """Whether the 10th and 90th percentile of ascending absolute values are 15 decades apart.
+
+    A sky has noise everywhere, so they are near one decade apart; the exponents of swapped floats come from the
+    least significant digits and are spread over all 76 decades.
+    """
+    return len(sizes) > 0 and float(sizes[len(sizes) * 9 // 10]) > 1e15 * float(sizes[len(sizes) // 10])
+
+
+def _kinds(image: np.ndarray) -> str:
+    finite = np.isfinite(image)
+    zero = int(np.count_nonzero(image == 0))
+    broken = image.size - int(np.count_nonzero(finite))
+    parts = [f"{broken} not finite"] if broken else []
+    parts += [f"{zero} exactly zero"] if zero else []
+    return ", ".join(parts) or "sentinels or constant rows"
