@@ -114,9 +114,10 @@ experiments/%.toml:
 	@echo "error: $@ does not exist. Experiments there: $(patsubst experiments/%.toml,%,$(wildcard experiments/*.toml))" >&2; exit 1
 
 # ---- train: several folds at a time, then the scores of each run
+# (where `predict` is asked for too, a core that has no fold left predicts meanwhile)
 train: $(FOLDS_FILE) $(CACHE_TRAIN)
 	@$(MAKE) --no-print-directory -s $(EXPERIMENT:%=runs/$(PACK)/%/config.json)
-	@$(MAKE) --no-print-directory -s -j$(JOBS) $(OOF)
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(OOF) $(if $(filter predict,$(MAKECMDGOALS)),$(TEST))
 	@$(MAKE) --no-print-directory -s $(EXPERIMENT:%=runs/$(PACK)/%/score.json)
 $(EVERY:%=runs/$(PACK)/%/score.json): runs/$(PACK)/%/score.json: $(foreach f,$(FOLD),runs/$(PACK)/%/fold$(f)/oof.csv)
 	@$(LENSFOLD) score $(SELECT) --experiment $*
