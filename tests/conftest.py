@@ -1,15 +1,21 @@
 """What several test files share: a workspace with a small pack, and the command line as a user runs it."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+import traceback
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 from fake_pack import write_pack
 
 PROJECT = Path(__file__).parents[1]
+# one thread, as the experiments ask for: here TensorFlow may start before a command can say so
+os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 TINY = """
 [pixels]
@@ -35,10 +41,23 @@ batch_size = 16
 
 
 def lensfold(workspace: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-    """Run the command line in a workspace; with ``check`` a failure shows what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lensfold", *arguments], cwd=workspace, capture_output=True, text=True, env=environment()
-    )
+    """The command line in a workspace, in this process: importing TensorFlow anew takes seconds each time.
+
+    With ``check`` a failure shows what it printed.
+    """
+    from lensfold.cli import main
+
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with chdir(workspace), redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["lensfold", *arguments])
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        except Exception:  # what a user would see of it
+            traceback.print_exc(file=err)
+            code = 1
+    done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
     if check and done.returncode:
         raise AssertionError(f"exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done

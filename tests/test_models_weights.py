@@ -12,7 +12,6 @@ from lensfold.models import build_model, efficientnet, weights
 from lensfold.models.torch_state import read_torch_state
 
 # keras 3.15 converts a TensorFlow variable with numpy's old protocol whenever it saves a model.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "models_lite0.json").read_text())
 ADVICE = "Install it again"

@@ -31,16 +31,18 @@ class Features:
         """Open ``path`` (.npy, float32, one row an object), its IDs being in the .json file beside it."""
         ids = np.array(json.loads(path.with_suffix(".json").read_text())["ids"], dtype=np.int64)
         self._place = {int(object_id): row for row, object_id in enumerate(ids)}
-        self._file = path.open("rb")
-        np.lib.format.read_magic(self._file)
-        (_, self._columns), _, _ = np.lib.format.read_array_header_1_0(self._file)
-        self._start = self._file.tell()
+        self._path = path
+        with path.open("rb") as stream:
+            np.lib.format.read_magic(stream)
+            (_, self._columns), _, _ = np.lib.format.read_array_header_1_0(stream)
+            self._start = stream.tell()
 
     def plain(self, ids: np.ndarray) -> np.ndarray:
         """Features of the given objects, float32, shape (n, features)."""
         rows = np.empty((len(ids), self._columns), dtype="<f4")
-        for target, object_id in zip(rows, ids, strict=True):
-            os.preadv(self._file.fileno(), [target], self._start + self._place[int(object_id)] * target.nbytes)
+        with self._path.open("rb", buffering=0) as stream:
+            for target, object_id in zip(rows, ids, strict=True):
+                os.preadv(stream.fileno(), [target], self._start + self._place[int(object_id)] * target.nbytes)
         return rows
 
     def augmented(self, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
