@@ -152,19 +152,19 @@ def _build_shard(task: _ShardTask) -> dict:
     if finished:
         return finished
     record: dict = {"file": task.target.name, "ids": [], "refused": {}, "repaired": {}, "sigmas": []}
-    rows = []
+    # one buffer for the shard: thousands of small arrays would leave the memory in pieces
+    rows = np.empty((len(task.ids), PIXELS_PER_OBJECT), dtype="<f4")
     for object_id in task.ids:
         try:
-            row, sigmas, repaired = _object_row(task, object_id)
+            sigmas, repaired = _fill_row(task, object_id, rows[len(record["ids"])])
         except BadCutout as bad:
             record["refused"][str(object_id)] = str(bad)
             continue
-        rows.append(row)
         record["ids"].append(object_id)
         record["sigmas"].append(sigmas)
         if repaired:
             record["repaired"][str(object_id)] = repaired
-    _write_shard(task.target, np.array(rows, dtype="<f4").reshape(len(rows), PIXELS_PER_OBJECT))
+    _write_shard(task.target, rows[: len(record["ids"])])
     record |= {"sha256": file_sha256(task.target), "sources": sources}
     with replacing(_record(task.target)) as temporary:
         temporary.write_text(json.dumps(record))
@@ -178,20 +178,21 @@ def _write_shard(path: Path, rows: np.ndarray) -> None:
         stream.write(rows.data)
 
 
-def _object_row(task: _ShardTask, object_id: int) -> tuple[np.ndarray, list[float], dict[str, int]]:
-    """One object's row of float32, the background sigma of each band, and the mended pixels of those with any."""
-    frames, sigmas, repaired = [], [], {}
+def _fill_row(task: _ShardTask, object_id: int, row: np.ndarray) -> tuple[list[float], dict[str, int]]:
+    """Put one object's bands into ``row``; the background sigma of each band, and the mended pixels where any."""
+    sigmas, repaired, start = [], {}, 0
     for band in BANDS:
         frame = task.source.frame(band, object_id)
         try:
             frame, count = mended(frame, task.max_bad_share)
         except UnusableFrame as error:
             raise BadCutout(f"{task.source.name(band, object_id)}: {error}") from error
-        frames.append(frame.ravel())
+        row[start : start + frame.size] = frame.ravel()
+        start += frame.size
         sigmas.append(background_sigma(frame, BORDER[band]))
         if count:
             repaired[band] = count
-    return np.concatenate(frames), sigmas, repaired
+    return sigmas, repaired
 
 
 def _record(shard: Path) -> Path:
