@@ -85,8 +85,12 @@ def test_they_are_computed_once_and_again_for_other_settings(cache, constants, t
     network_input(cache, experiment(), {**constants, "mean": [0.0] * 3}, path)
     assert len(computed) == 2
     path.with_suffix(".json").write_text("{")
-    network_input(cache, experiment(), constants, path)
+    rows = network_input(cache, experiment(), constants, path)
     assert len(computed) == 3
+    assert (rows.plain(cache.ids) == 0).all()
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match=r"train\.npy: ends too early"):
+        rows.plain(cache.ids)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import numpy as np
 from lensfold.batches import Preparation, ahead, slices
 from lensfold.config import Experiment, digest
 from lensfold.cutouts import Cache
+from lensfold.errors import InputError
 from lensfold.models import build_model, split_at_head
 from lensfold.paths import replacing
 from lensfold.pixels import StretchConstants, channel_count
@@ -38,11 +39,13 @@ class Features:
             self._start = stream.tell()
 
     def plain(self, ids: np.ndarray) -> np.ndarray:
-        """Features of the given objects, float32, shape (n, features)."""
+        """Features of the given objects, float32, shape (n, features); InputError where the file is cut off."""
         rows = np.empty((len(ids), self._columns), dtype="<f4")
         with self._path.open("rb", buffering=0) as stream:
             for target, object_id in zip(rows, ids, strict=True):
-                os.preadv(stream.fileno(), [target], self._start + self._place[int(object_id)] * target.nbytes)
+                place = self._start + self._place[int(object_id)] * target.nbytes
+                if os.preadv(stream.fileno(), [target], place) != target.nbytes:
+                    raise InputError(f"{self._path}: ends too early. Delete it; the same command computes it again.")
         return rows
 
     def augmented(self, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
