@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from isal import igzip
 
 from lensfold.cache_build import Progress, assemble, building_folder, frame_from_bytes, unexpected_ids
 from lensfold.config import digest
@@ -37,7 +38,10 @@ _HEADER_TYPES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHD
 _MEMBER = re.compile(
     r"(?:\./)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/){0,4}EUC_(VIS|Y|J|H)/imageEUC_(VIS|Y|J|H)-([0-9]{1,18})\.fits"
 )
-_PIECE = 1 << 20
+#: bytes that the decompressing thread fetches at a time: large, since it waits for the interpreter's lock after each
+_PIECE = 1 << 22
+#: bytes that tarfile holds: small, since it copies what is left of them at each of its reads
+_TAR_BUFFER = 1 << 15
 
 
 class _SaneTarInfo(tarfile.TarInfo):
@@ -214,7 +218,7 @@ class _Scan:
 def _members(stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     """Members that look like cutouts with their content; None for what is no regular file."""
     skipped = 0
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=_PIECE, tarinfo=_SaneTarInfo) as archive:
+    with tarfile.open(fileobj=stream, mode="r|", bufsize=_TAR_BUFFER, tarinfo=_SaneTarInfo) as archive:
         for member in archive:
             archive.members = []  # tarfile keeps every member it has seen: 400,000 of them
             if _MEMBER.fullmatch(member.name):
@@ -228,10 +232,10 @@ def _members(stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]
 
 @contextmanager
 def _decompressed(archive: Path, progress: Progress | None) -> Iterator["_Pieces"]:
-    """The archive's plain tar stream, decompressed ahead in a thread (zlib lets go of the interpreter's lock)."""
+    """The archive's plain tar stream, decompressed ahead in a thread (which lets go of the interpreter's lock)."""
     total = archive.stat().st_size
     with archive.open("rb") as raw:
-        plain = raw if archive.suffix == ".tar" else gzip.GzipFile(fileobj=raw)
+        plain = raw if archive.suffix == ".tar" else igzip.IGzipFile(fileobj=raw)
         pieces = _Pieces(plain, lambda: progress(raw.tell() >> 20, total >> 20) if progress else None)
         try:
             yield pieces
@@ -246,7 +250,7 @@ class _Pieces:
     def __init__(self, plain: BinaryIO, told: Callable[[], None]):
         self._plain = plain
         self._told = told
-        self._queue: queue.Queue = queue.Queue(maxsize=8)
+        self._queue: queue.Queue = queue.Queue(maxsize=4)
         self._rest = memoryview(b"")
         self._ended = False
         self._stopping = threading.Event()
