@@ -131,3 +131,11 @@ def mutated(whole: bytes, generator: np.random.Generator, kind: int) -> bytearra
     else:  # pixels
         data[BLOCK + int(generator.integers(4 * 132))] = int(generator.integers(256))
     return data
+
+
+@pytest.mark.parametrize("axes", [b"99999999", b"-1234567", b"    1000"])
+def test_more_axes_than_fits_allows_do_not_hang(axes):
+    data = written(np.ones((9, 9), dtype=np.float32))
+    data = data.replace(b"NAXIS   =                    2", b"NAXIS   = " + axes.rjust(20))
+    with pytest.raises(NotFits, match=f"NAXIS is {int(axes)}, more than the 999"):
+        read_frame(data)

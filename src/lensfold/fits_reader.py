@@ -33,6 +33,9 @@ _RELEVANT = frozenset(
     (b"SIMPLE", b"BITPIX", b"NAXIS", b"NAXIS1", b"NAXIS2", b"BSCALE", b"BZERO", b"BLANK", b"XTENSION", b"GROUPS")
     + (b"PCOUNT", b"GCOUNT", b"HIERARCH", b"END")
 )
+_NAXIS = re.compile(rb"NAXIS   = *([+-]?[0-9]+)")
+#: FITS standard 4.0, section 4.4.1
+_MOST_AXES = 999
 _TEXT = frozenset((b"COMMENT", b"HISTORY"))
 
 
@@ -89,6 +92,9 @@ def _is_plain(card: bytes) -> bool:
 
 def astropy_frame(data: bytes) -> np.ndarray:
     """As :func:`read_frame`, by astropy alone."""
+    for axes in _NAXIS.findall(data[: 36 * BLOCK]):
+        if abs(int(axes)) > _MOST_AXES:  # astropy would look for each of them, for hours
+            raise NotFits(f"NAXIS is {int(axes)}, more than the {_MOST_AXES} that FITS allows")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # astropy only warns of a truncated file
