@@ -36,8 +36,10 @@ LENSFOLD := $(VENV)/bin/python -m lensfold
 SELECT := --pack $(PACK) --data $(DATA)
 
 # the members of the submission, and the number of folds, from the files where a person writes them
+# (and the runs of its second file, radius = ["..."] on one line)
 MEMBERS := $(shell sed -n 's/^ *experiment *= *"\([^"]*\)".*/\1/p' submissions/$(SUBMISSION).toml 2>/dev/null)
-EXPERIMENT ?= $(MEMBERS)
+RADIUS := $(shell sed -n 's/^ *radius *= *\[\([^]]*\)\].*/\1/p' submissions/$(SUBMISSION).toml 2>/dev/null | tr -d '",')
+EXPERIMENT ?= $(MEMBERS) $(RADIUS)
 K := $(shell sed -n 's/^ *k *= *\([0-9][0-9]*\).*/\1/p' folds/folds.toml)
 ALL_FOLDS := $(shell seq 0 $$(($(or $(K),1) - 1)))
 FOLD ?= $(ALL_FOLDS)
@@ -48,7 +50,7 @@ FOLDS_FILE := folds/$(PACK).csv
 CACHE_TRAIN := data/$(PACK)/cache/train/manifest.json
 CACHE_TEST := data/$(PACK)/cache/test/manifest.json
 OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/oof.csv))
-TEST := $(foreach e,$(MEMBERS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
+TEST := $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv
 
 .PHONY: help folds cache train train-folds predict predict-folds grade look test check bench clean
@@ -105,10 +107,10 @@ define TEST_RULES
 runs/$(TRAINED)/$(1)/fold$(2)/test/$(PACK).csv: runs/$(TRAINED)/$(1)/fold$(2)/oof.csv $(CACHE_TEST)
 	@$(LENSFOLD) predict-fold $(SELECT) --trained-on $(TRAINED) --experiment $(1) $(2) $(if $(STAGE),--stage $(STAGE))
 endef
-EVERY := $(sort $(EXPERIMENT) $(MEMBERS))
+EVERY := $(sort $(EXPERIMENT) $(MEMBERS) $(RADIUS))
 $(foreach e,$(EVERY),$(eval $(call EXPERIMENT_RULES,$(e))))
 $(foreach e,$(EVERY),$(foreach f,$(ALL_FOLDS),$(eval $(call FOLD_RULES,$(e),$(f)))))
-$(foreach e,$(MEMBERS),$(foreach f,$(ALL_FOLDS),$(eval $(call TEST_RULES,$(e),$(f)))))
+$(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),$(eval $(call TEST_RULES,$(e),$(f)))))
 
 experiments/%.toml:
 	@echo "error: $@ does not exist. Experiments there: $(patsubst experiments/%.toml,%,$(wildcard experiments/*.toml))" >&2; exit 1

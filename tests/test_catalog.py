@@ -395,3 +395,15 @@ def test_halo_groups():
 def test_has_images():
     table = fake_catalog(30, absent=3)
     assert catalogs.has_images(table).tolist() == [True] * 27 + [False] * 3
+
+
+def test_log_einstein_radius():
+    table = pd.DataFrame(REAL_FIRST_ROWS).T
+    logs = catalogs.log_einstein_radius(table)
+    assert logs.dtype == np.float64
+    assert np.exp(logs).to_dict() == pytest.approx(REAL_EINSTEIN_RADII, abs=0.009)
+    # a circle of one arcsec; then what is no area, and the smallest normal float
+    area = np.pi * np.radians(1 / 3600) ** 2
+    logs = catalogs.log_einstein_radius(objects(ein_area=[area, 0.0, -area, np.finfo(float).tiny]))
+    assert logs.iloc[0] == pytest.approx(0, abs=1e-12) and np.isfinite(logs.iloc[3])
+    assert np.isnan(logs.iloc[1]) and np.isnan(logs.iloc[2])

@@ -72,6 +72,25 @@ def test_a_member_twice_is_refused(tmp_path):
         read_toml(path, SubmissionSettings)
 
 
+def test_radius_lists_experiments_that_are_no_members(tmp_path):
+    path = tmp_path / "s.toml"
+    member = '[[member]]\nexperiment = "a"\n'
+    path.write_text('radius = ["b", "c"]\n' + member)
+    settings = read_toml(path, SubmissionSettings)
+    assert settings.radius == ("b", "c") and settings.experiments == ("a", "b", "c")
+    path.write_text(member)
+    assert read_toml(path, SubmissionSettings).radius == ()
+    for wrong, words in (
+        ('["b", "b"]', "listed twice, or is a member"),
+        ('["a"]', "listed twice, or is a member"),
+        ('["../b"]', "radius.0"),
+        ('"b"', "'radius'"),
+    ):
+        path.write_text(f"radius = {wrong}\n" + member)
+        with pytest.raises(InputError, match=words):
+            read_toml(path, SubmissionSettings)
+
+
 @pytest.mark.parametrize("name", ["../a", "a/b", ""])
 def test_a_member_is_a_name_not_a_path(tmp_path, name):
     path = tmp_path / "s.toml"

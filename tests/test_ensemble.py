@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from lensfold.ensemble import Member, check_common_folds, combine, fold_folders, read_oof, read_test
+from lensfold.ensemble import Member, check_common_folds, check_task, combine, fold_folders, read_oof, read_test
 from lensfold.errors import InputError
 from lensfold.predict import write_logits
 
@@ -93,6 +93,18 @@ def test_members_must_share_folds_data_and_rule(tmp_path, changed, word):
     check_common_folds([same, Member("c", write_run(tmp_path / "c"))])
     with pytest.raises(InputError, match=f"its {word} "):
         check_common_folds([same, other])
+
+
+def test_members_must_have_learned_what_is_asked(tmp_path):
+    finds = Member("finds", write_run(tmp_path / "finds"))  # its settings are older than tasks
+    settings = {"label_rule": "official-2020", "task": "einstein-radius"}
+    measures = Member("measures", write_run(tmp_path / "measures", experiment=settings))
+    check_task([finds], "lens")
+    check_task([measures], "einstein-radius")
+    with pytest.raises(InputError, match=r'task = "einstein-radius", expected "lens".*radius = \["measures"\]'):
+        check_task([finds, measures], "lens")
+    with pytest.raises(InputError, match=r'finds: task = "lens", expected "einstein-radius".*"finds" a \[\[member\]\]'):
+        check_task([measures, finds], "einstein-radius")
 
 
 def test_an_absent_run_says_how_to_train_it(tmp_path):

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from lensfold.errors import InputError
-from lensfold.models import build_model, efficientnet, weights
+from lensfold.models import MODEL_NAMES, build_model, pretrained, weights
 from lensfold.models.torch_state import read_torch_state
-
-# keras 3.15 converts a TensorFlow variable with numpy's old protocol whenever it saves a model.
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "models_lite0.json").read_text())
 ADVICE = "Install it again"
+#: one network of each family
+KERAS_NAMES = {"efficientnet_b0": "EfficientNetB0", "efficientnet_v2_b0": "EfficientNetV2B0"}
+#: name here -> file of keras.applications and its key in the table of checksums
+FILES = {f"efficientnet_b{n}": (f"efficientnetb{n}_notop.h5", f"b{n}") for n in range(8)}
+FILES |= {f"efficientnet_v2_b{n}": (f"efficientnetv2-b{n}_notop.h5", f"b{n}") for n in range(4)}
+FILES |= {f"efficientnet_v2_{size}": (f"efficientnetv2-{size}_notop.h5", f"-{size}") for size in "sml"}
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +36,27 @@ def lite0():
     return build_model("efficientnet_lite0", 96, 3, weights="imagenet")
 
 
-@pytest.fixture(scope="module")
-def keras_b0(tmp_path_factory):
-    """keras' own B0 with random weights and statistics, and the file that it writes of them."""
+def keras_and_its_file(name, folder):
+    """keras' own network of a name here with random weights and statistics, and the file that it writes of them."""
     import keras
 
-    model = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(64, 64, 3))
+    make = getattr(keras.applications, KERAS_NAMES[name])
+    options = {"include_preprocessing": False} if "_v2_" in name else {}
+    model = make(include_top=False, weights=None, input_shape=(64, 64, 3), **options)
     generator = np.random.default_rng(3)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([generator.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
-    path = tmp_path_factory.mktemp("b0") / weights.B0_FILE
+    path = folder / weights.keras_file(name).name
+    # the whole network in the old format: load_weights finds the weights in it as in keras' own files
     model.save(path)
     return model, path
+
+
+@pytest.fixture(scope="module")
+def keras_networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keras")
+    return {name: keras_and_its_file(name, folder) for name in KERAS_NAMES}
 
 
 def pictures(pixels, channels=3):
@@ -60,9 +72,37 @@ def features(model, batch):
     return [np.asarray(array) for array in keras.Model(model.input, layers)(batch)]
 
 
-def accept(monkeypatch, path):
+def accept(monkeypatch, name, path):
     """Let the file at ``path`` pass as keras' own."""
-    monkeypatch.setattr(weights, "B0_MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    from keras.src.applications import efficientnet, efficientnet_v2
+
+    module, size = (efficientnet_v2 if "_v2_" in name else efficientnet), name.rpartition("_")[2]
+    found = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(module.WEIGHTS_HASHES, size, ("", found))
+
+
+def backbone_layers(model, prefix=""):
+    """Name without the prefix -> layer: all layers with weights but those of the head and keras' normalisation."""
+    return {
+        layer.name.removeprefix(prefix): layer
+        for layer in model.layers
+        if layer.weights
+        and layer.name.startswith(prefix)
+        and not layer.name.startswith("head_")
+        and type(layer).__name__ != "Normalization"
+    }
+
+
+def assert_filled(model, reference, prefix=""):
+    """Every array of the backbone is that of keras' network; the stem is inflated to its channels."""
+    found, expected = backbone_layers(model, prefix), backbone_layers(reference)
+    assert found.keys() == expected.keys()
+    for name, layer in found.items():
+        arrays = expected[name].get_weights()
+        if name == "stem_conv":
+            arrays = [weights.inflate_stem(arrays[0], layer.kernel.shape[2])]
+        for array, wanted in zip(layer.get_weights(), arrays, strict=True):
+            np.testing.assert_array_equal(array, wanted, err_msg=name)
 
 
 # --- Lite0 ---
@@ -134,7 +174,7 @@ def test_absent_lite0_file_and_package_are_named(tmp_path, monkeypatch):
 def test_wrong_tensors_are_named(lite0_state, monkeypatch, change, message):
     state = dict(lite0_state)
     change(state)
-    monkeypatch.setattr(efficientnet, "read_torch_state", lambda *_: state)
+    monkeypatch.setattr(pretrained, "read_torch_state", lambda *_: state)
     with pytest.raises(InputError, match=message):
         build_model("efficientnet_lite0", 32, 3, weights="imagenet")
 
@@ -253,73 +293,88 @@ def test_reader_survives_any_cut_and_any_flip(lite0_bytes):
             continue
 
 
-# --- B0 ---
+# --- the networks of keras.applications ---
 
 
-def test_b0_equals_keras_on_preprocessed_pictures(keras_b0, monkeypatch):
-    reference, path = keras_b0
-    accept(monkeypatch, path)
-    model = build_model("efficientnet_b0", 64, 3, weights="imagenet", weights_file=str(path))
+@pytest.mark.parametrize("name", KERAS_NAMES)
+def test_features_equal_those_of_keras(keras_networks, monkeypatch, name):
+    reference, path = keras_networks[name]
+    accept(monkeypatch, name, path)
+    model = build_model(name, 64, 3, weights="imagenet", weights_file=str(path))
+    assert_filled(model, reference)
     raw = 127 + 127 * pictures(64)
-    # With no statistics of its own, keras' network only divides by 255 before the stem.
-    expected = np.asarray(reference(raw)).mean(axis=(1, 2))
+    # Of keras' networks the V2 are built without preprocessing, and the others, having no statistics of pictures,
+    # only divide by 255 before the stem.
+    expected = np.asarray(reference(raw / 255 if "_v2_" in name else raw)).mean(axis=(1, 2))
     found, _ = features(model, raw / 255)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     unscaled, _ = features(model, raw)
     assert np.abs(unscaled - expected).max() > 0.1 * np.abs(expected).max()
 
 
-def test_b0_has_the_parameters_of_keras_without_the_preprocessing(keras_b0):
-    reference, _ = keras_b0
-    backbone = [layer for layer in build_model("efficientnet_b0", 64, 3).layers if layer.name[:5] != "head_"]
-    preprocessing = 7
-    assert sum(layer.count_params() for layer in backbone) == reference.count_params() - preprocessing
-
-
-def test_b0_file_is_found_in_keras_folder_and_inflated(keras_b0, monkeypatch, tmp_path):
-    reference, path = keras_b0
-    accept(monkeypatch, path)
+def test_file_in_keras_folder_fills_both_branches(keras_networks, monkeypatch, tmp_path):
+    reference, path = keras_networks["efficientnet_b0"]
+    accept(monkeypatch, "efficientnet_b0", path)
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / weights.B0_FILE).write_bytes(path.read_bytes())
+    (tmp_path / "models" / "efficientnetb0_notop.h5").write_bytes(path.read_bytes())
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    model = build_model("efficientnet_b0", 32, 5, weights="imagenet")
-    stem = model.get_layer("stem_conv").get_weights()[0]
-    expected = weights.inflate_stem(reference.get_layer("stem_conv").get_weights()[0], 5)
-    np.testing.assert_array_equal(stem, expected)
-    for name in ("stem_bn", "block4b_se_reduce", "block7a_project_bn", "top_conv"):
-        for found, expected in zip(
-            model.get_layer(name).get_weights(), reference.get_layer(name).get_weights(), strict=True
-        ):
-            np.testing.assert_array_equal(found, expected)
+    model = build_model("efficientnet_b0", 32, 4, two_branches=True, dense=(8,), weights="imagenet")
+    assert_filled(model, reference, "vis_")
+    assert_filled(model, reference, "nisp_")
+    # the inflated stems
+    assert model.get_layer("vis_stem_conv").kernel.shape[2] == 1
+    assert model.get_layer("nisp_stem_conv").kernel.shape[2] == 3
+    assert len(backbone_layers(model)) == 2 * len(backbone_layers(model, "vis_"))
 
 
-def test_absent_b0_file_names_file_folder_and_md5(tmp_path, monkeypatch):
+def test_every_network_has_a_file():
+    assert FILES.keys() | {"efficientnet_lite0"} == {name for name in MODEL_NAMES if name.startswith("efficientnet")}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_absent_file_is_named_with_folder_md5_and_address(tmp_path, monkeypatch, name):
+    from keras.src.applications import efficientnet, efficientnet_v2
+
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(InputError) as caught:
-        build_model("efficientnet_b0", 32, 3, weights="imagenet")
-    folder = tmp_path / "models"
-    for words in (str(folder / weights.B0_FILE), f"into {folder}", weights.B0_MD5, weights.B0_URL):
+        build_model(name, 32, 3, weights="imagenet")
+    folder, (file, key) = tmp_path / "models", FILES[name]
+    module = efficientnet_v2 if "_v2_" in name else efficientnet
+    md5, url = module.WEIGHTS_HASHES[key][1], module.BASE_WEIGHTS_PATH + file
+    for words in (str(folder / file), f"into {folder}", md5, url):
         assert words in str(caught.value)
     assert not folder.exists()
 
 
-def test_wrong_b0_file_is_refused_and_kept(tmp_path, monkeypatch):
-    path = tmp_path / weights.B0_FILE
+@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_v2_s"])
+def test_wrong_file_is_refused_and_kept(tmp_path, monkeypatch, name):
+    file = weights.keras_file(name)
+    path = tmp_path / file.name
     path.write_bytes(b"not these weights")
     found = hashlib.md5(b"not these weights").hexdigest()
-    message = f"{path}: md5 is {found}, expected {weights.B0_MD5}"
+    message = f"{path}: md5 is {found}, expected {file.md5}"
     with pytest.raises(InputError, match=re.escape(message)):
-        build_model("efficientnet_b0", 32, 3, weights="imagenet", weights_file=str(path))
+        build_model(name, 32, 3, weights="imagenet", weights_file=str(path))
     assert path.read_bytes() == b"not these weights"
-    accept(monkeypatch, path)
-    with pytest.raises(InputError, match="keras cannot read it"):
-        build_model("efficientnet_b0", 32, 3, weights="imagenet", weights_file=str(path))
 
 
-def test_the_published_checksum_is_the_one_keras_knows():
-    from keras.src.applications.efficientnet import WEIGHTS_HASHES
+def test_file_that_keras_cannot_read_is_named(keras_networks, tmp_path, monkeypatch):
+    garbage = tmp_path / "garbage.h5"
+    garbage.write_bytes(b"not these weights")
+    another = keras_networks["efficientnet_v2_b0"][1]
+    for path, reason in ((garbage, ""), (another, "Layer count mismatch.*")):
+        accept(monkeypatch, "efficientnet_b0", path)
+        source = pretrained.find_source("efficientnet_b0", str(path))
+        with pytest.raises(InputError, match=rf"^{path}: keras cannot read it \(.*{reason}\)\. Download https://"):
+            source.read()
 
-    assert WEIGHTS_HASHES["b0"][1] == weights.B0_MD5
+
+def test_the_published_checksum_of_b0():
+    assert weights.keras_file("efficientnet_b0") == (
+        "efficientnetb0_notop.h5",
+        "https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5",
+        "50bc09e76180e00e4465e1a485ddc09d",
+    )
 
 
 # --- copying ---

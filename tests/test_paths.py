@@ -23,6 +23,16 @@ def test_a_bare_public_without_catalog_is_a_test_split(tmp_path):
         pack.split_source("test")
 
 
+def test_twins_are_a_split_of_simulated_packs(tmp_path):
+    pack, workspace = Pack("p", tmp_path), Workspace(tmp_path)
+    (tmp_path / "Public").mkdir()
+    with pytest.raises(InputError, match="no twins found.*lensfold simulate --twins"):
+        pack.split_source("twins")
+    (tmp_path / "twins" / "Public").mkdir(parents=True)
+    assert pack.split_source("twins") == tmp_path / "twins"
+    assert workspace.cache(pack, "twins") == tmp_path / "data" / "p" / "cache" / "twins"
+
+
 def test_a_pack_is_filed_under_its_folder_or_given_name(tmp_path):
     workspace = Workspace(tmp_path)
     assert workspace.pack(None).folder == tmp_path / "data" / "sample"

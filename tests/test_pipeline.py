@@ -11,9 +11,9 @@ from conftest import lensfold
 from fake_pack import write_cutout, write_pack
 from scipy.special import expit
 
+from lensfold.history import HISTORY_COLUMNS
 from lensfold.paths import cutout_file
 from lensfold.predict import read_logits
-from lensfold.results import HISTORY_COLUMNS
 
 PACK = ("--pack", "fake")
 REAL_EUCLID = Path(__file__).parents[2] / "shared" / "real_euclid"

@@ -1,5 +1,8 @@
 """Prediction: order, averaging, and the files of logits."""
 
+import operator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from lensfold.batches import ahead, slices, whole_slices
+from lensfold.config import PredictSettings
 from lensfold.errors import InputError
-from lensfold.predict import d4_views, load_model, logits, read_logits, write_logits
+from lensfold.predict import d4_views, load_model, logits, logits_in_parts, read_logits, write_logits
 
 
 class CornerModel:
@@ -63,16 +67,49 @@ def test_slices_cover_everything_once(count, batch_size):
 
 
 def test_ahead_keeps_order_and_raises_what_the_worker_raised():
-    parts = slices(7, 2)
-    assert [(part, value) for part, value in ahead(lambda part: part.start * 10, parts)] == [
-        (part, part.start * 10) for part in parts
-    ]
+    calls = [(number, number + 1) for number in range(7)]
+    with ThreadPoolExecutor(3) as executor:
+        for options in ({}, {"depth": 3}, {"executor": executor, "depth": 5}, {"executor": executor, "depth": 100}):
+            assert list(ahead(operator.mul, calls, **options)) == [a * b for a, b in calls]
 
-    def broken(part):
+    def broken(number):
         raise InputError("shard gone")
 
     with pytest.raises(InputError, match="shard gone"):
-        list(ahead(broken, parts))
+        list(ahead(broken, [(1,), (2,)]))
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_a_stopped_prediction_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr("lensfold.predict.PART_OBJECTS", 10)
+    ids = np.arange(35) + 200001
+    asked = []
+
+    class Pixels:
+        def plain(self, wanted):
+            asked.extend(wanted.tolist())
+            return np.broadcast_to(wanted.astype(np.float32)[:, None, None, None], (len(wanted), 2, 2, 1))
+
+    def stop_at(limit):
+        def report(done, total):
+            assert total == 35
+            if done >= limit:
+                raise Interrupted
+
+        return report
+
+    settings, folder = PredictSettings(batch_size=4, d4_average=False), tmp_path / "parts"
+    with pytest.raises(Interrupted):
+        logits_in_parts(CornerModel(), Pixels(), ids, settings, folder, stop_at(25))
+    assert sorted(path.name for path in folder.iterdir()) == ["part-00000.csv", "part-00001.csv"]
+    (folder / "part-00001.csv").write_text("ID,logit\n200011,")  # killed while it was copied, say
+    asked.clear()
+    values = logits_in_parts(CornerModel(), Pixels(), ids, settings, folder, stop_at(99))
+    assert min(asked) == 200011 and not folder.exists()
+    np.testing.assert_array_equal(values, logits(CornerModel(), Pixels(), ids, 4, False))
 
 
 @given(values=npst.arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e300, 1e300)))

@@ -76,6 +76,25 @@ def test_pair_images_differ_only_by_the_source_and_its_poisson_noise(pairs):
         assert np.median(np.abs(difference)) < 0.3 * 4e-13
 
 
+def test_a_twin_has_the_same_sky_and_the_same_noise():
+    """Without Poisson noise a pair differs by the source's light alone; with it the noise under the source does too."""
+    smoke = get_population("smoke")
+    quiet = replace(smoke, flux_per_electron=(0.0,) * 4)
+    for k in range(3):
+        light, difference = (
+            {band: one[band].astype(float) - other[band] for band in BANDS}
+            for p in (quiet, smoke)
+            for one, other in [[simulate_object(p, SEED, "train", k, with_source=put).images for put in (True, False)]]
+        )
+        for band, per_electron, (sigma, _) in zip(BANDS, smoke.flux_per_electron, smoke.sigma, strict=True):
+            assert light[band].min() > -0.01 * sigma and light[band].max() > 0.5 * sigma
+            # |z| of 40,000 normal numbers stays below 6
+            poisson = 6 * np.sqrt(per_electron * np.maximum(light[band], 0))
+            assert (np.abs(difference[band] - light[band]) < poisson + 0.01 * sigma).all()
+            dark = light[band] < 0.01 * sigma
+            assert dark.mean() > 0.3 and np.abs(difference[band][dark]).max() < 0.02 * sigma
+
+
 def test_streams_are_separate():
     """A sky that differs in its sources alone has the same lens, field and noise, and the other way round."""
     bright, faint = (simulate_object(name, SEED, "test", 2, with_source=False) for name in ("sample", "challenge"))

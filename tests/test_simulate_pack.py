@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from conftest import lensfold
 
 from lensfold.catalog import COLUMNS, NO_SOURCE, read_catalog
+from lensfold.cutouts import Cache, split_bands
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS, Pack, cutout_file
 from lensfold.simulate import FIRST_ID, simulate_object, simulate_pack
@@ -32,6 +34,14 @@ def pack(tmp_path_factory) -> Pack:
     """A smoke pack of 23 + 5 objects made in this process."""
     folder = tmp_path_factory.mktemp("packs") / "tiny"
     simulate_pack(folder, "smoke", 23, 5, 7, 1)
+    return Pack("tiny", folder)
+
+
+@pytest.fixture(scope="module")
+def twinned(tmp_path_factory) -> Pack:
+    """The same pack with twins."""
+    folder = tmp_path_factory.mktemp("packs") / "tiny"
+    simulate_pack(folder, "smoke", 23, 5, 7, 1, twins=True)
     return Pack("tiny", folder)
 
 
@@ -132,17 +142,17 @@ def test_first_column_never_reaches_the_mark_of_missing_images(tmp_path):
     assert index.iloc[[0, 9999, 10000, 10001]].tolist() == [0, 9999, 0, 1]
 
 
-def test_workers_and_counts_change_nothing(pack, tmp_path):
+def test_workers_and_counts_change_nothing(twinned, tmp_path):
     """Two spawned workers and other counts give the same files; a second run over the first too."""
     seen = []
     simulate_pack(tmp_path / "p", "smoke", 30, 3, 7, 1)
-    simulate_pack(tmp_path / "p", "smoke", 23, 5, 7, 2, progress=lambda done, total: seen.append((done, total)))
-    assert contents(tmp_path / "p") == contents(pack.folder)
+    simulate_pack(tmp_path / "p", "smoke", 23, 5, 7, 2, lambda done, total: seen.append((done, total)), twins=True)
+    assert contents(tmp_path / "p") == contents(twinned.folder)
     assert seen[-1] == (28, 28)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def test_interrupted_run_leaves_no_catalog_and_can_be_repeated(pack, tmp_path):
+def test_interrupted_run_leaves_no_catalog_and_can_be_repeated(twinned, tmp_path):
     folder = tmp_path / "p"
     simulate_pack(folder, "smoke", 3, 3, 8, 1)
 
@@ -150,11 +160,97 @@ def test_interrupted_run_leaves_no_catalog_and_can_be_repeated(pack, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate_pack(folder, "smoke", 23, 5, 7, 1, progress=stop)
+        simulate_pack(folder, "smoke", 23, 5, 7, 1, progress=stop, twins=True)
     assert not Pack("p", folder).catalog.exists()
     assert not Pack("p", folder).key.exists()
-    simulate_pack(folder, "smoke", 23, 5, 7, 1)
-    assert contents(folder) == contents(pack.folder)
+    simulate_pack(folder, "smoke", 23, 5, 7, 1, twins=True)
+    assert contents(folder) == contents(twinned.folder)
+
+
+def twin_ids(folder: Path) -> list[int]:
+    """IDs of the twins, which every band must have."""
+    names = [{file.stem for file in cutout_file(folder / "twins", band, 0).parent.iterdir()} for band in BANDS]
+    ids = [sorted(int(name.rsplit("-", 1)[1]) for name in of_band) for of_band in names]
+    assert all(other == ids[0] for other in ids)
+    return ids[0]
+
+
+def with_source(folder: Path) -> list[int]:
+    table = read_catalog(Pack("p", folder).catalog)
+    return table.index[table["n_sources"] > 0].tolist()
+
+
+def test_every_train_object_with_a_source_has_a_twin_and_nothing_else_changes(pack, twinned):
+    ids = with_source(twinned.folder)
+    assert 0 < len(ids) < 23 and twin_ids(twinned.folder) == ids
+    others = {name: data for name, data in contents(twinned.folder).items() if not name.startswith("twins")}
+    assert others == contents(pack.folder)
+
+
+def test_a_twin_is_its_object_without_the_source(twinned):
+    table = read_catalog(twinned.catalog)
+    for object_id in with_source(twinned.folder)[:6]:
+        twin = simulate_object("smoke", 7, "train", object_id - FIRST_ID, with_source=False)
+        for band in BANDS:
+            (image, header), (twin_image, twin_header) = (
+                fits.getdata(cutout_file(twinned.split_source(split), band, object_id), header=True)
+                for split in ("train", "twins")
+            )
+            assert header == twin_header
+            np.testing.assert_array_equal(twin_image, twin.images[band])
+            assert not np.array_equal(image, twin_image)
+            if band == "VIS":
+                flux = table.loc[object_id, "source_flux"]
+                difference = (image.astype(float) - twin_image).sum()
+                assert difference == pytest.approx(flux, abs=5 * math.sqrt(3.7e-14 * flux) + 1e-4 * flux)
+
+
+def test_no_twin_of_an_earlier_run_stays(tmp_path):
+    for count, seed in ((8, 7), (5, 7), (8, 8)):
+        simulate_pack(tmp_path / "p", "smoke", count, 1, seed, 1, twins=True)
+        assert twin_ids(tmp_path / "p") == with_source(tmp_path / "p") != []
+    simulate_pack(tmp_path / "p", "smoke", 2, 1, 8, 1)
+    assert not (tmp_path / "p" / "twins").exists()
+
+
+def test_twins_are_complete_before_the_catalog_appears(twinned, tmp_path):
+    folder, last = tmp_path / "p", []
+
+    def look(done: int, total: int) -> None:
+        assert not Pack("p", folder).catalog.exists()
+        if done == total:
+            last.append(twin_ids(folder))
+
+    simulate_pack(folder, "smoke", 23, 5, 7, 1, look, twins=True)
+    assert last == [with_source(twinned.folder)]
+
+
+def test_twins_from_elsewhere_are_not_overwritten(tmp_path):
+    file = cutout_file(tmp_path / "twins", "H", FIRST_ID)
+    file.parent.mkdir(parents=True)
+    fits.PrimaryHDU(np.zeros((66, 66), np.float32)).writeto(file)
+    for twins in (True, False):
+        with pytest.raises(InputError, match="imageEUC_H-200001.fits: is not from this simulator"):
+            simulate_pack(tmp_path, "smoke", 1, 1, 1, 1, twins=twins)
+    assert file.exists()
+
+
+def test_twins_are_cached_from_the_command_line_and_never_predicted(tmp_path):
+    size = ("--train", "6", "--test", "1", "--workers", "1", "--pack", "smoke")
+    cache = ("cache", "--split", "twins", "--pack", "smoke", "--workers", "1")
+    lensfold(tmp_path, "simulate", *size)
+    done = lensfold(tmp_path, *cache, check=False)
+    assert done.returncode == 1 and "lensfold simulate --twins" in done.stderr
+    lensfold(tmp_path, "simulate", *size, "--twins")
+    lensfold(tmp_path, *cache)
+    folder = tmp_path / "data" / "smoke"
+    with Cache(folder / "cache" / "twins") as twins:
+        assert twins.ids.tolist() == with_source(folder) != []
+        vis = split_bands(twins.read(twins.ids[:1])[0])["VIS"]
+    np.testing.assert_array_equal(vis, fits.getdata(cutout_file(folder / "twins", "VIS", with_source(folder)[0])))
+    for command in ("predict", "predict-fold", "submit", "grade", "train"):
+        done = lensfold(tmp_path, command, "--split", "twins", check=False)
+        assert done.returncode == 2 and "No such option" in done.stderr
 
 
 @pytest.mark.slow

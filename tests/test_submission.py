@@ -18,6 +18,8 @@ EXPECTED = list(range(200001, 200009))
 LOGITS = pd.Series(
     [1.0, -2.5, 0.0, 37.0, -750.0, 40.0], index=pd.Index([200002, 200001, 200004, 200005, 200007, 200008], name="ID")
 )
+#: Of the same objects, in arcsec.
+RADII = pd.Series([1.5, 0.1, np.e, 12.25, 0.0, 3e-05], index=LOGITS.index)
 OPTIONS = {
     "default": {},
     "header": {"header": True},
@@ -43,6 +45,29 @@ def test_golden_files(tmp_path, name):
     path = tmp_path / "submission.csv"
     write_submission(path, LOGITS, expected_ids=EXPECTED, **OPTIONS[name])
     assert path.read_bytes() == (GOLDEN / f"submission_{name}.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("radius", {}), ("radius_omit_header", {"absent": "omit", "header": True, "digits": 5})]
+)
+def test_golden_files_of_einstein_radii(tmp_path, name, options):
+    path = tmp_path / "s_radius.csv"
+    written = write_submission(path, RADII, expected_ids=EXPECTED, score="radius", **options)
+    assert path.read_bytes() == (GOLDEN / f"submission_{name}.csv").read_bytes()
+    assert (written["min"], written["max"], written["absent"]) == (0, 12.25, 2)
+    options.pop("digits", None)
+    assert {**validate_submission(path, EXPECTED, score="radius", **options), "absent": 2} == written
+    values = read_submission(path, header="header" in options, score="radius")
+    assert values[200005] == 12.25 and values.get(200003, 0) == 0
+
+
+@pytest.mark.parametrize("bad", [-0.5, np.nan, np.inf])
+def test_radii_that_are_none_are_not_written(tmp_path, bad):
+    path = tmp_path / "s_radius.csv"
+    path.write_text("before")
+    found = refusal(write_submission, path, RADII.replace(12.25, bad), expected_ids=EXPECTED, score="radius")
+    assert "200005" in found and ("NaN or infinite" in found or "not an Einstein radius in arcsec" in found)
+    assert path.read_text() == "before" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -136,7 +161,7 @@ def test_scores_are_not_changed(tmp_path):
         (pd.Series([0.0, 1.0], index=[200001, 200001]), {}, "not written, IDs doubled: 200001."),
         (pd.Series([], index=pd.Index([], dtype=int), dtype=float), {}, "not written, no object has a score."),
         (LOGITS, {"absent": "drop"}, "absent = 'drop' is unknown. Choose one of: zero, omit."),
-        (LOGITS, {"score": "rank"}, "score = 'rank' is unknown. Choose one of: probability, logit."),
+        (LOGITS, {"score": "rank"}, "score = 'rank' is unknown. Choose one of: probability, logit, radius."),
         (LOGITS, {"digits": 0}, "digits = 0: expected a whole number from 1 to 17."),
         (LOGITS, {"digits": 18}, "digits = 18: expected a whole number from 1 to 17."),
         (LOGITS, {"digits": 5.0}, "digits = 5.0: expected a whole number"),
@@ -193,6 +218,10 @@ def test_disk_that_lies(tmp_path, monkeypatch):
         ("\n", {}, ": the submission is empty."),
         ("1,0.5\n", {"absent": "drop"}, "absent = 'drop' is unknown"),
         ("1,0.5\n", {"score": "rank"}, "score = 'rank' is unknown"),
+        ("1,0.5\n2,-1.5\n3,0\n", {"score": "radius"}, "line 2: score -1.5 of ID 2 is not an Einstein radius in arcsec"),
+        ("1,0.5\n3,0\n", {"score": "radius"}, "1 IDs of 3 are missing: 2."),
+        ("ID,score\n1,1\n", {"score": "radius", "header": True}, "found 'ID,score', expected the header 'ID,theta_E'"),
+        ("ID,theta_E\n1,1\n", {"score": "radius"}, "line 1: a header, but none is expected here"),
     ],
 )
 def test_wrong_file(tmp_path, content, options, expected):

@@ -6,16 +6,12 @@ import signal
 import subprocess
 import sys
 
-import numpy as np
 import pandas as pd
-import pytest
 from conftest import environment, lensfold
 
-from lensfold.config import StageSettings
 from lensfold.cutouts import Cache
 from lensfold.folds import read_folds
 from lensfold.predict import read_logits
-from lensfold.train import _learning_rate
 
 TRAIN = ("train", "--experiment", "tiny", "--pack", "fake")
 RUN = ("runs", "fake", "tiny")
@@ -128,14 +124,3 @@ def test_a_stage_without_lenses_is_refused_with_its_counts(workspace):
     settings.write_text(settings.read_text().replace("min_size = 40", "min_size = 100000"))
     done = lensfold(workspace, *TRAIN, check=False)
     assert done.returncode == 1 and "100000" in done.stderr and "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("decay", ["constant", "cosine"])
-def test_learning_rate(decay):
-    stage = StageSettings(min_size=20, epochs=1, learning_rate=0.01, decay=decay)
-    rates = np.array([_learning_rate(stage, progress) for progress in np.linspace(0, 0.999, 500)])
-    if decay == "constant":
-        assert set(rates) == {0.01}
-    else:
-        assert rates.max() == pytest.approx(0.01, rel=0.02) and rates[0] < 0.001 and rates[-1] < 0.0002
-        assert np.all(np.diff(rates[50:]) < 0)

@@ -27,6 +27,7 @@ INDEX_COLUMN = "simulation_index"
 NO_SOURCE = -1e130
 #: ``simulation_index`` of the objects that have no image in any band.
 NO_IMAGE_INDEX = 10000
+ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 
 LABEL_RULES = ("any-source", "official-2019", "official-2020")
 DEFAULT_RULE = "official-2020"
@@ -69,6 +70,11 @@ def has_images(catalog: pd.DataFrame) -> pd.Series:
     return (catalog[INDEX_COLUMN] != NO_IMAGE_INDEX).rename("has_images")
 
 
+def without_source(catalog: pd.DataFrame) -> pd.Series:
+    """Bool Series by ID: True for the objects that no background source was put into."""
+    return (catalog["n_sources"] == 0).rename("without_source")
+
+
 def labels(catalog: pd.DataFrame, rule: str) -> pd.Series:
     """Labels by ID under a rule, float64: 1.0 lens, 0.0 non-lens, NaN dropped by the rule.
 
@@ -79,12 +85,12 @@ def labels(catalog: pd.DataFrame, rule: str) -> pd.Series:
     """
     if rule not in LABEL_RULES:
         raise InputError(f"label rule {rule!r} is unknown. Choose one of: {', '.join(LABEL_RULES)}.")
-    magnification, without_source = catalog["mag_eff"], catalog["n_sources"] == 0
+    magnification, sourceless = catalog["mag_eff"], without_source(catalog)
     if rule == "any-source":
         lens = catalog["n_sources"] > 0
-        non_lens = without_source
+        non_lens = sourceless
     elif rule == "official-2019":
-        non_lens = (magnification < 1.2) | without_source
+        non_lens = (magnification < 1.2) | sourceless
         lens = (magnification > 2) & ~non_lens
     else:
         lens = (catalog["n_source_im"] > 0) & (magnification > 1.6) & (catalog["n_pix_source"] > 20)
@@ -105,7 +111,39 @@ def large_lens_labels(catalog: pd.DataFrame, rule: str, min_size: int = 150) -> 
     images of a source that the rule does not call lensed are neither). Raises InputError for an unknown rule.
     """
     lens = (labels(catalog, rule) == 1) & (catalog["n_pix_source"] > min_size)
-    return _label_series(catalog, lens, catalog["n_sources"] == 0)
+    return _label_series(catalog, lens, without_source(catalog))
+
+
+def log_einstein_radius(catalog: pd.DataFrame) -> pd.Series:
+    """Natural logarithm of theta_E in arcsec by ID, float64; NaN where ``ein_area`` is not positive.
+
+    theta_E = sqrt(ein_area / pi) radians. Objects without a source have one too: it is their halo's.
+    """
+    area = catalog["ein_area"]
+    # the difference of logarithms, because the quotient of a tiny area could become 0
+    values = 0.5 * (np.log(area.where(area > 0)) - np.log(np.pi)) + np.log(ARCSEC_PER_RADIAN)
+    return values.rename("log_einstein_radius")
+
+
+def auxiliary_targets(catalog: pd.DataFrame) -> pd.DataFrame:
+    """What a network can be asked beside "is it a lens", by ID, float64; NaN where an object has no answer.
+
+    The visible lensed image (logarithms of its pixels and of its magnification, its number of pieces) tells more of
+    each training object than a threshold on them does; the lens (theta_E, magnitude, redshift, halo mass) tells
+    where an image may be. Truth columns: targets of training, never an input.
+    """
+    seen = catalog["n_pix_source"] > 0
+    return pd.DataFrame(
+        {
+            "log_pixels": np.log1p(catalog["n_pix_source"]),
+            "log_magnification": np.log(catalog["mag_eff"].clip(0.1, 30)).where(seen),
+            "images": catalog["n_source_im"].clip(0, 4),
+            "log_einstein_radius": log_einstein_radius(catalog),
+            "lens_magnitude": catalog["mag_lens"],
+            "lens_redshift": catalog["z_lens"],
+            "log_halo_mass": np.log10(catalog["halo_mass"].where(catalog["halo_mass"] > 0)),
+        }
+    )
 
 
 def halo_groups(catalog: pd.DataFrame) -> pd.Series:

@@ -24,7 +24,7 @@ ExperimentName = Annotated[str, typer.Option("--experiment", help="Name of a fil
 SubmissionName = Annotated[str, typer.Option("--submission", help="Name of a file in submissions/, without .toml.")]
 TrainedOn = Annotated[str | None, typer.Option("--trained-on", help="Pack the runs were trained on; default: this.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable objects out instead of stopping.")]
-SplitName = Annotated[str, typer.Option("--split", help="train or test.")]
+SplitName = Annotated[str, typer.Option("--split", help="train or test, or twins of a simulated pack.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 Stage = Annotated[Path | None, typer.Option("--stage", help="Copy the cache to this local folder and read it there.")]
 
@@ -37,8 +37,8 @@ def _pack(root: Path, name: str | None, data: Path | None) -> tuple[Workspace, P
 
 
 def _split(name: str) -> str:
-    if name not in ("train", "test"):
-        raise InputError(f"--split {name!r}: expected train or test.")
+    if name not in ("train", "test", "twins"):
+        raise InputError(f"--split {name!r}: expected train or test, or twins (of a simulated pack).")
     return name
 
 
@@ -50,6 +50,7 @@ def simulate(
     profile: Annotated[str | None, typer.Option(help="challenge, sample or smoke; default: the pack's name.")] = None,
     train: Annotated[int | None, typer.Option(help="Objects of the train split; default: the profile's.")] = None,
     test: Annotated[int | None, typer.Option(help="Objects of the test split; default: the profile's.")] = None,
+    twins: Annotated[bool, typer.Option("--twins", help="Also each train object with a source without it.")] = False,
     seed: int = 1,
     workers: Workers = CORES,
 ) -> None:
@@ -62,8 +63,9 @@ def simulate(
     if profile not in PROFILES:
         raise InputError(f"no profile {profile!r}; the profiles are {', '.join(PROFILES)}. Give one with --profile.")
     counts = PROFILES[profile]
+    train, test = train or counts.n_train, test or counts.n_test
     with progress(f"simulate {chosen.name}") as report:
-        simulate_pack(chosen.folder, profile, train or counts.n_train, test or counts.n_test, seed, workers, report)
+        simulate_pack(chosen.folder, profile, train, test, seed, workers, report, twins)
 
 
 @app.command()

@@ -15,8 +15,20 @@ from lensfold.errors import InputError
 
 LabelRule = Literal["any-source", "official-2019", "official-2020"]
 Mix = Literal["bands", "paper-ir", "paper-rgb", "vis", "rgb-residual"]
+Task = Literal["lens", "einstein-radius"]
+ModelName = Literal[
+    "paper_cnn", "fast_cnn", "wide_cnn",
+    "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
+    "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
+    "efficientnet_v2_b0", "efficientnet_v2_b1", "efficientnet_v2_b2", "efficientnet_v2_b3",
+    "efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l",
+    "efficientnet_lite0",
+]  # fmt: skip
+#: what learns: the classifier, the backbone from a block upwards, or everything ("top" is from block 6)
+Part = Literal["head", "top", "block7", "block6", "block5", "block4", "block3", "block2", "all"]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
+ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
 class Settings(BaseModel):
@@ -62,12 +74,19 @@ class AugmentSettings(Settings):
     noise_sigma: Annotated[float, Field(ge=0, le=5)] = 0.2
     #: relative flux gain of a whole image: factor 1 ± gain
     gain: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    #: a wider PSF: each image draws the standard deviation of a Gaussian blur up to this, in input pixels
+    psf_sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
+    psf_probability: Share = 0.0
 
 
 class ModelSettings(Settings):
     """Which network; names in lensfold.models."""
 
-    name: Literal["paper_cnn", "fast_cnn", "efficientnet_b0", "efficientnet_lite0"] = "fast_cnn"
+    name: ModelName = "fast_cnn"
+    #: EfficientNets: VIS and the NISP bands each in a backbone of their own, at their own pixels (pixels.mix = "bands")
+    two_branches: bool = False
+    #: EfficientNets: widths of dense layers between the features and the logit
+    dense: tuple[PositiveInt, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     weights: Literal["none", "imagenet"] = "none"
     weights_file: str | None = None
@@ -79,11 +98,27 @@ class StageSettings(Settings):
     """One step of the lens-size curriculum: train on lenses with more than ``min_size`` pixels."""
 
     min_size: Annotated[int, Field(ge=0)]
+    #: lenses with more pixels than this belong to an earlier stage; None: there is no upper limit
+    max_size: Annotated[int, Field(ge=1)] | None = None
+    #: share of the lenses beyond ``max_size`` that each epoch shows again
+    replay: Share = 0.0
+    #: every non-lens of the label rule, or only objects that no source was put into
+    negatives: Literal["all", "clean"] = "all"
     epochs: PositiveInt
     learning_rate: Annotated[float, Field(gt=0, le=1)]
-    trainable: Literal["head", "top", "all"] = "all"
+    trainable: Part = "all"
+    #: factor on the learning rate from one block of the backbone to the one below it
+    block_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     #: learning rate over the stage: constant, or a cosine down to a hundredth after a short warm-up
     decay: Literal["constant", "cosine"] = "cosine"
+
+    @model_validator(mode="after")
+    def _sizes_in_order(self) -> "StageSettings":
+        if self.max_size is not None and self.max_size <= self.min_size:
+            raise ValueError(f"max_size = {self.max_size} must be more than min_size = {self.min_size}")
+        if self.replay and self.max_size is None:
+            raise ValueError(f"replay = {self.replay} needs max_size: without it no lens is left out")
+        return self
 
 
 class TrainSettings(Settings):
@@ -94,9 +129,26 @@ class TrainSettings(Settings):
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     #: lenses at or below a stage's min_size: left out, or called non-lenses as the paper's code did
     below: Literal["drop", "negative"] = "drop"
-    balance: Literal["undersample", "oversample", "none"] = "oversample"
+    #: classes of equal weight by sampling, or each object once and the rarer class weighted up, or neither
+    balance: Literal["undersample", "oversample", "weights", "none"] = "oversample"
+    #: share of a soft F_beta loss (of the batch) beside cross-entropy
+    f_beta_share: Share = 0.0
+    beta: Annotated[float, Field(gt=0, le=10)] = 1.0
+    #: weight of the squared error of further outputs (catalog.auxiliary_targets), which only training has; 0: none
+    auxiliary: Annotated[float, Field(ge=0, le=10)] = 0.0
+    #: momentum of an exponential moving average of the weights, which is what predicts; 0: the last weights
+    average_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    #: gradients are scaled down to this norm where theirs is larger; 0: never
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    #: 16-bit floats in the network, 32-bit weights: for GPUs
+    mixed_precision: bool = False
+    #: simulated packs: share of the lenses, others in each epoch, that their twin follows, the same object without
+    #: its source; twins take the place of other non-lenses
+    twins: Share = 0.0
     #: TensorFlow threads: fixed, because another thread count changes sums in the last digits
     threads: PositiveInt = 1
+    #: processes that prepare batches; 0: a thread of the training process. The result is the same
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
 
 
 class PredictSettings(Settings):
@@ -110,6 +162,8 @@ class PredictSettings(Settings):
 class Experiment(Settings):
     """One model and how it is trained."""
 
+    #: is it a lens, or how large is its Einstein radius (trained on lenses alone)
+    task: Task = "lens"
     label_rule: LabelRule = "official-2020"
     seed: Annotated[int, Field(ge=0)] = 1
     pixels: PixelSettings = PixelSettings()
@@ -120,9 +174,32 @@ class Experiment(Settings):
     predict: PredictSettings = PredictSettings()
 
     @model_validator(mode="after")
+    def _bands_where_needed(self) -> "Experiment":
+        needed = self.model.two_branches or self.model.name == "wide_cnn"
+        if needed and (self.pixels.mix != "bands" or self.pixels.bin != 1):
+            raise ValueError('a network that sees NISP at its own pixels needs pixels.mix = "bands" and pixels.bin = 1')
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_in_one_batch(self) -> "Experiment":
+        if self.train.twins and self.train.batch_size % 2:
+            raise ValueError(f"train.twins keeps pairs in one batch: batch_size = {self.train.batch_size} must be even")
+        return self
+
+    @model_validator(mode="after")
+    def _radius_is_consistent(self) -> "Experiment":
+        if self.task == "einstein-radius" and (self.train.twins or self.train.f_beta_share or self.train.auxiliary):
+            raise ValueError(
+                'task = "einstein-radius" knows lenses alone: set train.twins, f_beta_share and auxiliary to 0'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _frozen_is_consistent(self) -> "Experiment":
         if not self.model.frozen:
             return self
+        if self.train.twins:
+            raise ValueError("model.frozen = true knows the features of the train split alone: set train.twins = 0")
         if self.model.weights == "none":
             raise ValueError('model.frozen = true needs pretrained weights, model.weights = "imagenet"')
         if any(stage.trainable != "head" for stage in self.stage):
@@ -143,7 +220,7 @@ class FoldSettings(Settings):
 class MemberSettings(Settings):
     """One run inside a submission."""
 
-    experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    experiment: ExperimentName
     weight: Annotated[float, Field(gt=0)] = 1.0
 
 
@@ -155,6 +232,8 @@ class SubmissionSettings(Settings):
     absent: Literal["zero", "omit"] = "zero"
     digits: Annotated[int, Field(ge=3, le=17)] = 17
     score: Literal["probability", "logit"] = "probability"
+    #: experiments with task = "einstein-radius" whose mean writes the second file, ``<name>_radius.csv``; none: no file
+    radius: tuple[ExperimentName, ...] = ()
     member: Annotated[tuple[MemberSettings, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -162,7 +241,14 @@ class SubmissionSettings(Settings):
         names = [member.experiment for member in self.member]
         if len(set(names)) < len(names):
             raise ValueError(f"a member is listed twice: {names}")
+        if len({*names, *self.radius}) < len(names) + len(self.radius):
+            raise ValueError(f"an experiment of radius = {list(self.radius)} is listed twice, or is a member: {names}")
         return self
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """Every run that the submission needs: its members, then those of the radius."""
+        return (*(member.experiment for member in self.member), *self.radius)
 
 
 SettingsType = TypeVar("SettingsType", bound=Settings)

@@ -11,71 +11,132 @@ import numpy as np
 import pandas as pd
 
 from lensfold import catalog as catalogs
+from lensfold.config import StageSettings
 from lensfold.errors import InputError
 
 Below = Literal["drop", "negative"]
-Balance = Literal["undersample", "oversample", "none"]
+Balance = Literal["undersample", "oversample", "weights", "none"]
 
 BELOW = ("drop", "negative")
-BALANCES = ("undersample", "oversample", "none")
+BALANCES = ("undersample", "oversample", "weights", "none")
 
 _SUBSET_PURPOSE = zlib.crc32(b"curriculum subset")
 _SHUFFLE_PURPOSE = zlib.crc32(b"curriculum shuffle")
+_REPLAY_PURPOSE = zlib.crc32(b"curriculum replay")
 
 
 def stage_rows(
-    catalog: pd.DataFrame, train_ids: Iterable[int], rule: str, min_size: int, below: Below = "drop"
-) -> pd.Series:
-    """Training rows of one stage: a Series "label" (float64, 0.0 or 1.0) indexed by ID, as in ``train_ids``.
+    catalog: pd.DataFrame, train_ids: Iterable[int], rule: str, stage: StageSettings, below: Below = "drop"
+) -> pd.DataFrame:
+    """Training rows of one stage, indexed by ID as in ``train_ids``: "label" (float64, 0.0 or 1.0), "replay" (bool).
 
-    Lenses of ``rule`` with ``n_pix_source`` > ``min_size`` pixels are kept as 1. Smaller ones are left out
-    (``below="drop"``, the paper's text) or labelled 0 (``"negative"``, the paper's code). Non-lenses are
-    kept, rows that the rule drops are not. A negative ``min_size`` keeps every lens. Objects without images
-    are the caller's to leave out of ``train_ids``.
+    Lenses of ``rule`` are kept as 1 where ``n_pix_source`` is more than ``stage.min_size`` pixels and at most
+    ``stage.max_size``. Smaller ones are left out (``below="drop"``, the paper's text) or labelled 0
+    (``"negative"``, the paper's code). Larger ones are left out, or with ``stage.replay`` > 0 marked "replay":
+    :func:`epoch_order` shows a share of them. Non-lenses are kept (with ``stage.negatives = "clean"`` only those
+    that no source was put into, so that ``below="negative"`` then adds none); rows that the rule drops are not.
+    Objects without images are the caller's to leave out of ``train_ids``.
     Raises InputError for an ID that is doubled or not in the catalog, an unknown rule or ``below``, and where
-    the stage has no lens or no non-lens.
+    the stage has no lens of its own sizes or no non-lens.
     """
     _check_choice("below", below, BELOW)
     ids = pd.Index(np.fromiter(train_ids, dtype=np.int64), name="ID")
     _check_train_ids(ids, catalog)
     rows = catalog.loc[ids]
     label = catalogs.labels(rows, rule)
-    small = (label == 1) & (rows["n_pix_source"] <= min_size)
+    small = (label == 1) & (rows["n_pix_source"] <= stage.min_size)
+    large = (label == 1) & (rows["n_pix_source"] > (np.inf if stage.max_size is None else stage.max_size))
     label[small] = np.nan if below == "drop" else 0.0
-    kept = label.dropna()
-    lenses = int(kept.sum())
-    if lenses in (0, len(kept)):
-        raise InputError(
-            f"stage with min_size = {min_size}, below = {below!r} under {rule}: {lenses} lenses and "
-            f"{len(kept) - lenses} non-lenses, with {int(small.sum())} smaller lenses, in {len(ids)} "
-            "training rows; both classes are needed. Choose another min_size or more objects."
-        )
-    return kept
+    if stage.negatives == "clean":
+        label[(label == 0) & ~catalogs.without_source(rows)] = np.nan
+    own = label.mask(large)
+    counts = f"{int(small.sum())} smaller and {int(large.sum())} larger lenses, in {len(ids)} training rows"
+    _check_both_classes(own.dropna(), stage, f"below = {below!r} under {rule}", counts)
+    table = pd.DataFrame({"label": label if stage.replay else own, "replay": large})
+    return table.dropna()
 
 
-def epoch_order(labels: pd.Series, seed: int, fold: int, epoch: int, balance: Balance = "undersample") -> np.ndarray:
+def epoch_order(
+    rows: pd.DataFrame, seed: int, fold: int, epoch: int, balance: Balance = "undersample", replay: float = 0.0
+) -> np.ndarray:
     """IDs in the order one epoch shows them, int64, a function of the arguments alone.
 
-    ``labels``: 0 or 1 indexed by ID. "undersample" takes as many of the larger class as the smaller one has
-    (length 2 x smaller class), without replacement and others each epoch: any ceil(larger / smaller) epochs
-    that start at a multiple of that number show every object. "oversample" repeats the smaller class up to
-    the larger one (length 2 x larger class), "none" shows each object once. Epochs count from 0.
+    ``rows``: as :func:`stage_rows` returns them. Of the rows marked "replay" the share ``replay`` (0 to 1, rounded to
+    whole objects) takes part, drawn afresh each epoch. Then "undersample" takes as many of the larger class as the
+    smaller one has (length 2 x smaller class), without replacement and others each epoch: any
+    ceil(larger / smaller) epochs that start at a multiple of that number show every object, unless the larger
+    class is the one with replay. "oversample" repeats the smaller class up to the larger one (length 2 x larger
+    class), "weights" (see :func:`class_weights`) and "none" show each object once. Epochs count from 0.
     Raises InputError for other labels than 0 and 1, an unknown ``balance``, or balancing a single class.
     """
     _check_choice("balance", balance, BALANCES)
-    labels = labels.sort_index()  # so that the row order does not matter
-    values = labels.to_numpy()
-    if not np.isin(values, (0, 1)).all():
-        raise InputError("labels to train on must be 0 or 1; leave dropped rows out first (stage_rows does).")
-    ids = labels.index.to_numpy(dtype=np.int64)
-    classes = (ids[values == 1], ids[values == 0])
-    if balance != "none":
-        smaller, larger = sorted(classes, key=len)
+    rows = rows.sort_index()  # so that the row order does not matter
+    ids, values = rows.index.to_numpy(dtype=np.int64), rows["label"].to_numpy()
+    _check_labels(values)
+    again = rows["replay"].to_numpy(dtype=bool)
+    shown = ~again | np.isin(ids, _replayed(ids[again], replay, seed, fold, epoch))
+    ids, values = ids[shown], values[shown]
+    if balance in ("undersample", "oversample"):
+        smaller, larger = sorted((ids[values == 1], ids[values == 0]), key=len)
         if len(smaller) == 0:
-            raise InputError(f"{len(classes[0])} lenses and {len(classes[1])} non-lenses: nothing to balance.")
+            raise _nothing_to_balance(values)
         balanced = _undersampled if balance == "undersample" else _oversampled
         ids = balanced(smaller, larger, seed, fold, epoch)
     return _generator(seed, _SHUFFLE_PURPOSE, fold, epoch).permutation(ids)
+
+
+def class_weights(labels: np.ndarray | pd.Series) -> np.ndarray:
+    """Weights of non-lenses and lenses that make both classes count alike: float64, shape (2,), indexed by label.
+
+    n / (2 n_class) over ``labels`` (0 or 1), so that their mean over the objects is 1; the weight of each object is
+    ``class_weights(labels)[labels.astype(int)]``. Raises InputError for other labels and for a single class.
+    """
+    values = np.asarray(labels)
+    _check_labels(values)
+    counts = np.bincount(values.astype(np.int64), minlength=2)
+    if not counts.all():
+        raise _nothing_to_balance(values)
+    return len(values) / (2.0 * counts)
+
+
+def with_twins(
+    order: np.ndarray, labels: pd.Series, twin_ids: Iterable[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An epoch's order with the twin of each lens (the same object without its source) right behind it.
+
+    ``order``: IDs as :func:`epoch_order` returns them; ``labels``: 0 or 1 indexed by ID; ``twin_ids``: objects that
+    have a twin. Returns IDs (int64), whether each is the twin (bool) and labels (float64, 0 for a twin), all of
+    one length. Each time a lens is shown its twin follows. Each twin takes the place of a non-lens, left out at
+    equal distances over the order, so that the epoch keeps its length and its balance as long as there are
+    non-lenses to leave out. So of a balanced epoch whose lenses all have twins, the pairs alone are left: to show
+    other non-lenses too, give the IDs of a part of the twins.
+    A lens and its twin begin at an even place, so that no even batch size parts them: whatever has no twin is shown
+    two by two, where the second of the two stands in ``order`` (an odd one left over comes last).
+    """
+    label = labels.loc[order].to_numpy(dtype=np.float64)
+    paired = (label == 1) & np.isin(order, np.fromiter(twin_ids, dtype=np.int64))
+    lenses = np.flatnonzero(paired)
+    others = _without_spread(np.flatnonzero(label == 0), len(lenses))
+    singles = np.sort(np.concatenate([np.flatnonzero((label == 1) & ~paired), others]))
+    couples = singles[: len(singles) // 2 * 2].reshape(-1, 2)
+    # two places of the order a row: a lens and its twin, which has the same place, or two others
+    units = np.concatenate([np.stack([lenses, lenses], axis=1), couples])
+    units = units[np.argsort(units[:, 1])]
+    places = np.append(units.ravel(), singles[2 * len(couples) :])
+    is_twin = np.zeros(len(places), dtype=bool)
+    is_twin[1:] = places[1:] == places[:-1]
+    return order[places], is_twin, np.where(is_twin, 0.0, label[places])
+
+
+def _without_spread(places: np.ndarray, count: int) -> np.ndarray:
+    """``places`` without ``count`` of them, or without any left, at equal distances."""
+    kept = max(len(places) - count, 0)
+    return places[np.arange(kept) * len(places) // max(kept, 1)]
+
+
+def _replayed(candidates: np.ndarray, share: float, seed: int, fold: int, epoch: int) -> np.ndarray:
+    count = round(share * len(candidates))
+    return _generator(seed, _REPLAY_PURPOSE, fold, epoch).permutation(candidates)[:count]
 
 
 def _undersampled(smaller: np.ndarray, larger: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
@@ -105,6 +166,29 @@ def _generator(seed: int, purpose: int, fold: int, number: int) -> np.random.Gen
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise InputError(f"{name} = {value!r} is unknown. Choose one of: {', '.join(choices)}.")
+
+
+def _check_labels(values: np.ndarray) -> None:
+    if not np.isin(values, (0, 1)).all():
+        raise InputError("labels to train on must be 0 or 1; leave dropped rows out first (stage_rows does).")
+
+
+def _check_both_classes(label: pd.Series, stage: StageSettings, where: str, counts: str) -> None:
+    lenses = int(label.sum())
+    if lenses in (0, len(label)):
+        raise InputError(
+            f"stage with min_size = {stage.min_size}, max_size = {stage.max_size}, negatives = {stage.negatives!r}, "
+            f"{where}: {lenses} lenses and {len(label) - lenses} non-lenses, with {counts}; both classes are needed. "
+            "Choose other sizes or more objects."
+        )
+
+
+def _nothing_to_balance(values: np.ndarray) -> InputError:
+    lenses = int(values.sum())
+    return InputError(
+        f"{lenses} lenses and {len(values) - lenses} non-lenses: nothing to balance. "
+        'Add objects of the other class, or set train.balance = "none".'
+    )
 
 
 def _check_train_ids(ids: pd.Index, catalog: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
+from lensfold.config import Task
 from lensfold.errors import InputError
 from lensfold.predict import read_logits
 from lensfold.scores import fold_ranks
@@ -33,6 +34,23 @@ class Member:
             raise InputError(f"{path}: damaged ({error}). Delete it and train again.") from error
 
 
+def task_of(config: dict) -> Task:
+    """What a run with these settings learns; runs of before there were tasks find lenses."""
+    return config["experiment"].get("task", "lens")
+
+
+def check_task(members: Sequence[Member], task: Task) -> None:
+    """InputError unless all members learned ``task``."""
+    for member in members:
+        found = task_of(member.config())
+        if found != task:
+            advice = {
+                "lens": f'A [[member]] finds lenses. Write radius = ["{member.name}"] above the first [[member]].',
+                "einstein-radius": f'radius lists runs that predict Einstein radii. Make "{member.name}" a [[member]].',
+            }[task]
+            raise InputError(f'{member.folder}: task = "{found}", expected "{task}". {advice}')
+
+
 def fold_folders(run_folder: Path) -> list[Path]:
     """Folders of a run's complete folds (those with ``oof.csv``), in order of their number."""
     numbers = [int(path.name[4:]) for path in run_folder.glob("fold*") if (path / "oof.csv").is_file()]
@@ -41,6 +59,8 @@ def fold_folders(run_folder: Path) -> list[Path]:
 
 def read_oof(run_folder: Path) -> pd.DataFrame:
     """Out-of-fold logits of a run's complete folds: columns logit, fold; index ID.
+
+    Of a run that predicts Einstein radii the "logit" is the natural logarithm of theta_E in arcsec.
 
     Raises InputError where no fold is complete or an ID is in two folds.
     """

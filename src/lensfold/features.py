@@ -17,9 +17,9 @@ from lensfold.batches import Preparation, ahead, slices
 from lensfold.config import Experiment, digest
 from lensfold.cutouts import Cache
 from lensfold.errors import InputError
-from lensfold.models import build_model, split_at_head
+from lensfold.models import network_of, split_at_head
 from lensfold.paths import replacing
-from lensfold.pixels import StretchConstants, channel_count
+from lensfold.pixels import StretchConstants
 
 Progress = Callable[[int, int], None]
 BATCH = 64
@@ -54,14 +54,19 @@ class Features:
 
 
 def network_input(
-    cache: Cache, experiment: Experiment, constants: StretchConstants, path: Path, progress: Progress | None = None
+    cache: Cache,
+    experiment: Experiment,
+    constants: StretchConstants,
+    path: Path,
+    progress: Progress | None = None,
+    twins: Cache | None = None,
 ) -> Preparation | Features:
     """What the network of a run is fed with: its pixels, or, frozen, its features, kept in ``path`` (.npy).
 
     Features are computed where ``path`` is absent or of other pixels, settings or weights; the first process does
     it, others that come meanwhile wait.
     """
-    preparation = Preparation(cache, experiment, constants)
+    preparation = Preparation(cache, experiment, constants, twins)
     if not experiment.model.frozen:
         return preparation
     key = _key(cache, experiment, constants)
@@ -78,7 +83,7 @@ def _key(cache: Cache, experiment: Experiment, constants: StretchConstants) -> s
     return digest(
         {
             "pixels": experiment.pixels.model_dump(mode="json"),
-            "model": experiment.model.model_dump(mode="json", exclude={"dropout"}),
+            "model": experiment.model.model_dump(mode="json", exclude={"dropout", "dense"}),
             "constants": dict(constants),
             "shards": [shard["sha256"] for shard in cache.manifest["shards"]],
         }
@@ -103,20 +108,15 @@ def _is_current(path: Path, key: str) -> bool:
 def _compute(
     preparation: Preparation, ids: np.ndarray, experiment: Experiment, path: Path, progress: Progress | None
 ) -> None:
-    settings = experiment.model
-    model = build_model(
-        settings.name,
-        experiment.pixels.side,
-        channel_count(experiment.pixels),
-        weights=settings.weights,
-        weights_file=settings.weights_file,
-    )
+    model = network_of(experiment)
     backbone, _ = split_at_head(model)
     header = {"descr": "<f4", "fortran_order": False, "shape": (len(ids), backbone.output_shape[1])}
     path.with_suffix(".json").unlink(missing_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
-        for part, images in ahead(lambda part: preparation.plain(ids[part]), slices(len(ids), BATCH)):
+        parts = slices(len(ids), BATCH)
+        batches = ahead(preparation.plain, [(ids[part],) for part in parts])
+        for part, images in zip(parts, batches, strict=True):
             # the last batch is filled up, so that TensorFlow compiles the network for one shape only
             filled = np.zeros((BATCH, *images.shape[1:]), dtype=np.float32)
             filled[: len(images)] = images

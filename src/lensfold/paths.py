@@ -10,7 +10,8 @@ from typing import Literal
 
 from lensfold.errors import InputError
 
-Split = Literal["train", "test"]
+#: "twins": in simulated packs, the train objects that have a source, without it; trained on, never predicted
+Split = Literal["train", "test", "twins"]
 
 BANDS = ("VIS", "Y", "J", "H")
 #: endings of an archive of a split
@@ -21,7 +22,7 @@ BAND_SHAPES = {"VIS": (200, 200), "Y": (66, 66), "J": (66, 66), "H": (66, 66)}
 
 @dataclass(frozen=True)
 class Pack:
-    """One data set: a folder with a train split, a test split and a catalog, and the name it is filed under."""
+    """One data set: a folder with its splits and a catalog, and the name it is filed under."""
 
     name: str
     folder: Path
@@ -41,6 +42,11 @@ class Pack:
             for candidate in (self.folder / f"datapack2.0{split}{suffix}", self.folder / f"{split}{suffix}"):
                 if candidate.is_file():
                     return candidate
+        if split == "twins":
+            raise InputError(
+                f"{self.folder}: no twins found in twins/Public/. Simulated packs alone have them: make the pack with "
+                "`lensfold simulate --twins`."
+            )
         raise InputError(
             f"{self.folder}: no {split} split found. Expected {split}/Public/EUC_VIS/, "
             f"datapack2.0{split}/Public/EUC_VIS/ or the archive datapack2.0{split}.tar.gz (for a test split also a "

@@ -80,18 +80,31 @@ def _cropped(image: np.ndarray, settings: PixelSettings) -> np.ndarray:
 
 def stretched(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
     """asinh(x / a), or sign(x) log(1 + |x| / a), with a the softening in sigmas; float32, same shape."""
-    scaled = linear / np.float32(settings.softening)
-    size = np.abs(scaled)
-    # numpy has vectorised float32 log and sqrt, but not arcsinh and log1p: written out it is several times faster
-    curved = size + np.sqrt(size * size + 1) if settings.stretch == "asinh" else 1 + size
-    return np.copysign(np.log(curved), scaled)
+    # numpy has vectorised float32 log and sqrt, but not arcsinh and log1p: written out, and in place, it is several
+    # times faster; cv2's log is twice as fast as numpy's
+    size = np.abs(linear, order="C")  # what follows works on views of it
+    size /= np.float32(settings.softening)
+    curved = size
+    if settings.stretch == "asinh":
+        curved = size * size
+        curved += 1
+        np.sqrt(curved, out=curved)
+        curved += size
+    else:
+        curved += 1
+    flat = curved.reshape(len(curved), -1)
+    cv2.log(flat, flat)
+    return np.copysign(curved, linear, out=curved)
 
 
 def standardised(linear: np.ndarray, settings: PixelSettings, constants: StretchConstants) -> np.ndarray:
     """Network input from sigma units: stretch, then (x − mean) / scale with the run's constants; float32."""
-    mean = np.asarray(constants["mean"], dtype=np.float32)
-    scale = np.asarray(constants["scale"], dtype=np.float32)
-    return (stretched(linear, settings) - mean) / scale
+    values = stretched(linear, settings)
+    # one row of pixels at a time: numpy is slow where the last axis, of the channels, is short
+    rows = values.reshape(len(values), -1)
+    rows -= np.tile(np.asarray(constants["mean"], dtype=np.float32), values.shape[1])
+    rows /= np.tile(np.asarray(constants["scale"], dtype=np.float32), values.shape[1])
+    return values
 
 
 def fit_constants(

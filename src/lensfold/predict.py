@@ -1,5 +1,6 @@
 """One prediction for validation, out-of-fold and test alike."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.batches import Preparation, ahead, slices
+from lensfold.config import PredictSettings
 from lensfold.errors import InputError
 from lensfold.features import Features
 from lensfold.paths import replacing
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     import keras
 
 Progress = Callable[[int, int], None]
+#: objects whose predictions are kept together while a long prediction goes on
+PART_OBJECTS = 8192
 
 
 def logits(
@@ -28,13 +32,50 @@ def logits(
 ) -> np.ndarray:
     """Logits of ``ids`` in their order, float64, shape (n,); with ``d4_average`` the mean over flips and rotations."""
     result = np.empty(len(ids))
-    for part, images in ahead(lambda part: preparation.plain(ids[part]), slices(len(ids), batch_size)):
+    parts = slices(len(ids), batch_size)
+    batches = ahead(preparation.plain, [(ids[part],) for part in parts])
+    for part, images in zip(parts, batches, strict=True):
         views = d4_views(images) if d4_average else [images]
         outputs = [_batch_logits(model, view, batch_size) for view in views]
         result[part] = np.mean(outputs, axis=0)
         if progress:
             progress(part.stop, len(ids))
     return result
+
+
+def logits_in_parts(
+    model: "keras.Model",
+    preparation: Preparation | Features,
+    ids: np.ndarray,
+    settings: PredictSettings,
+    folder: Path,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """As :func:`logits`, with every PART_OBJECTS objects kept in ``folder``: a prediction that was stopped goes on.
+
+    ``folder`` must be of this network, these pixels and settings alone; it is deleted at the end.
+    """
+    parts = slices(len(ids), PART_OBJECTS)
+    values = np.empty(len(ids))
+    for number, part in enumerate(parts):
+        path = folder / f"part-{number:05d}.csv"
+        kept = _kept_part(path, ids[part])
+        if kept is None:
+            report = (lambda done, _, start=part.start: progress(start + done, len(ids))) if progress else None
+            kept = logits(model, preparation, ids[part], settings.batch_size, settings.d4_average, report)
+            if len(parts) > 1:
+                write_logits(path, ids[part], kept)
+        values[part] = kept
+    shutil.rmtree(folder, ignore_errors=True)
+    return values
+
+
+def _kept_part(path: Path, ids: np.ndarray) -> np.ndarray | None:
+    try:
+        kept = read_logits(path)
+    except InputError:  # absent, or damaged: predicted again
+        return None
+    return kept.reindex(ids).to_numpy() if set(kept.index) == set(ids.tolist()) else None
 
 
 def _batch_logits(model: "keras.Model", images: np.ndarray, batch_size: int) -> np.ndarray:

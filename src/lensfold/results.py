@@ -1,51 +1,49 @@
-"""Scores of runs and submissions, the files that keep them, and the tables that show them."""
+"""Scores of runs and submissions, the files that keep them, and what the terminal shows of packs and caches."""
 
-import csv
 import json
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lensfold import catalog as catalogs
-from lensfold.config import SubmissionSettings, digest, read_toml
+from lensfold.config import SubmissionSettings, Task, digest, read_toml
 from lensfold.console import show_table
 from lensfold.cutouts import read_manifest
-from lensfold.ensemble import Member, check_common_folds, combine, fold_folders, read_oof, read_test
+from lensfold.ensemble import (
+    Member,
+    check_common_folds,
+    check_task,
+    combine,
+    fold_folders,
+    read_oof,
+    read_test,
+    task_of,
+)
 from lensfold.errors import InputError
 from lensfold.folds import folds_hash, imbalance, read_folds, strata_counts, strata_table
+from lensfold.history import append_history
 from lensfold.paths import Pack, Workspace, replacing
 from lensfold.provenance import code_state, file_sha256, versions
+from lensfold.radius import radii_of_logs, radius_table
+from lensfold.score_tables import show_scores
 from lensfold.scores import score_table
-from lensfold.submission import read_submission, write_submission
+from lensfold.submission import ScoreKind, read_submission, write_submission
 
 LARGE = 150
-HISTORY_COLUMNS = (
-    "time",
-    "pack",
-    "name",
-    "folds",
-    "rule",
-    "n",
-    "auc",
-    "f1",
-    "accuracy",
-    "one_minus_f_beta",
-    "tpr0",
-    "tpr10",
-    "auc_large",
-    "seconds",
-    "config",
-)
 
 
-def score_oof(catalog: pd.DataFrame, oof: pd.DataFrame, rule: str, grouped: bool = False) -> dict:
+def score_oof(catalog: pd.DataFrame, oof: pd.DataFrame, rule: str, grouped: bool = False, task: Task = "lens") -> dict:
     """All scores of logits (columns logit, fold; index ID) under a label rule; dropped objects are left out.
 
-    ``grouped``: draw haloes instead of objects for the intervals.
+    ``grouped``: draw haloes instead of objects for the intervals. With the task "einstein-radius" the logits are log
+    theta_E, and `score_radii` scores them.
     """
+    if task == "einstein-radius":
+        radii = pd.Series(radii_of_logs(oof["logit"]), index=oof.index)
+        return score_radii(catalog, radii, oof["fold"], rule, grouped)
     labels = catalogs.labels(catalog, rule).reindex(oof.index)
     large = catalogs.large_lens_labels(catalog, rule, LARGE).reindex(oof.index)
     kept = labels.notna()
@@ -54,7 +52,22 @@ def score_oof(catalog: pd.DataFrame, oof: pd.DataFrame, rule: str, grouped: bool
     scores = score_table(
         labels[kept], oof["logit"][kept], oof["fold"][kept], sizes=sizes, large=large[kept], groups=groups
     )
-    return {"rule": rule, **scores}
+    return {"task": task, "rule": rule, **scores}
+
+
+def score_radii(
+    catalog: pd.DataFrame, radii: pd.Series, fold: pd.Series, rule: str, grouped: bool = False, calibrate: bool = True
+) -> dict:
+    """Scores of Einstein radii (arcsec, by ID as ``fold``) on the lenses of a label rule that have one.
+
+    ``grouped`` as in `score_oof`; ``calibrate``: with a factor from other folds (see `lensfold.radius`).
+    """
+    truth = np.exp(catalogs.log_einstein_radius(catalog)).reindex(radii.index)
+    kept = truth.notna() & (catalogs.labels(catalog, rule).reindex(radii.index) == 1)
+    groups = catalogs.halo_groups(catalog).reindex(radii.index)[kept] if grouped else None
+    sizes = catalogs.size_bins(catalog).reindex(radii.index)[kept]
+    scores = radius_table(truth[kept], radii[kept], fold[kept], sizes=sizes, groups=groups, calibrate=calibrate)
+    return {"task": "einstein-radius", "rule": rule, **scores}
 
 
 def score_run(workspace: Workspace, pack: Pack, experiment: str) -> dict:
@@ -66,18 +79,19 @@ def score_run(workspace: Workspace, pack: Pack, experiment: str) -> dict:
     oof = read_oof(member.folder)
     runs = [json.loads((folder / "run.json").read_text()) for folder in fold_folders(member.folder)]
     _check_complete(member, folds, oof, workspace, pack, config)
+    rule, grouped = config["experiment"]["label_rule"], folds_are_grouped(catalog, folds)
     scores = {
         "name": experiment,
         "pack": pack.name,
         "of_folds": int(folds.max()) + 1,
         "seconds": sum(run["seconds"] for run in runs),
         "parameters": runs[0]["parameters"],
-        **score_oof(catalog, oof, config["experiment"]["label_rule"], folds_are_grouped(catalog, folds)),
+        **score_oof(catalog, oof, rule, grouped, task_of(config)),
     }
     with replacing(member.folder / "oof.csv") as temporary:
         oof["logit"].to_csv(temporary)
     _write_json(member.folder / "score.json", scores)
-    _append_history(workspace.submission(pack, "history"), scores, digest(config))
+    append_history(workspace.submission(pack, "history"), scores, digest(config))
     return scores
 
 
@@ -103,55 +117,108 @@ def _check_complete(
 
 
 def submit(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None:
-    """Combine the members' predictions into the challenge CSV, validate it, write its manifest, show the scores."""
-    settings_file = workspace.submission_settings(name)
-    settings = read_toml(settings_file, SubmissionSettings)
+    """Combine the members' predictions into the challenge CSV, validate it, write its manifest, show the scores.
+
+    Where the settings name runs of Einstein radii, these go into a second file, ``<name>_radius.csv``, the same way.
+    """
+    settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
+    source = _training_pack(workspace, pack, trained_on)
     members = [Member(m.experiment, workspace.run(trained_on, m.experiment), m.weight) for m in settings.member]
-    check_common_folds(members)
-    weights = [member.weight for member in members]
-    test = combine([read_test(member.folder, pack.name) for member in members], weights, settings.combine)
-    manifest = read_manifest(workspace.cache(pack, "test"))
-    expected = _expected_ids(pack, manifest)
-    target = workspace.submission(pack, name)
-    summary = write_submission(
-        target,
-        test,
-        expected_ids=expected,
-        header=settings.header,
-        absent=settings.absent,
-        digits=settings.digits,
-        score=settings.score,
-    )
-    scores = _member_scores(workspace, trained_on, members, settings)
-    refused = _refused_scores(target, settings.header, manifest["refused"])
-    _write_json(
-        target.with_suffix(".json"),
-        {
-            "submission": name,
-            "pack": pack.name,
-            "trained_on": trained_on,
-            "settings": settings.model_dump(mode="json"),
-            "settings_sha256": file_sha256(settings_file),
-            "members": {
-                m.name: {
-                    "weight": m.weight,
-                    "config_hash": digest(m.config()),
-                    "config": m.config(),
-                    "folds": [int(f.name[4:]) for f in fold_folders(m.folder)],
-                }
-                for m in members
-            },
-            "code": code_state(workspace.root),
-            "versions": versions(),
-            "data_hash": digest({"shards": [shard["sha256"] for shard in manifest["shards"]]}),
-            "refused": refused,
-            "label_rule": members[0].config()["experiment"]["label_rule"],
-            "scores": scores,
-            **summary,
-        },
-    )
+    test = _test_logits(pack, members, settings.combine, "lens")
+    radii = _test_radii(workspace, pack, source, name, settings.radius) if settings.radius else None
+    cached = read_manifest(workspace.cache(pack, "test"))
+    form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
+    write = partial(write_submission, expected_ids=_expected_ids(pack, cached), **form)
+    target, second_target = workspace.submission(pack, name), _radius_file(workspace, pack, name)
+    summary = write(target, test, score=settings.score)
+    second = None
+    if radii:
+        second = {"file": second_target.name, **radii[1], **write(second_target, radii[0], score="radius")}
+    scores, _ = _member_scores(workspace, source, members, settings.combine)
+    refused = _refused_scores(target, settings.header, cached["refused"])
+    content = {
+        "submission": name,
+        "pack": pack.name,
+        "trained_on": trained_on,
+        "settings": settings.model_dump(mode="json"),
+        **_origin(members),
+        **_made_with(workspace, name, cached),
+        "refused": refused,
+        "scores": scores,
+        "radius": second,
+        **summary,
+    }
+    _write_json(target.with_suffix(".json"), content)
     show_scores(trained_on, scores)
     _show_summary(target, summary, refused)
+    if second:
+        show_scores(trained_on, second["scores"])
+        _show_radius_summary(second_target, second)
+
+
+def _training_pack(workspace: Workspace, pack: Pack, trained_on: str) -> Pack:
+    """The pack behind the runs: the project's, or ``pack`` itself where that lies in a folder elsewhere."""
+    inside = workspace.pack(trained_on)
+    return pack if pack.name == trained_on and not inside.catalog.is_file() else inside
+
+
+def _radius_file(workspace: Workspace, pack: Pack, name: str) -> Path:
+    """The second file of a submission: the Einstein radii."""
+    return workspace.submission(pack, f"{name}_radius")
+
+
+def _test_logits(pack: Pack, members: Sequence[Member], how: str, task: Task) -> pd.Series:
+    """The members' predictions of the test split, combined, by ID; InputError unless they fit together."""
+    check_task(members, task)
+    check_common_folds(members)
+    parts = [read_test(member.folder, pack.name) for member in members]
+    return combine(parts, [member.weight for member in members], how)
+
+
+def _test_radii(
+    workspace: Workspace, pack: Pack, source: Pack, name: str, experiments: Sequence[str]
+) -> tuple[pd.Series, dict]:
+    """Einstein radii of the test split in arcsec by ID, and what the manifest tells of them.
+
+    The mean of log theta_E over networks and runs, and the factor that fits it to the lenses out of fold.
+    """
+    taken = workspace.submission_settings(f"{name}_radius")
+    if taken.is_file():
+        raise InputError(f"{taken}: its file is that of the Einstein radii of {name!r}. Give it another name.")
+    members = [Member(experiment, workspace.run(source.name, experiment)) for experiment in experiments]
+    logs = _test_logits(pack, members, "logit-mean", "einstein-radius")
+    scores, whole = _member_scores(workspace, source, members, "logit-mean")
+    if whole is None:
+        raise InputError(
+            f"{members[0].folder}: the factor of its Einstein radii is unknown, because {source.catalog} or "
+            f"{workspace.folds(source)} is absent. Put them back, or submit one run with its score.json."
+        )
+    record = {**_origin(members), "factor": whole["factor"], "oof_mse": whole["mse"], "scores": scores}
+    return pd.Series(radii_of_logs(logs) * whole["factor"], index=logs.index), record
+
+
+def _origin(members: Sequence[Member]) -> dict:
+    """What the manifest tells of the runs behind a file."""
+    told = {
+        member.name: {
+            "weight": member.weight,
+            "config_hash": digest(member.config()),
+            "config": member.config(),
+            "folds": [int(folder.name[4:]) for folder in fold_folders(member.folder)],
+        }
+        for member in members
+    }
+    return {"members": told, "label_rule": members[0].config()["experiment"]["label_rule"]}
+
+
+def _made_with(workspace: Workspace, name: str, cached: dict) -> dict:
+    """What the manifest tells of the settings file, the code and the pixels behind a submission."""
+    return {
+        "settings_sha256": file_sha256(workspace.submission_settings(name)),
+        "code": code_state(workspace.root),
+        "versions": versions(),
+        "data_hash": digest({"shards": [shard["sha256"] for shard in cached["shards"]]}),
+    }
 
 
 def _refused_scores(target: Path, header: bool, reasons: dict[str, str]) -> dict[str, dict]:
@@ -177,6 +244,13 @@ def _show_summary(target: Path, summary: dict, refused: dict[str, dict]) -> None
         print(f"  … every one is in {target.with_suffix('.json').name}")
 
 
+def _show_radius_summary(target: Path, second: dict) -> None:
+    print(
+        f"{target}: {second['rows']} rows, theta_E {second['min']:.3g} to {second['max']:.3g} arcsec, out-of-fold MSE "
+        f"{second['oof_mse']['value']:.3g} arcsec²; re-read and valid."
+    )
+
+
 def _expected_ids(pack: Pack, manifest: dict) -> list[int]:
     """The test split's IDs: those with files, and those the pack's catalog says have no image in either split."""
     ids = {object_id for shard in manifest["shards"] for object_id in shard["ids"]}
@@ -188,44 +262,55 @@ def _expected_ids(pack: Pack, manifest: dict) -> list[int]:
 
 
 def _member_scores(
-    workspace: Workspace, trained_on: str, members: Sequence[Member], settings: SubmissionSettings
-) -> list[dict]:
-    """Out-of-fold scores of the members and of their combination; none where the training pack's catalog is gone."""
+    workspace: Workspace, source: Pack, members: Sequence[Member], how: str
+) -> tuple[list[dict], dict | None]:
+    """Out-of-fold scores of the members that were scored and of all together, and again the latter alone.
+
+    Without the training pack's catalog and folds, one member's own score is that of all; of more there is none.
+    """
     rows = [json.loads(path.read_text()) for m in members if (path := m.folder / "score.json").is_file()]
-    pack = workspace.pack(trained_on)
-    if len(rows) < len(members) or not pack.catalog.is_file():
-        return rows
-    catalog = catalogs.read_catalog(pack.catalog)
+    if not (source.catalog.is_file() and workspace.folds(source).is_file()):
+        return rows, rows[0] if rows and len(members) == 1 else None
+    catalog, config = catalogs.read_catalog(source.catalog), members[0].config()
+    folds, task = read_folds(workspace.folds(source), catalog), task_of(config)
     parts = [read_oof(member.folder) for member in members]
-    weights = [member.weight for member in members]
-    combined = combine([part["logit"] for part in parts], weights, settings.combine, parts[0]["fold"])
+    combined = combine([part["logit"] for part in parts], [m.weight for m in members], how, parts[0]["fold"])
     oof = pd.DataFrame({"logit": combined, "fold": parts[0]["fold"]})
-    grouped = folds_are_grouped(catalog, read_folds(workspace.folds(pack), catalog))
-    scores = score_oof(catalog, oof, members[0].config()["experiment"]["label_rule"], grouped)
-    summed = {"seconds": sum(row["seconds"] for row in rows), "parameters": sum(row["parameters"] for row in rows)}
-    ensemble = {"name": f"ensemble ({settings.combine})", "pack": trained_on, "of_folds": rows[0]["of_folds"]}
-    return [*rows, {**ensemble, **summed, **scores}]
+    sums = {key: sum(row[key] for row in rows) for key in ("seconds", "parameters")}
+    together = {
+        "name": f"ensemble ({how if task == 'lens' else 'log-mean'})",
+        "pack": source.name,
+        "of_folds": int(folds.max()) + 1,
+        **(sums if len(rows) == len(members) else dict.fromkeys(sums)),
+        **score_oof(catalog, oof, config["experiment"]["label_rule"], folds_are_grouped(catalog, folds), task),
+    }
+    return [*rows, together], together
 
 
 def grade_submission(workspace: Workspace, pack: Pack, name: str) -> None:
-    """Score the CSV against the key of a simulated pack; the rule is the one its members were trained under."""
+    """Score the CSV against the key of a simulated pack; the rule is the one its members were trained under.
+
+    The file of Einstein radii too, where the submission has one.
+    """
     if not pack.key.is_file():
         raise InputError(f"{pack.key}: no key. Only simulated packs have one; the challenge's was never published.")
     target = workspace.submission(pack, name)
     manifest = _read_manifest_of(target)
-    settings = manifest["settings"]
-    submitted = read_submission(target, header=settings["header"])
+    header, second = manifest["settings"]["header"], manifest.get("radius")
     key = catalogs.read_catalog(pack.key)
-    submitted = submitted[submitted.index.isin(key.index)]
-    table = pd.DataFrame({"logit": submitted, "fold": 0})
-    scores = {
-        "name": f"{name} on the test key",
-        "pack": pack.name,
-        "of_folds": 1,
-        "seconds": None,
-        **score_oof(key, table, manifest["label_rule"]),
-    }
-    show_scores(pack.name, [scores], kind="test")
+    row = {"name": f"{name} on the test key", "pack": pack.name, "of_folds": 1, "seconds": None}
+    table = _graded_rows(target, key, header, "probability")
+    show_scores(pack.name, [{**row, **score_oof(key, table, manifest["label_rule"])}], kind="test")
+    if second:
+        table = _graded_rows(_radius_file(workspace, pack, name), key, header, "radius")
+        scores = score_radii(key, table["logit"], table["fold"], second["label_rule"], calibrate=False)
+        show_scores(pack.name, [{**row, **scores}], kind="test")
+
+
+def _graded_rows(path: Path, key: pd.DataFrame, header: bool, score: ScoreKind) -> pd.DataFrame:
+    """What a file says of the objects of the key, as one fold."""
+    submitted = read_submission(path, header=header, score=score)
+    return pd.DataFrame({"logit": submitted[submitted.index.isin(key.index)], "fold": 0})
 
 
 def _read_manifest_of(target: Path) -> dict:
@@ -234,75 +319,6 @@ def _read_manifest_of(target: Path) -> dict:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: absent or damaged ({error}). Make the submission again: make predict.") from error
-
-
-def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold") -> None:
-    """The table that answers "how good is it": one row a run, with 95 % bootstrap intervals of the two AUCs."""
-    if not rows:
-        print("No out-of-fold scores: the runs have no score.json here.")
-        return
-    columns = (
-        "run",
-        "AUC",
-        "95 %",
-        "F1",
-        "accuracy",
-        "1-F_beta",
-        "TPR0",
-        "TPR10",
-        "n",
-        "> 150 px AUC",
-        "95 % ",
-        "n ",
-        "folds",
-        "time",
-    )
-    title = f"{kind} scores · pack {pack_name} · rule {rows[0]['rule']}"
-    caption = (
-        f"Thresholds of F1, accuracy and 1-F_beta come from {rows[0]['threshold_from']}; 95 % by bootstrap over "
-        f"{rows[0]['bootstrap']['over']}.\n> 150 px: the rule's lenses larger than 150 pixels against objects without "
-        "a source."
-    )
-    show_table(title, columns, [_score_row(row) for row in rows], caption)
-    bins = [[row["name"], *(_bin(cell) for cell in row["auc_by_size"])] for row in rows]
-    show_table(
-        "AUC by lens size in pixels: the lenses of a bin (number) against all non-lenses",
-        ("run", *catalogs.SIZE_BIN_NAMES),
-        bins,
-    )
-
-
-def _score_row(row: dict) -> list[str]:
-    large = row["auc_large"]
-    count, total = len(row["folds"]), row["of_folds"]
-    return [
-        row["name"],
-        _number(row["auc"]),
-        _limits(row["auc"]),
-        _number(row["f1"]),
-        _number(row["accuracy"]),
-        _number(row["one_minus_f_beta"], 4),
-        _number(row["tpr0"], 3),
-        _number(row["tpr10"], 3),
-        str(row["n"]),
-        _number(large),
-        _limits(large),
-        str(large["n"]),
-        f"{total}" if count == total else f"{count} of {total} folds",
-        "–" if row["seconds"] is None else f"{row['seconds'] / 60:.1f} min",
-    ]
-
-
-def _number(score: dict, digits: int = 3) -> str:
-    return "–" if score["value"] is None else f"{score['value']:.{digits}f}"
-
-
-def _limits(score: dict) -> str:
-    return "–" if score["low"] is None else f"{score['low']:.3f}–{score['high']:.3f}"
-
-
-def _bin(cell: dict) -> str:
-    return "–" if cell["value"] is None else f"{cell['value']:.3f} ({cell['n']})"
 
 
 def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:
@@ -379,22 +395,3 @@ def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value)} does not go into JSON")
-
-
-def _append_history(path: Path, scores: dict, config_hash: str) -> None:
-    """One line a finished score, so that editing an experiment loses no past result."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = {name: scores[name]["value"] for name in HISTORY_COLUMNS if isinstance(scores.get(name), dict)}
-    row = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
-        "config": config_hash[:12],
-        **{name: scores[name] for name in ("pack", "name", "rule", "n", "seconds")},
-        **values,
-        "folds": f"{len(scores['folds'])} of {scores['of_folds']}",
-    }
-    is_new = not path.exists()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, HISTORY_COLUMNS)
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)

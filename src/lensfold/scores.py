@@ -18,7 +18,6 @@ CHALLENGE_BETA_SQUARED = 0.001
 SIZE_BIN_COUNT = 6
 #: Limits of the bootstrap interval in per cent: the central 95 %.
 INTERVAL = (2.5, 97.5)
-
 # Bootstrap weights held at once: enough to be fast, about 16 MiB an array.
 _VALUES_AT_ONCE = 2_000_000
 
@@ -86,7 +85,7 @@ def cross_fitted_thresholds(y: ArrayLike, s: ArrayLike, fold: ArrayLike, beta_sq
     Raises InputError for a single fold, and where the other folds of one hold no lens.
     """
     y, s = _checked(y, s)
-    fold = _checked_numbers("fold", fold, len(y))
+    fold = checked_numbers("fold", fold, len(y))
     numbers = np.unique(fold)
     if len(numbers) < 2:
         raise InputError(f"one fold only ({numbers[0]}): a threshold must come from other folds than its own.")
@@ -113,7 +112,7 @@ def fold_ranks(s: ArrayLike, fold: ArrayLike) -> Floats:
     Folds differ in logit scale, ranks do not. float64 of shape (n,).
     """
     s = _checked_scores(s)
-    fold = _checked_numbers("fold", fold, len(s))
+    fold = checked_numbers("fold", fold, len(s))
     ranks = np.empty(len(s))
     for number in np.unique(fold):
         rows = fold == number
@@ -148,7 +147,7 @@ def score_table(
     table = _Table.of(y, s, fold, sizes, large, groups, seed)
     value = table.estimates(np.ones((1, len(y))))
     drawn = _bootstrap(table, draws, seed)
-    score = {name: _interval(value[name], drawn.get(name)) for name in value}
+    score = {name: interval(value[name], drawn.get(name)) for name in value}
     in_bin = [int(np.sum((table.y == 1) & (table.sizes == i))) for i in range(SIZE_BIN_COUNT)]
     bins = [{"bin": i, "n": n, **score.pop(f"auc size {i}")} for i, n in enumerate(in_bin)]
     large_counts = {"n": int(np.sum(np.isfinite(table.large))), "n_lenses": int(np.sum(table.large == 1))}
@@ -183,10 +182,10 @@ class _Table:
         n = len(y)
         order = np.argsort(-s, kind="stable")
         y, s = y[order], s[order]
-        fold = _checked_numbers("fold", fold, n)[order]
-        sizes = _checked_numbers("sizes", np.full(n, -1) if sizes is None else sizes, n)
+        fold = checked_numbers("fold", fold, n)[order]
+        sizes = checked_numbers("sizes", np.full(n, -1) if sizes is None else sizes, n)
         if groups is not None:
-            groups = np.unique(_checked_numbers("groups", groups, n)[order], return_inverse=True)[1]
+            groups = np.unique(checked_numbers("groups", groups, n)[order], return_inverse=True)[1]
         large = _checked_large(np.full(n, np.nan) if large is None else large, n)
         parts, threshold_from = _threshold_parts(y, fold, seed)
         decided = None
@@ -204,7 +203,7 @@ class _Table:
             f_beta_loss = _decided(self.y, self.decided[1], weights, CHALLENGE_BETA_SQUARED)[0]
         return {
             "auc": _auc(true, false),
-            "mean_fold_auc": _ratio(np.nansum(fold_auc, axis=0), np.isfinite(fold_auc).sum(axis=0)),
+            "mean_fold_auc": ratio(np.nansum(fold_auc, axis=0), np.isfinite(fold_auc).sum(axis=0)),
             "f1": 1 - f1_loss,
             "accuracy": correct,
             "average_precision": _average_precision(true, false),
@@ -225,10 +224,10 @@ class _Table:
     def _by_size(self, weights: Floats, false: Floats) -> Estimates:
         """AUC of the lenses of each size bin: the mean share of non-lenses that one of them outscores."""
         cut = np.searchsorted(_cut_ends(self.s), np.arange(len(self.s)))
-        outscored = weights * _ratio(_outscored(false), false[:, -1:])[:, cut]
+        outscored = weights * ratio(_outscored(false), false[:, -1:])[:, cut]
         bins = [np.flatnonzero((self.sizes == i) & (self.y == 1)) for i in range(SIZE_BIN_COUNT)]
         return {
-            f"auc size {i}": _ratio(outscored[:, rows].sum(axis=1), weights[:, rows].sum(axis=1))
+            f"auc size {i}": ratio(outscored[:, rows].sum(axis=1), weights[:, rows].sum(axis=1))
             for i, rows in enumerate(bins)
         }
 
@@ -259,20 +258,20 @@ def _outscored(false: Floats) -> Floats:
 
 def _auc(true: Floats, false: Floats) -> Floats:
     pairs = np.sum(np.diff(true, axis=1, prepend=0.0) * _outscored(false), axis=1)
-    return _ratio(pairs, true[:, -1] * false[:, -1])
+    return ratio(pairs, true[:, -1] * false[:, -1])
 
 
 def _average_precision(true: Floats, false: Floats) -> Floats:
     gained = np.diff(true, axis=1, prepend=0.0)
     # A cut at which a draw has no object yet gains nothing: its undefined precision counts 0.
-    precision = np.nan_to_num(_ratio(true, true + false))
-    return _ratio(np.sum(gained * precision, axis=1), true[:, -1])
+    precision = np.nan_to_num(ratio(true, true + false))
+    return ratio(np.sum(gained * precision, axis=1), true[:, -1])
 
 
 def _f_beta_loss(true: Floats, false: Floats, lenses: Floats, beta_squared: float) -> Floats:
     """1 - F_beta; 1 without a true positive."""
     loss = beta_squared * (lenses - true) + false
-    return np.where(true > 0, _ratio(loss, (1 + beta_squared) * true + loss), 1.0)
+    return np.where(true > 0, ratio(loss, (1 + beta_squared) * true + loss), 1.0)
 
 
 def _best_f_beta_loss(true: Floats, false: Floats, beta_squared: float) -> Floats:
@@ -282,7 +281,7 @@ def _best_f_beta_loss(true: Floats, false: Floats, beta_squared: float) -> Float
 def _recall_below(true: Floats, false: Floats, n: int) -> Floats:
     """Recall at the last cut with fewer than ``n`` (at least one) false positives."""
     allowed = np.where(false < max(n, 1), true, 0.0)
-    return _ratio(allowed.max(axis=1), true[:, -1])
+    return ratio(allowed.max(axis=1), true[:, -1])
 
 
 def _decided(y: Floats, decided: NDArray[np.bool_], weights: Floats, beta_squared: float) -> tuple[Floats, Floats]:
@@ -343,7 +342,8 @@ def _draw_weights(table: _Table, draws: int, generators: list[np.random.Generato
     return weights[:, table.groups] if grouped else weights
 
 
-def _interval(value: Floats, drawn: Floats | None) -> dict[str, float | None]:
+def interval(value: Floats, drawn: Floats | None) -> dict[str, float | None]:
+    """``value`` (shape (1,)) with the INTERVAL of ``drawn`` (shape (draws,)), ready for JSON; None for NaN."""
     if np.isnan(value[0]):
         return {"value": None, "low": None, "high": None}
     defined = np.empty(0) if drawn is None else drawn[np.isfinite(drawn)]
@@ -351,7 +351,7 @@ def _interval(value: Floats, drawn: Floats | None) -> dict[str, float | None]:
     return {"value": float(value[0]), "low": low, "high": high}
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
+def ratio(above: Floats, below: Floats) -> Floats:
     """Quotient, NaN where ``below`` is 0."""
     result = np.full(np.broadcast_shapes(np.shape(above), np.shape(below)), np.nan)
     return np.divide(above, below, out=result, where=np.broadcast_to(below, result.shape) != 0)
@@ -384,7 +384,8 @@ def _checked_scores(s: ArrayLike) -> Floats:
     return s
 
 
-def _checked_numbers(name: str, numbers: ArrayLike, n: int) -> NDArray[np.int64]:
+def checked_numbers(name: str, numbers: ArrayLike, n: int) -> NDArray[np.int64]:
+    """``numbers`` as int64; InputError, calling them ``name``, unless they are ``n`` whole numbers."""
     values = np.asarray(numbers)
     whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and np.all(values == np.floor(values)))
     if values.shape != (n,) or not whole:

@@ -4,6 +4,7 @@ A step reads the files of the steps before it and writes its own; nothing is han
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from lensfold.archive import build_cache_from_scan, scan_archive
 from lensfold.cache_build import FolderSource, build_cache, rebuild_damaged
 from lensfold.config import Experiment, FoldSettings, SubmissionSettings, digest, read_toml, validated
 from lensfold.console import progress
-from lensfold.cutouts import Cache, read_manifest, split_bands, stage_cache, verify_cache
+from lensfold.cutouts import Cache, file_sha256, read_manifest, split_bands, stage_cache, verify_cache
 from lensfold.ensemble import Member, fold_folders
 from lensfold.errors import InputError
 from lensfold.folds import folds_hash, make_folds, read_folds, write_folds
@@ -88,14 +89,28 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
         "experiment": experiment.model_dump(mode="json", exclude={"predict"}),
         "constants": constants,
         "folds_hash": folds_hash(folds),
-        "data_hash": digest({"shards": [shard["sha256"] for shard in manifest["shards"]]}),
+        "data_hash": _shards_hash(manifest),
     }
+    if experiment.train.twins:
+        content["twins_hash"] = _shards_hash(_twins(workspace, pack))
     folder = workspace.run(pack.name, name)
     if _rewrite_if_changed(folder / "config.json", content):
         for oof in folder.glob("fold*/oof.csv"):  # of other settings: they must not be scored with new folds
             oof.unlink()
     _rewrite_if_changed(folder / "predict.json", experiment.predict.model_dump(mode="json"))
     return folder
+
+
+def _twins(workspace: Workspace, pack: Pack) -> dict:
+    """The manifest of the twins' cache, which is built where it is absent."""
+    cache_folder = workspace.cache(pack, "twins")
+    if not (cache_folder / "manifest.json").is_file():
+        return cache_split(workspace, pack, "twins", False, os.cpu_count() or 1)
+    return read_manifest(cache_folder)
+
+
+def _shards_hash(manifest: dict) -> str:
+    return digest({"shards": [shard["sha256"] for shard in manifest["shards"]]})
 
 
 def _rewrite_if_changed(path: Path, content: dict) -> bool:
@@ -139,6 +154,7 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         folds,
         catalog,
         _staged(workspace, pack, "train", stage),
+        _staged(workspace, pack, "twins", stage) if experiment.train.twins else None,
         run_folder / f"fold{fold}",
     )
     train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
@@ -163,7 +179,7 @@ def predict_folds(
     A fold whose file exists and is newer than its network and the cache is left alone.
     """
     from lensfold.features import network_input
-    from lensfold.predict import load_model, logits, write_logits
+    from lensfold.predict import load_model, logits_in_parts, write_logits
     from lensfold.train import set_threads
 
     run_folder = workspace.run(trained_on, name)
@@ -183,8 +199,20 @@ def predict_folds(
         with Cache(staged) as cache, progress(f"predict {pack.name} test: {name} {folder.name}") as report:
             features = run_folder / "features" / f"{pack.name}-test.npy"
             preparation = network_input(cache, experiment, config["constants"], features, report)
-            values = logits(model, preparation, cache.ids, settings.batch_size, settings.d4_average, report)
+            parts = target.with_name(f".{target.stem}-{_prediction_key(folder, experiment, cache.manifest)[:12]}")
+            values = logits_in_parts(model, preparation, cache.ids, settings, parts, report)
         write_logits(target, cache.ids, values)
+
+
+def _prediction_key(fold_folder: Path, experiment: Experiment, manifest: dict) -> str:
+    """Changes whenever the network, the pixels it scores or the way it does so change."""
+    return digest(
+        {
+            "network": file_sha256(fold_folder / "model.keras"),
+            "pixels": _shards_hash(manifest),
+            "predict": experiment.predict.model_dump(mode="json"),
+        }
+    )
 
 
 def _is_newer(target: Path, *sources: Path) -> bool:
@@ -218,9 +246,9 @@ def predict_pack(
 ) -> None:
     """Cache of a pack's test split where it is absent, and every member's predictions of it."""
     settings = read_toml(workspace.submission_settings(submission), SubmissionSettings)
-    for member in settings.member:
-        run_settings(workspace.run(trained_on, member.experiment))  # a missing run is told before the long cache
+    for name in settings.experiments:
+        run_settings(workspace.run(trained_on, name))  # a missing run is told before the long cache
     if not (workspace.cache(pack, "test") / "manifest.json").is_file():
         cache_split(workspace, pack, "test", skip_bad, workers)
-    for member in settings.member:
-        predict_folds(workspace, pack, trained_on, member.experiment)
+    for name in settings.experiments:
+        predict_folds(workspace, pack, trained_on, name)

@@ -1,4 +1,4 @@
-"""The challenge CSV, one row ``ID,score`` per object: written, read back and proven before it is there."""
+"""The challenge CSVs, one row ``ID,score`` or ``ID,theta_E`` per object: written, read back and proven."""
 
 import hashlib
 import re
@@ -14,14 +14,19 @@ from lensfold.errors import InputError
 from lensfold.paths import replacing
 
 Absent = Literal["zero", "omit"]
-ScoreKind = Literal["probability", "logit"]
+ScoreKind = Literal["probability", "logit", "radius"]
 
 ABSENT = ("zero", "omit")
-SCORE_KINDS = ("probability", "logit")
-HEADER = "ID,score"
+SCORE_KINDS = ("probability", "logit", "radius")
+HEADERS = {"probability": "ID,score", "logit": "ID,score", "radius": "ID,theta_E"}
 #: Significant digits with which every float64 survives the text.
 EXACT_DIGITS = 17
 
+_RANGES = {
+    "probability": (0.0, 1.0, "a probability in [0, 1]. For logits choose score = 'logit'."),
+    "logit": (-np.inf, np.inf, "a logit."),
+    "radius": (0.0, np.inf, "an Einstein radius in arcsec: expected 0 or more. Were logarithms given?"),
+}
 _ID = re.compile(r"\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -39,12 +44,13 @@ def write_submission(
     """Write one row per expected ID, ascending, read the file back, and return its summary.
 
     ``scores``: logits (float64) indexed by ID. ``score`` writes them as they are ("logit") or through the
-    logistic function into [0, 1] ("probability"; ties at 1 above a logit of 36: see ``ties_at_top``).
+    logistic function into [0, 1] ("probability"; ties at 1 above a logit of 36: see ``ties_at_top``). With "radius"
+    they are Einstein radii in arcsec instead, not negative, and written as they are.
     Expected IDs without a score (objects without images) get 0, or with "logit" one less than the lowest
     logit, so that they rank last (``absent="zero"``), or no row (``"omit"``).
     Returns what `validate_submission` does, with ``absent`` counting the expected IDs that have no score.
-    Raises InputError for NaN or infinite logits, doubled or unexpected IDs, no score at all, unknown options;
-    the file at ``path`` is then as it was.
+    Raises InputError for NaN or infinite scores, negative radii, doubled or unexpected IDs, no score at all, unknown
+    options; the file at ``path`` is then as it was.
     """
     path = Path(path)
     _check_options(absent, score)
@@ -55,8 +61,8 @@ def write_submission(
     texts = [f"{value:.{digits}g}" for value in values]
     with replacing(path) as temporary:
         rows = "".join(f"{i},{text}\n" for i, text in zip(values.index, texts, strict=True))
-        temporary.write_bytes(((HEADER + "\n" if header else "") + rows).encode("ascii"))
-        written = _read(temporary, path, header)
+        temporary.write_bytes(((HEADERS[score] + "\n" if header else "") + rows).encode("ascii"))
+        written = _read(temporary, path, HEADERS[score] if header else None)
         intended = pd.Series(np.array(texts, dtype=np.float64), index=values.index)
         if not written.equals(intended):
             raise InputError(f"{path}: what was read back differs from what was written. Is the disk sound?")
@@ -78,22 +84,24 @@ def validate_submission(
     Returns ``rows``, ``ties_at_top`` (objects that share the highest score; 1 where none do), ``min``,
     ``max``, ``absent`` (expected IDs without a row, only allowed with ``absent="omit"``), ``sorted`` (by ID),
     ``sha256``. Raises InputError, naming the line, for a missing or unwanted header, a row without exactly
-    two columns, an ID or score that is no number, doubled, missing or unexpected IDs, NaN and infinity, and
-    for probabilities outside [0, 1].
+    two columns, an ID or score that is no number, doubled, missing or unexpected IDs, NaN and infinity, for
+    probabilities outside [0, 1] and negative radii.
     """
     path = Path(path)
     _check_options(absent, score)
-    values = _read(path, path, header)
+    values = _read(path, path, HEADERS[score] if header else None)
     summary = _summary(path, values, _expected_index(expected_ids), header, absent, score)
     return {**summary, "sha256": _sha256(path)}
 
 
-def read_submission(path: Path | str, *, header: bool = False) -> pd.Series:
+def read_submission(path: Path | str, *, header: bool = False, score: ScoreKind = "probability") -> pd.Series:
     """Scores of a submission file: a Series "score" (float64) indexed by ID, in the order of the file.
+
+    ``score`` only tells which header is expected.
 
     Raises InputError as `validate_submission` does for anything one can see without the expected IDs.
     """
-    return _read(Path(path), Path(path), header)
+    return _read(Path(path), Path(path), HEADERS[score] if header else None)
 
 
 def _check_options(absent: str, score: str) -> None:
@@ -124,20 +132,20 @@ def _values_by_id(path: Path, scores: pd.Series, expected: pd.Index, absent: Abs
             raise InputError(f"{path}: not written, IDs {problem}: {_listed(ids)}.")
     if len(logits) == 0:
         raise InputError(f"{path}: not written, no object has a score.")
-    values = logits if score == "logit" else pd.Series(expit(logits.to_numpy()), index=logits.index)
+    values = pd.Series(expit(logits.to_numpy()), index=logits.index) if score == "probability" else logits
     if absent == "zero":
-        last = 0.0 if score == "probability" else float(values.min()) - 1
+        last = float(values.min()) - 1 if score == "logit" else 0.0
         return values.reindex(expected, fill_value=last)
     return values.sort_index()
 
 
-def _read(path: Path, shown: Path, header: bool) -> pd.Series:
-    """Rows of a file; errors name ``shown``."""
+def _read(path: Path, shown: Path, header: str | None) -> pd.Series:
+    """Rows of a file with this header or none; errors name ``shown``."""
     lines = _read_lines(path, shown)
     first = 1
     if header:
-        if lines[0] != HEADER:
-            raise InputError(f"{shown}, line 1: found {lines[0][:60]!r}, expected the header {HEADER!r}.")
+        if lines[0] != header:
+            raise InputError(f"{shown}, line 1: found {lines[0][:60]!r}, expected the header {header!r}.")
         lines, first = lines[1:], 2
     if not lines:
         raise InputError(f"{shown}: no rows.")
@@ -167,7 +175,7 @@ def _read_row(shown: Path, number: int, line: str) -> tuple[int, float]:
     fields = line.split(",")
     if len(fields) != 2:
         raise InputError(f"{shown}, line {number}: {len(fields)} columns in {line[:60]!r}, expected ID,score.")
-    if line == HEADER:
+    if line in HEADERS.values():
         raise InputError(f"{shown}, line {number}: a header, but none is expected here (header = false).")
     if not _ID.fullmatch(fields[0]):
         raise InputError(f"{shown}, line {number}: ID {fields[0][:60]!r} is not a whole number.")
@@ -191,12 +199,7 @@ def _summary(
         )
     if len(missing) and absent != "omit":
         raise InputError(f"{path}: {len(missing)} IDs of {len(expected)} are missing: {_listed(missing)}.")
-    outside = values[(values < 0) | (values > 1)] if score == "probability" else values[:0]
-    if len(outside):
-        raise InputError(
-            f"{path}, line {_place(values, outside.index[0]) + first}: score {float(outside.iloc[0])!r} "
-            f"of ID {outside.index[0]} is not a probability in [0, 1]. For logits choose score = 'logit'."
-        )
+    _check_range(path, values, first, score)
     return {
         "rows": len(values),
         "ties_at_top": int(np.sum(values == values.max())),
@@ -205,6 +208,17 @@ def _summary(
         "absent": len(missing),
         "sorted": bool(values.index.is_monotonic_increasing),
     }
+
+
+def _check_range(path: Path, values: pd.Series, first: int, score: ScoreKind) -> None:
+    """InputError for a value that its kind cannot have; the first of ``values`` stands in line ``first``."""
+    low, high, problem = _RANGES[score]
+    outside = values[(values < low) | (values > high)]
+    if len(outside):
+        raise InputError(
+            f"{path}, line {_place(values, outside.index[0]) + first}: score {float(outside.iloc[0])!r} "
+            f"of ID {outside.index[0]} is not {problem}"
+        )
 
 
 def _place(values: pd.Series, object_id: int) -> int:

@@ -1,28 +1,38 @@
 """Model name -> keras.Model that gives one logit. Importing this package does not import keras.
 
 Layer names carry the structure, so that it survives a saved file: ``head_*`` is the classifier after the
-backbone; ``block6*``, ``block7*`` and ``top_*`` are the backbone's last blocks.
+backbone; ``stem_*``, ``block1*`` … ``block7*`` and ``top_*`` are the backbone from below. Where VIS and NISP each
+have a backbone, ``vis_`` or ``nisp_`` stands before these.
 """
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, get_args
 
+from lensfold.config import Experiment, ModelName
 from lensfold.errors import InputError
+from lensfold.models.parts import block_depth, set_trainable
+from lensfold.models.statistics import reestimate_statistics
+from lensfold.pixels import channel_count
 
 if TYPE_CHECKING:
     import keras
 
-MODEL_NAMES: tuple[str, ...] = ("paper_cnn", "fast_cnn", "efficientnet_b0", "efficientnet_lite0")
+__all__ = [
+    "MODEL_NAMES",
+    "block_depth",
+    "build_model",
+    "layer_table",
+    "network_of",
+    "reestimate_statistics",
+    "set_trainable",
+    "split_at_head",
+    "with_auxiliary",
+    "without_auxiliary",
+]
 
-Part = Literal["head", "top", "all"]
+MODEL_NAMES: tuple[str, ...] = get_args(ModelName)
 
-#: Prefixes of the names of the layers that learn in each part; "" is every layer.
-PART_PREFIXES: dict[str, tuple[str, ...]] = {
-    "head": ("head_",),
-    "top": ("head_", "top_", "block7", "block6"),
-    "all": ("",),
-}
-
-_SMALL_CNNS = ("paper_cnn", "fast_cnn")
+_SMALL_CNNS = ("paper_cnn", "fast_cnn", "wide_cnn")
 #: Below this the last feature map has no pixel left (CNNs) or EfficientNet is no longer itself.
 _MIN_PIXELS = 32
 
@@ -35,45 +45,61 @@ def build_model(
     dropout: float = 0.2,
     weights: str = "none",
     weights_file: str | None = None,
+    two_branches: bool = False,
+    dense: Sequence[int] = (),
 ) -> "keras.Model":
     """Build a functional model: (None, pixels, pixels, channels) float32 -> (None, 1) float32, one logit.
 
-    ``weights`` is "none" (random) or "imagenet" (EfficientNets only), read from ``weights_file`` or, where that
-    is None, from keras' own folder (B0) or the installed weight package (Lite0); nothing is downloaded.
-    ``dropout`` is the rate of every dropout layer. The model is not compiled and all of it is trainable.
-    Raises InputError for an unknown name, an impossible size or rate, ImageNet weights for a small CNN, and a
-    weight file that is absent or not the expected one.
+    ``dropout`` is the rate of every dropout layer. The rest is for EfficientNets only. ``weights`` is "none"
+    (random) or "imagenet", read from ``weights_file`` or, where that is None, from keras' own folder or the
+    installed weight package (Lite0); nothing is downloaded. ``two_branches`` gives VIS and NISP, channels of the
+    mix "bands", a backbone each. ``dense`` are the widths of layers between the features and the logit. The model
+    is not compiled and all of it is trainable.
+
+    Raises InputError for an unknown name, an impossible size, rate or width, an option that the model does not
+    have, and a weight file that is absent or not the expected one.
     """
     _check_arguments(name, pixels, channels, dropout)
     _check_weights(name, weights, weights_file)
+    _check_structure(name, two_branches, dense)
     # Not at the top: keras takes 6 s and 750 MB to import, and most commands never run a model.
     from lensfold.models import efficientnet, small_cnn
 
-    if name == "paper_cnn":
-        return small_cnn.paper_cnn(pixels, channels, dropout)
-    if name == "fast_cnn":
-        return small_cnn.fast_cnn(pixels, channels, dropout)
-    pretrained = weights == "imagenet"
-    if name == "efficientnet_b0":
-        return efficientnet.efficientnet_b0(pixels, channels, dropout, pretrained, weights_file)
-    return efficientnet.efficientnet_lite0(pixels, channels, dropout, pretrained, weights_file)
+    if name in _SMALL_CNNS:
+        small = {"paper_cnn": small_cnn.paper_cnn, "fast_cnn": small_cnn.fast_cnn, "wide_cnn": small_cnn.wide_cnn}
+        return small[name](pixels, channels, dropout)
+    return efficientnet.efficientnet(
+        name,
+        pixels,
+        channels,
+        dropout=dropout,
+        dense=tuple(dense),
+        two_branches=two_branches,
+        pretrained_weights=weights == "imagenet",
+        weights_file=weights_file,
+    )
 
 
-def set_trainable(model: "keras.Model", part: Part) -> None:
-    """Choose what learns: "head", "top" (head and the backbone's last blocks) or "all".
+def network_of(experiment: Experiment) -> "keras.Model":
+    """The network of an experiment, of its input's size, with fresh or pretrained weights; see :func:`build_model`."""
+    import keras
 
-    For the small CNNs "top" is the dense layers and the last convolution. Frozen batch normalisations run in
-    inference mode: their statistics neither move nor depend on the batch. Those that learn use the batch's
-    statistics. Compile the model afterwards: a compiled one keeps the old choice. Works on a loaded model too.
-    Raises InputError for an unknown part and for a model that has no ``head_*`` layer.
-    """
-    if part not in PART_PREFIXES:
-        raise InputError(f"part {part!r} is not known. Expected one of: {', '.join(PART_PREFIXES)}.")
-    if not any(layer.name.startswith("head_") for layer in model.layers):
-        raise InputError(f"model {model.name!r} has no layer named head_*: it was not made by build_model.")
-    model.trainable = True
-    for layer in model.layers:
-        layer.trainable = layer.name.startswith(PART_PREFIXES[part])
+    settings = experiment.model
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16" if experiment.train.mixed_precision else "float32")
+    try:
+        return build_model(
+            settings.name,
+            experiment.pixels.side,
+            channel_count(experiment.pixels),
+            dropout=settings.dropout,
+            weights=settings.weights,
+            weights_file=settings.weights_file,
+            two_branches=settings.two_branches,
+            dense=settings.dense,
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def split_at_head(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
@@ -92,6 +118,23 @@ def split_at_head(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
     for layer in model.layers[names.index("head_features") + 1 :]:
         x = layer(x)
     return keras.Model(model.input, features), keras.Model(inputs, x, name=f"{model.name}_head")
+
+
+def with_auxiliary(model: "keras.Model", count: int) -> "keras.Model":
+    """The model with ``count`` outputs more beside its logit: (None, 1 + count), from the layer below the logit."""
+    import keras
+
+    logit = model.get_layer("head_logit")
+    more = keras.layers.Dense(count, dtype="float32", name="head_auxiliary")(logit.input)
+    outputs = keras.layers.Concatenate(dtype="float32", name="head_outputs")([logit.output, more])
+    return keras.Model(model.input, outputs, name=model.name)
+
+
+def without_auxiliary(model: "keras.Model") -> "keras.Model":
+    """The model up to its logit, with the same layers."""
+    import keras
+
+    return keras.Model(model.input, model.get_layer("head_logit").output, name=model.name)
 
 
 def layer_table(model: "keras.Model") -> list[tuple[str, tuple[int | None, ...], int]]:
@@ -117,3 +160,15 @@ def _check_weights(name: str, weights: str, weights_file: str | None) -> None:
         raise InputError(f'model {name} has no ImageNet weights. Use weights = "none", or one of the EfficientNets.')
     if weights == "none" and weights_file is not None:
         raise InputError(f'model {name}: weights_file {weights_file} needs weights = "imagenet".')
+
+
+def _check_structure(name: str, two_branches: bool, dense: Sequence[int]) -> None:
+    if two_branches and name in _SMALL_CNNS:
+        raise InputError(
+            f"model {name} has no two branches. Set two_branches = false, or take one of the EfficientNets; wide_cnn "
+            "sees NISP at its own pixels without it."
+        )
+    if dense and name in _SMALL_CNNS:
+        raise InputError(f"model {name} has dense layers of its own. Expected dense = [], or one of the EfficientNets.")
+    if any(width < 1 for width in dense):
+        raise InputError(f"model {name}: dense = {list(dense)}. Expected widths of 1 or more.")

@@ -1,7 +1,9 @@
-"""The two small networks that are trained from nothing: the paper's, and one with an early stride."""
+"""The small networks that are trained from nothing: the paper's, and two that are cheap on a CPU."""
 
 import keras
 from keras import layers
+
+from lensfold.models import bands
 
 
 def paper_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
@@ -28,7 +30,7 @@ def paper_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
     x = layers.Dense(96, activation="relu", name="head_dense1")(x)
     x = layers.Dropout(dropout, name="head_dropout")(x)
     x = layers.Dense(64, activation="relu", name="head_dense2")(x)
-    return keras.Model(inputs, layers.Dense(1, name="head_logit")(x), name="paper_cnn")
+    return keras.Model(inputs, _logit(x), name="paper_cnn")
 
 
 def fast_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
@@ -46,6 +48,34 @@ def fast_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
     x = _convolution(x, 64, "conv3")
     x = _pooled(_convolution(x, 64, "conv4"), 3)
     x = layers.Dropout(dropout, name="dropout3")(x)
+    return keras.Model(inputs, _classified(x, dropout), name="fast_cnn")
+
+
+def wide_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
+    """Build a small CNN for the whole field: VIS reduced to the pixels of NISP, then both together.
+
+    Input (None, pixels, pixels, 4) float32 of mix "bands", output (None, 1) float32 logit; meant for the 200 px
+    frame (0.27 M parameters). VIS goes through one 7x7 convolution in steps of a NISP pixel, Y, J and H at their
+    own 66 x 66 pixels through a 3x3: no enlarged pixel is computed with, and the largest map has a tenth of the
+    frame's pixels. Then stages as in ``fast_cnn``. Raises InputError for other channels or no central crop.
+    """
+    bands.check_bands("wide_cnn", pixels, channels)
+    inputs = keras.Input((pixels, pixels, channels), name="image")
+    # so that the middle of the first window is the centre of the first NISP pixel, and the last one's of the last
+    x = layers.ZeroPadding2D(7 // 2 - bands.first_centre(pixels), name="vis_pad")(bands.vis_band(inputs))
+    vis = _convolution(x, 24, "vis_conv", kernel=7, strides=bands.RATIO, padding="valid")
+    nisp = _convolution(bands.nisp_pixels(inputs), 16, "nisp_conv")
+    x = _pooled(layers.Concatenate(name="bands")([vis, nisp]), 1)
+    x = _pooled(_convolution(x, 48, "conv2"), 2)
+    x = _convolution(x, 64, "conv3")
+    x = _pooled(_convolution(x, 64, "conv4"), 3)
+    x = layers.Dropout(dropout, name="dropout3")(x)
+    x = _convolution(x, 96, "conv5")
+    return keras.Model(inputs, _classified(x, dropout), name="wide_cnn")
+
+
+def _classified(x, dropout: float):
+    """Last convolution, average and maximum of it, one dense layer, logit."""
     x = _convolution(x, 128, "top_conv")
     x = layers.BatchNormalization(momentum=0.9, name="top_bn")(x)
     # The average says how much of a feature there is, the maximum whether it is anywhere: an arc is small.
@@ -56,8 +86,12 @@ def fast_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
         ]
     )
     x = layers.Dropout(dropout, name="head_dropout")(x)
-    x = layers.Dense(64, activation="relu", name="head_dense")(x)
-    return keras.Model(inputs, layers.Dense(1, name="head_logit")(x), name="fast_cnn")
+    return _logit(layers.Dense(64, activation="relu", name="head_dense")(x))
+
+
+def _logit(x):
+    # float32 also where the network computes in 16 bits: a logit of those has three digits
+    return layers.Dense(1, dtype="float32", name="head_logit")(x)
 
 
 def _pooled(x, number: int):
@@ -66,13 +100,13 @@ def _pooled(x, number: int):
     return layers.BatchNormalization(momentum=0.9, name=f"bn{number}")(x)
 
 
-def _convolution(x, filters: int, name: str, kernel: int = 3, strides: int = 1):
-    """Padded convolution with a ReLU; He initialisation keeps the variance through ReLUs."""
+def _convolution(x, filters: int, name: str, kernel: int = 3, strides: int = 1, padding: str = "same"):
+    """Convolution with a ReLU; He initialisation keeps the variance through ReLUs."""
     return layers.Conv2D(
         filters,
         kernel,
         strides=strides,
-        padding="same",
+        padding=padding,
         activation="relu",
         kernel_initializer="he_normal",
         name=name,

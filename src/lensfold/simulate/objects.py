@@ -1,10 +1,11 @@
 """One simulated object: its images and its catalog row, from (seed, split, index) alone."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from lensfold.paths import BANDS, Split
+from lensfold.paths import BANDS
 from lensfold.simulate.halo import draw_halo, pick_halo, turned_lens, turned_light
 from lensfold.simulate.kernels import FLUX, X, Y
 from lensfold.simulate.population import Population, get_population
@@ -23,6 +24,7 @@ from lensfold.simulate.sky import draw_field, draw_source, draw_source_redshift
 from lensfold.simulate.truth import Scene, truth_row
 
 FIRST_ID = 200001
+DrawnSplit = Literal["train", "test"]
 _SPLITS = {"train": 0, "test": 1}
 
 
@@ -38,7 +40,7 @@ class SimulatedObject:
     morphology: str
 
 
-def _streams(seed: int, split: Split, index: int) -> list[np.random.Generator]:
+def _streams(seed: int, split: DrawnSplit, index: int) -> list[np.random.Generator]:
     """Independent generators for lens, field, source, presence of the source, and noise."""
     root = np.random.SeedSequence([seed, _SPLITS[split], index])
     return [np.random.default_rng(child) for child in root.spawn(5)]
@@ -68,12 +70,15 @@ def _position(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def simulate_object(
-    profile: str | Population, seed: int, split: Split, index: int, with_source: bool | None = None
+    profile: str | Population, seed: int, split: DrawnSplit, index: int, with_source: bool | None = None
 ) -> SimulatedObject:
     """Draw object ``index`` (from 0) of a split.
 
     ``with_source`` forces the source in or out and changes nothing else: lens, field, source and noise have
-    generators of their own. The result does not depend on how many objects are drawn, in which order or where.
+    generators of their own. With and without it the noise is made of the same random numbers, scaled by the standard
+    deviation of each pixel; as the source's light has Poisson noise too, pixels under it differ by its light and by
+    the part of the noise that this light brings. Elsewhere they are equal but for rounding.
+    The result does not depend on how many objects are drawn, in which order or where.
     """
     p = get_population(profile)
     lens_rng, field_rng, source_rng, presence_rng, noise_rng = _streams(seed, split, index)

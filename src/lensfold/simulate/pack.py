@@ -1,9 +1,13 @@
-"""Whole packs: folders of FITS files and catalogs in the challenge's layout."""
+"""Whole packs: folders of FITS files and catalogs in the challenge's layout.
+
+Beside its two splits a pack may have twins: each train object with a source once more without it, under the same ID.
+"""
 
 import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -11,9 +15,9 @@ from threading import Thread
 
 import lensfold
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, Pack, Split, cutout_file
+from lensfold.paths import BANDS, Pack, cutout_file
 from lensfold.simulate.fits import fits_bytes
-from lensfold.simulate.objects import FIRST_ID, SimulatedObject, simulate_object
+from lensfold.simulate.objects import FIRST_ID, DrawnSplit, SimulatedObject, simulate_object
 from lensfold.simulate.population import Population, get_population
 from lensfold.simulate.truth import write_catalog
 
@@ -23,14 +27,15 @@ Row = dict[str, float | int]
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Objects ``first`` to ``last`` - 1 of a split, to be written under ``folder``."""
+    """Objects ``first`` to ``last`` - 1 of a split, to be written under ``folder``; their twins under ``twins``."""
 
     population: Population
     seed: int
-    split: Split
+    split: DrawnSplit
     first: int
     last: int
     folder: Path
+    twins: Path | None
 
 
 def write_object(folder: Path, item: SimulatedObject) -> None:
@@ -42,11 +47,14 @@ def write_object(folder: Path, item: SimulatedObject) -> None:
 
 
 def _write_chunk(chunk: _Chunk) -> list[Row]:
-    """Draw and write the objects of a chunk; return their catalog rows."""
+    """Draw and write the objects of a chunk, each with its twin where twins are wanted; return their catalog rows."""
     rows = []
     for index in range(chunk.first, chunk.last):
         item = simulate_object(chunk.population, chunk.seed, chunk.split, index)
         write_object(chunk.folder, item)
+        if chunk.twins is not None and item.row["n_sources"]:
+            twin = simulate_object(chunk.population, chunk.seed, chunk.split, index, with_source=False)
+            write_object(chunk.twins, twin)
         rows.append(item.row)
     return rows
 
@@ -96,28 +104,55 @@ def _refuse_foreign(pack: Pack) -> None:
             with catalog.open("rb") as stream:
                 if b"SYNTHETIC" not in stream.readline():
                     raise InputError(f"{catalog}: {hint}")
-    for split in ("train", "test"):
+    for split in ("train", "test", "twins"):
         for file in sorted((pack.folder / split / "Public").glob("EUC_*/*.fits"))[:1]:
             with file.open("rb") as stream:
                 if b"SYNTHETIC" not in stream.read(2880):
                     raise InputError(f"{file}: {hint}")
 
 
-def _prepare(pack: Pack, counts: dict[Split, int]) -> None:
-    """Make the folders; remove catalogs first, then cutouts beyond the number asked for."""
+def _prepare(pack: Pack, counts: dict[DrawnSplit, int], twins: bool) -> None:
+    """Remove catalogs first, then cutouts beyond the number asked for and every twin; make the folders."""
     pack.catalog.unlink(missing_ok=True)
     pack.key.unlink(missing_ok=True)
     pack.key.parent.mkdir(parents=True, exist_ok=True)
     for split, n in counts.items():
-        for band in BANDS:
-            band_folder = cutout_file(pack.folder / split, band, FIRST_ID).parent
-            band_folder.mkdir(parents=True, exist_ok=True)
-            for file in band_folder.glob(f"imageEUC_{band}-*.fits"):
-                if not FIRST_ID <= int(file.stem.rsplit("-", 1)[1]) < FIRST_ID + n:
-                    file.unlink()
+        _make_folders(pack.folder / split)
+        _remove_cutouts(pack.folder / split, n)
+    twins_folder = pack.folder / "twins"
+    # none of an earlier run may stay: which objects have one differs from seed to seed
+    _remove_cutouts(twins_folder, 0)
+    if twins:
+        _make_folders(twins_folder)
+    else:
+        _remove_empty(twins_folder)
 
 
-def _comments(p: Population, seed: int, split: Split, n: int) -> list[str]:
+def _band_folders(split_folder: Path) -> dict[str, Path]:
+    return {band: cutout_file(split_folder, band, FIRST_ID).parent for band in BANDS}
+
+
+def _make_folders(split_folder: Path) -> None:
+    for folder in _band_folders(split_folder).values():
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _remove_cutouts(split_folder: Path, kept: int) -> None:
+    """Remove the cutouts of a split but those of its first ``kept`` objects."""
+    for band, folder in _band_folders(split_folder).items():
+        for file in folder.glob(f"imageEUC_{band}-*.fits"):
+            if not FIRST_ID <= int(file.stem.rsplit("-", 1)[1]) < FIRST_ID + kept:
+                file.unlink()
+
+
+def _remove_empty(split_folder: Path) -> None:
+    """Remove the folders of a split that hold nothing."""
+    for folder in (*_band_folders(split_folder).values(), split_folder / "Public", split_folder):
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _comments(p: Population, seed: int, split: DrawnSplit, n: int) -> list[str]:
     return [
         f"SYNTHETIC: simulated by lensfold {lensfold.__version__}, not observed",
         f"profile {p.name}, seed {seed}, {split} split, {n} objects, k_pix {p.k_pix}",
@@ -134,22 +169,26 @@ def simulate_pack(
     seed: int,
     workers: int,
     progress: Callable[[int, int], None] | None = None,
+    twins: bool = False,
 ) -> None:
     """Write a pack: both splits' FITS files, ``truth/image_catalog2.0test.csv``, and last the train catalog.
 
-    The catalog's presence means that the pack is complete; an interrupted run leaves none and can be started
-    again. ``progress`` is called with (objects done, objects in all). Needs an importable main module where
-    ``workers`` > 1 (processes are spawned). Raises InputError for an unknown profile, counts below one, a
-    folder that cannot be written or that holds a pack from elsewhere.
+    With ``twins`` each train object that has a source is written once more without it, under the same ID, into
+    ``twins/Public/``; see :func:`simulate_object` for how far the two are the same. Without, twins that are there
+    are removed. All other files do not depend on it.
+    The catalog's presence means that the pack is complete, twins included; an interrupted run leaves none and can be
+    started again. ``progress`` is called with (objects done, objects in all), a twin being part of its object. Needs
+    an importable main module where ``workers`` > 1 (processes are spawned). Raises InputError for an unknown
+    profile, counts below one, a folder that cannot be written or that holds a pack from elsewhere.
     """
     p = get_population(profile)
     _check(n_train, n_test, seed, workers)
     pack = Pack(Path(folder).name, Path(folder))
-    counts: dict[Split, int] = {"train": n_train, "test": n_test}
+    counts: dict[DrawnSplit, int] = {"train": n_train, "test": n_test}
     try:
         _refuse_foreign(pack)
-        _prepare(pack, counts)
-        rows = _simulate(pack, p, counts, seed, workers, progress)
+        _prepare(pack, counts, twins)
+        rows = _simulate(_chunks(pack, p, counts, seed, twins), workers, progress)
         for split, path in (("test", pack.key), ("train", pack.catalog)):
             write_catalog(path, rows[split], _comments(p, seed, split, counts[split]))
     except OSError as error:
@@ -159,25 +198,28 @@ def simulate_pack(
         ) from error
 
 
-def _simulate(
-    pack: Pack,
-    p: Population,
-    counts: dict[Split, int],
-    seed: int,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> dict[Split, list[Row]]:
-    """Write all FITS files; return the catalog rows of each split in the order of the IDs."""
-    chunks = [
-        _Chunk(p, seed, split, first, min(first + _CHUNK, n), pack.folder / split)
+def _chunks(pack: Pack, p: Population, counts: dict[DrawnSplit, int], seed: int, twins: bool) -> list[_Chunk]:
+    """The work, in the order of the splits and IDs."""
+    twins_folder = {"train": pack.folder / "twins" if twins else None, "test": None}
+    return [
+        _Chunk(p, seed, split, first, min(first + _CHUNK, n), pack.folder / split, twins_folder[split])
         for split, n in counts.items()
         for first in range(0, n, _CHUNK)
     ]
-    parts: dict[tuple[Split, int], list[Row]] = {}
-    done, total = 0, sum(counts.values())
+
+
+def _simulate(
+    chunks: list[_Chunk], workers: int, progress: Callable[[int, int], None] | None
+) -> dict[DrawnSplit, list[Row]]:
+    """Write all FITS files; return the catalog rows of each split in the order of the IDs."""
+    parts: dict[_Chunk, list[Row]] = {}
+    done, total = 0, sum(chunk.last - chunk.first for chunk in chunks)
     for chunk, rows in _run(chunks, workers):
-        parts[chunk.split, chunk.first] = rows
+        parts[chunk] = rows
         done += len(rows)
         if progress is not None:
             progress(done, total)
-    return {split: [row for first in range(0, n, _CHUNK) for row in parts[split, first]] for split, n in counts.items()}
+    catalogs: dict[DrawnSplit, list[Row]] = {}
+    for chunk in chunks:
+        catalogs.setdefault(chunk.split, []).extend(parts[chunk])
+    return catalogs

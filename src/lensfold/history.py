@@ -1,0 +1,71 @@
+"""A pack's history: one line a finished score, so that editing an experiment loses no past result."""
+
+import csv
+import time
+from pathlib import Path
+
+from lensfold.errors import InputError
+from lensfold.paths import replacing
+
+#: What a line holds; a run of one task leaves the scores of the other empty.
+HISTORY_COLUMNS = (
+    "time",
+    "pack",
+    "name",
+    "folds",
+    "rule",
+    "n",
+    "auc",
+    "f1",
+    "accuracy",
+    "one_minus_f_beta",
+    "tpr0",
+    "tpr10",
+    "auc_large",
+    "seconds",
+    "config",
+    "mse",
+    "mse_constant",
+)
+
+
+def append_history(path: Path, scores: dict, config_hash: str) -> None:
+    """Add a line for a run's scores to ``path``, making the file where it is absent.
+
+    A file from before a column existed gets that column, empty in its lines so far.
+    Raises InputError where the file cannot be read or written.
+    """
+    values = {name: scores[name]["value"] for name in HISTORY_COLUMNS if isinstance(scores.get(name), dict)}
+    row = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
+        "config": config_hash[:12],
+        **{name: scores[name] for name in ("pack", "name", "rule", "n", "seconds")},
+        **values,
+        "folds": f"{len(scores['folds'])} of {scores['of_folds']}",
+    }
+    columns, rows = _read(path)
+    wanted = [*columns, *(name for name in HISTORY_COLUMNS if name not in columns)]
+    if wanted != columns:
+        _write(path, wanted, [*rows, row])
+        return
+    with path.open("a", newline="") as stream:
+        csv.DictWriter(stream, wanted).writerow(row)
+
+
+def _read(path: Path) -> tuple[list[str], list[dict]]:
+    """Columns and rows; neither where there is no file yet."""
+    try:
+        with path.open(newline="") as stream:
+            reader = csv.DictReader(stream)
+            return list(reader.fieldnames or []), list(reader)
+    except FileNotFoundError:
+        return [], []
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: the history cannot be read ({error}). Move it away; a new one is made.") from error
+
+
+def _write(path: Path, columns: list[str], rows: list[dict]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
