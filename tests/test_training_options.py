@@ -125,6 +125,10 @@ def test_twins_follow_their_lenses(workspace):
     assert len(read_logits(workspace.joinpath(*FOLD0, "oof.csv"))) == 20
     config = json.loads((workspace / "runs" / "fake" / "tiny" / "config.json").read_text())
     assert config["twins_hash"] != config["data_hash"]
+    assert "cache fake twins" not in trained_with(workspace, {}).stdout
+    (pack / "image_catalog2.0train.csv").touch()  # a pack that was made again has other twins
+    again = trained_with(workspace, {})
+    assert "cache fake twins" in again.stdout + again.stderr
 
 
 def test_twins_need_an_even_batch_and_a_pack_with_twins(workspace):
@@ -132,6 +136,15 @@ def test_twins_need_an_even_batch_and_a_pack_with_twins(workspace):
     assert done.returncode == 1 and "must be even" in done.stderr
     done = trained_with(workspace, {"batch_size = 7": "batch_size = 8"}, check=False)
     assert done.returncode == 1 and "no twins found" in done.stderr
+
+
+def test_a_frozen_network_has_one_output(workspace):
+    changes = {
+        'name = "fast_cnn"': 'name = "efficientnet_lite0"\nweights = "imagenet"\nfrozen = true',
+        "batch_size = 8": "batch_size = 8\nauxiliary = 0.5",
+    }
+    done = trained_with(workspace, changes, check=False)
+    assert done.returncode == 1 and "set train.twins and train.auxiliary to 0" in done.stderr
 
 
 def test_einstein_radii_are_learnt_of_lenses_alone(workspace):

@@ -198,8 +198,11 @@ class Experiment(Settings):
     def _frozen_is_consistent(self) -> "Experiment":
         if not self.model.frozen:
             return self
-        if self.train.twins:
-            raise ValueError("model.frozen = true knows the features of the train split alone: set train.twins = 0")
+        if self.train.twins or self.train.auxiliary:
+            raise ValueError(
+                "model.frozen = true trains a head for the logit on features of the train split alone: set train.twins "
+                "and train.auxiliary to 0"
+            )
         if self.model.weights == "none":
             raise ValueError('model.frozen = true needs pretrained weights, model.weights = "imagenet"')
         if any(stage.trainable != "head" for stage in self.stage):

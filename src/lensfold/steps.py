@@ -102,9 +102,9 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
 
 
 def _twins(workspace: Workspace, pack: Pack) -> dict:
-    """The manifest of the twins' cache, which is built where it is absent."""
+    """The manifest of the twins' cache, which is built where it is absent or of an earlier pack."""
     cache_folder = workspace.cache(pack, "twins")
-    if not (cache_folder / "manifest.json").is_file():
+    if not _is_newer(cache_folder / "manifest.json", pack.catalog):
         return cache_split(workspace, pack, "twins", False, os.cpu_count() or 1)
     return read_manifest(cache_folder)
 

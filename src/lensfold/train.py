@@ -335,8 +335,6 @@ class _FoldTraining:
 
     def _finish(self, stage: StageSettings, rows: pd.DataFrame, number: int) -> None:
         """The weights that predict: averaged ones where asked for, with statistics of their own."""
-        if self._model.optimizer is None:  # resumed after the last epoch of a stage that is over
-            return
         settings = self._settings
         if settings.average_momentum:
             optimiser = getattr(self._model.optimizer, "inner_optimizer", self._model.optimizer)
