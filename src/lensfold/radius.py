@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lensfold.bootstrap import DRAWS, Floats, checked_numbers, interval, ratio
 from lensfold.errors import InputError
-from lensfold.scores import SIZE_BIN_COUNT, Floats, checked_numbers, interval, ratio
+from lensfold.scores import BIN_COUNT
 
 #: A predicted log theta_E beyond this, either way, is of no sky: the network has diverged.
 LARGEST_LOG = 50.0
@@ -103,12 +104,12 @@ def radius_table(
     sizes: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     calibrate: bool = True,
-    draws: int = 200,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, object]:
     """All scores of predicted Einstein radii, ready for JSON.
 
-    ``fold``, ``sizes`` (size bins), ``groups`` (halo numbers), ``draws``, ``seed``: as `scores.score_table` takes them.
+    ``fold``, ``sizes`` (size bins), ``groups`` (halo numbers), ``draws``, ``seed``: as `evaluation.score_table` takes them.
     ``calibrate``: multiply each fold by the factor of the other folds; not for radii that were multiplied before.
 
     ``mse`` is the mean squared error in arcsec²; ``mse_constant`` that of the mean radius of the other folds, and
@@ -150,8 +151,8 @@ def _squares(truth: Floats, predicted: Floats, constant: Floats) -> Floats:
 def _unit_sums(squares: Floats, sizes: NDArray[np.int64] | None, groups: ArrayLike | None) -> Floats:
     """Sums over the lenses of each unit that is drawn, shape (units, selections, 4); selections: all, each size bin."""
     n = len(squares)
-    chosen = np.ones((n, 1 + SIZE_BIN_COUNT))
-    chosen[:, 1:] = 0.0 if sizes is None else sizes[:, None] == np.arange(SIZE_BIN_COUNT)
+    chosen = np.ones((n, 1 + BIN_COUNT))
+    chosen[:, 1:] = 0.0 if sizes is None else sizes[:, None] == np.arange(BIN_COUNT)
     units = np.arange(n) if groups is None else np.unique(checked_numbers("groups", groups, n), return_inverse=True)[1]
     sums = np.zeros((int(units.max()) + 1, chosen.shape[1], squares.shape[1]))
     np.add.at(sums, units, chosen[:, :, None] * squares[:, None, :])
