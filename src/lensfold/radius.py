@@ -13,15 +13,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lensfold.bootstrap import DRAWS, Floats, checked_numbers, interval, ratio
+from lensfold.bootstrap import DRAWS, Floats, checked_numbers, drawn_estimates, interval, ratio
 from lensfold.errors import InputError
 from lensfold.scores import BIN_COUNT
 
 #: A predicted log theta_E beyond this, either way, is of no sky: the network has diverged.
 LARGEST_LOG = 50.0
-
-# Bootstrap weights held at once: enough to be fast, about 16 MiB an array.
-_VALUES_AT_ONCE = 2_000_000
 
 #: What is averaged over lenses: squared error, squared error of the best constant, squared relative error.
 _SQUARES = ("mse", "mse_constant", "relative")
@@ -109,7 +106,7 @@ def radius_table(
 ) -> dict[str, object]:
     """All scores of predicted Einstein radii, ready for JSON.
 
-    ``fold``, ``sizes`` (size bins), ``groups`` (halo numbers), ``draws``, ``seed``: as `evaluation.score_table` takes them.
+    ``fold``, ``sizes`` (size bins), ``groups`` (halo numbers), ``draws``, ``seed``: as in `score_table`.
     ``calibrate``: multiply each fold by the factor of the other folds; not for radii that were multiplied before.
 
     ``mse`` is the mean squared error in arcsec²; ``mse_constant`` that of the mean radius of the other folds, and
@@ -187,17 +184,10 @@ def _means(sums: Floats, weights: Floats) -> Floats:
 
 
 def _drawn_means(sums: Floats, draws: int, seed: int) -> Floats:
-    """The means of ``draws`` draws of all units with replacement."""
-    generator = np.random.default_rng(np.random.SeedSequence([seed, 0]))
-    n = len(sums)
-    at_once = max(1, _VALUES_AT_ONCE // n)
-    parts = [np.empty((0, sums.shape[1], len(_SQUARES)))]
-    for start in range(0, draws, at_once):
-        size = min(at_once, draws - start)
-        drawn = generator.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        parts.append(_means(sums, weights.astype(np.float64)))
-    return np.concatenate(parts)
+    """The means of ``draws`` draws of all units with replacement, shape (draws, selections, 3)."""
+    units = [np.arange(len(sums))]
+    drawn = drawn_estimates(lambda weights: {"means": _means(sums, weights)}, units, None, len(sums), draws, seed)
+    return drawn.get("means", np.empty((0, sums.shape[1], len(_SQUARES))))
 
 
 def _checked(truth: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
