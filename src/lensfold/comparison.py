@@ -35,7 +35,7 @@ class Contender:
 def compare(
     workspace: Workspace, pack: Pack, first: str, second: str, beta_squared: float = CHALLENGE_BETA_SQUARED
 ) -> dict:
-    """The paired differences, second minus first, over objects and, where haloes repeat, over haloes; and what they say.
+    """Paired differences, second minus first, over objects and, where haloes repeat, over haloes; and what they say.
 
     A side is a run of the pack, ``name``; a run of the same data under another pack name, ``pack/name`` (so runs on
     plain and on halo-grouped folds can be set side by side); or the nested out-of-fold scores of a submission's

@@ -1,4 +1,4 @@
-"""Scores of runs and of graded submissions, the files that keep them, and what the terminal shows of packs and caches."""
+"""Scores of runs and graded submissions, the files that keep them, and what the terminal shows of packs and caches."""
 
 import json
 from collections.abc import Sequence

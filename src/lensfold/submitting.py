@@ -219,8 +219,9 @@ def _is_complete(row: dict) -> bool:
 def _member_row(source: Source, member: Member, beta_squared: float) -> dict:
     """The member's kept score, or a new one where that is of other folds, of another beta or of an earlier version."""
     row, oof = _kept_row(member), read_oof(member.folder)
-    if row and _is_complete(row) and row["folds"] == np.unique(oof["fold"]).tolist():
-        if row.get("beta_squared", beta_squared) == beta_squared:
+    if row and _is_complete(row):
+        kept, wanted = (row["folds"], row.get("beta_squared", beta_squared)), np.unique(oof["fold"]).tolist()
+        if kept == (wanted, beta_squared):
             return row
     return run_scores(member, source.pack.name, source.catalog, source.folds, oof, beta_squared)
 
