@@ -32,7 +32,7 @@ from lensfold.folds import read_folds
 from lensfold.paths import Pack, Workspace
 from lensfold.provenance import code_state, file_sha256, versions
 from lensfold.radius import radii_of_logs
-from lensfold.results import check_folds, folds_are_grouped, lens_task, run_scores, score_oof, write_json
+from lensfold.results import folds_are_grouped, lens_task, run_scores, score_oof, write_json
 from lensfold.score_tables import show_ensemble, show_scores
 from lensfold.scores import CHALLENGE_BETA_SQUARED, brier
 from lensfold.stacking import Combiner, Nested, Recipe, fit_combiner, nested
@@ -46,7 +46,6 @@ class Source:
     pack: Pack
     catalog: pd.DataFrame
     folds: pd.Series
-    folds_path: Path
     present: frozenset[int] | None
 
     @classmethod
@@ -60,7 +59,7 @@ class Source:
         present = None
         if (cache / "manifest.json").is_file():
             present = frozenset(i for shard in read_manifest(cache)["shards"] for i in shard["ids"])
-        return cls(pack, catalog, read_folds(path, catalog), path, present)
+        return cls(pack, catalog, read_folds(path, catalog), present)
 
     @property
     def grouped(self) -> bool:
@@ -96,7 +95,6 @@ def build_ensemble(source: Source, members: Sequence[Member], recipe: Recipe) ->
     Raises InputError unless the members' logits are those of all objects of the pack's folds, each once.
     """
     for member in members:
-        check_folds(member, source.folds, source.folds_path)
         check_oof(member, read_oof(member.folder), source.folds, source.present)
     logits, fold = read_oofs(members)
     config = members[0].config()
