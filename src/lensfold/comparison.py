@@ -18,6 +18,8 @@ from lensfold.submitting import Source, build_ensemble, recipe_of
 #: What tells a submission from a run on the command line.
 SUBMISSION_PREFIX = "submission:"
 
+_LIMITS = "The intervals tell of other objects, not of another training: another seed moves a run too."
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -64,7 +66,7 @@ def compare(
         "first": names[0],
         "second": names[1],
         "tables": tables,
-        "sentences": [*filter(None, sentences), *_about_folds(sides, catalog)],
+        "sentences": [*filter(None, sentences), *_about_folds(sides, catalog), _LIMITS],
     }
 
 

@@ -46,6 +46,8 @@ def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold",
         _show_readings(rows)
         for name in _BINNED if detail else ("size",):
             _show_bins(name, rows)
+        if detail:
+            _show_draws(rows)
 
 
 def _show_lens_scores(pack_name: str, rows: Sequence[dict], kind: str) -> None:
@@ -107,6 +109,14 @@ def _show_bins(name: str, rows: Sequence[dict]) -> None:
         bins.append(["  recall", *(_number(cell["recall"]) for cell in cells)])
     title = f"AUC by {_BINNED[name]}: lenses of a bin (number) against all non-lenses; recall at the threshold of F1"
     show_table(title, ("run", *catalogs.BIN_NAMES[name]), bins)
+
+
+def _show_draws(rows: Sequence[dict]) -> None:
+    """The AUC's interval over objects and over haloes: objects of one halo are not as good as as many haloes."""
+    for row in rows:
+        if told := row.get("auc_by_draws"):
+            objects, haloes = (_limits(told[kind]) for kind in ("objects", "groups"))
+            print(f"{row['name']}: AUC {_number(row['auc'])}, 95 % over objects {objects}, over haloes {haloes}")
 
 
 def show_ensemble(record: dict) -> None:

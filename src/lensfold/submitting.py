@@ -130,15 +130,8 @@ def submit(
     logits = pd.Series(combiner.apply(test.to_numpy()), index=test.index, name="logit")
     radii = _test_radii(workspace, pack, training, source, name, settings.radius) if settings.radius else None
     cached = read_manifest(workspace.cache(pack, "test"))
-    form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
-    write = partial(write_submission, expected_ids=_expected_ids(pack, cached), **form)
-    target = workspace.submission(pack, name)
-    second_target = workspace.submission(pack, f"{name}_radius")
-    summary = write(target, logits, score=settings.score)
-    second = None
-    if radii is not None:
-        second = {"file": second_target.name, **radii[1], **write(second_target, radii[0], score="radius")}
-    refused = _refused_scores(target, settings.header, cached["refused"])
+    targets = [workspace.submission(pack, file) for file in (name, f"{name}_radius")]
+    summary, second = _write_files(targets, settings, _expected_ids(pack, cached), logits, radii)
     record = _ensemble_record(source, ensemble, recipe, rows, beta_squared) if ensemble else None
     content = {
         "submission": name,
@@ -148,19 +141,41 @@ def submit(
         **_origin(members, combiner),
         "ensemble": record,
         **_made_with(workspace, name, cached),
-        "refused": refused,
+        "refused": _refused_scores(targets[0], settings.header, cached["refused"]),
         "scores": rows,
         "radius": second,
         **summary,
     }
-    write_json(target.with_suffix(".json"), content)
-    show_scores(trained_on, rows)
-    if record:
-        show_ensemble(record)
-    _show_summary(target, summary, refused)
-    if second:
-        show_scores(trained_on, second["scores"])
-        _show_radius_summary(second_target, second)
+    write_json(targets[0].with_suffix(".json"), content)
+    _show(trained_on, content, targets)
+
+
+def _write_files(
+    targets: Sequence[Path],
+    settings: SubmissionSettings,
+    expected_ids: Sequence[int],
+    logits: pd.Series,
+    radii: tuple[pd.Series, dict] | None,
+) -> tuple[dict, dict | None]:
+    """Write the scores and, where there are any, the radii; return what the manifest tells of each file."""
+    form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
+    write = partial(write_submission, expected_ids=expected_ids, **form)
+    summary = write(targets[0], logits, score=settings.score)
+    if radii is None:
+        return summary, None
+    values, told = radii
+    return summary, {"file": targets[1].name, **told, **write(targets[1], values, score="radius")}
+
+
+def _show(trained_on: str, content: dict, targets: Sequence[Path]) -> None:
+    """The terminal's account of a submission, from its manifest."""
+    show_scores(trained_on, content["scores"])
+    if content["ensemble"]:
+        show_ensemble(content["ensemble"])
+    _show_summary(targets[0], content, content["refused"])
+    if content["radius"]:
+        show_scores(trained_on, content["radius"]["scores"])
+        _show_radius_summary(targets[1], content["radius"])
 
 
 def training_pack(workspace: Workspace, pack: Pack, trained_on: str) -> Pack:
