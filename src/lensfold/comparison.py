@@ -6,7 +6,7 @@ import pandas as pd
 
 from lensfold import catalog as catalogs
 from lensfold.config import SubmissionSettings, read_toml
-from lensfold.ensemble import Member, check_common_folds, check_task, read_oof
+from lensfold.ensemble import Member, check_common_folds, check_task, read_oof, short
 from lensfold.errors import InputError
 from lensfold.evaluation import paired_table
 from lensfold.folds import folds_hash
@@ -111,8 +111,8 @@ def _check_comparable(first: Contender, second: Contender) -> None:
     ):
         if one != two:
             raise InputError(
-                f"{second.name}: its {key} ({two[:12]}) is not that of {first.name} ({one[:12]}). Only scores of the "
-                f"same {key} can be compared."
+                f"{second.name}: its {key} ({short(two)}) is not that of {first.name} ({short(one)}). Only scores "
+                f"of the same {key} can be compared."
             )
 
 
