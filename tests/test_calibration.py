@@ -64,6 +64,12 @@ def test_units_of_the_logit_do_not_matter(scale):
     np.testing.assert_allclose(scaled.apply(scale * logits), plain.apply(logits), rtol=1e-4, atol=1e-6)
 
 
+def test_a_far_away_zero_does_not_matter():
+    y, logits = honest(500)
+    plain, moved = fit_calibration("platt", y, logits), fit_calibration("platt", y, logits + 1e5)
+    np.testing.assert_allclose(moved.apply(logits + 1e5), plain.apply(logits), atol=1e-4)
+
+
 def test_separated_classes_give_a_finite_slope():
     found = fit_calibration("platt", np.arange(40) >= 20, np.arange(40.0))
     assert 0 < found.slope < 100
