@@ -11,7 +11,7 @@ from fake_runs import write_catalogs, write_run, write_submission_settings
 
 from lensfold import scores
 from lensfold.catalog import labels, read_catalog
-from lensfold.comparison import compare
+from lensfold.comparison import _verdict, compare
 from lensfold.ensemble import read_oof
 from lensfold.errors import InputError
 from lensfold.paths import Workspace
@@ -64,6 +64,19 @@ def test_the_other_way_round_says_the_same(runs):
 
 def test_equal_runs_may_differ_by_chance(runs):
     assert "the difference may be chance" in compared(runs, "small", "same")["sentences"][0]
+
+
+def test_f_beta_at_fixed_thresholds_has_to_be_confirmed():
+    """The interval of fixed thresholds alone makes no difference real."""
+    sure = {"value": -0.01, "error": 0.001, "low": -0.012, "high": -0.008}
+    for best, verdict in (
+        ({**sure}, "real"),
+        ({**sure, "high": 0.001}, "may be chance"),
+        ({**sure, "low": 0.008, "high": 0.012}, "may be chance"),
+    ):
+        table = {"one_minus_f_beta": sure, "one_minus_f_beta_best": best, "bootstrap": {"over": "objects"}}
+        told = _verdict([table], "one_minus_f_beta", "one_minus_f_beta_best")
+        assert told.startswith("B beats A by 0.01000") and verdict in told
 
 
 def test_a_run_against_itself(runs):

@@ -190,15 +190,15 @@ def test_fold_without_a_lens_is_left_out_of_the_mean():
 
 
 @pytest.mark.slow
-def test_a_thousand_draws_of_a_hundred_thousand_objects_in_time():
-    """Measured: 7 s of one core."""
+def test_draws_of_a_hundred_thousand_objects_in_time():
+    """A thousand take 7 s of one core, and must take less than 20 s; a fifth of them, less than 4 s."""
     import time
 
     y, s, fold = made(100_000)
     bins = dict.fromkeys(("size", "radius", "lens_magnitude", "source_magnitude"), fold)
     start = time.process_time()
-    score_table(y, s, fold, bins, y, draws=1000)
-    assert time.process_time() - start < 20
+    score_table(y, s, fold, bins, y, draws=200)
+    assert time.process_time() - start < 4
 
 
 def test_several_quantities_have_bins_of_their_own():
