@@ -47,8 +47,10 @@ FOLD ?= $(ALL_FOLDS)
 READY := $(VENV)/.installed
 CATALOG := $(DATA)/image_catalog2.0train.csv
 FOLDS_FILE := folds/$(PACK).csv
-CACHE_TRAIN := data/$(PACK)/cache/train/manifest.json
-CACHE_TEST := data/$(PACK)/cache/test/manifest.json
+# a folder in data/ has one cache, whatever names it is used under
+CACHED := $(if $(filter $(abspath data)/,$(dir $(abspath $(DATA)))),$(notdir $(abspath $(DATA))),$(PACK))
+CACHE_TRAIN := data/$(CACHED)/cache/train/manifest.json
+CACHE_TEST := data/$(CACHED)/cache/test/manifest.json
 OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/oof.csv))
 TEST := $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv
@@ -75,7 +77,7 @@ $(READY): $(REQUIREMENTS) pyproject.toml
 
 # ---- a pack: the simulated ones are made on first use
 data/sample/image_catalog2.0train.csv data/smoke/image_catalog2.0train.csv data/challenge/image_catalog2.0train.csv: | $(READY)
-	@$(LENSFOLD) simulate $(SELECT)
+	@$(LENSFOLD) simulate --data $(@D)
 
 %/image_catalog2.0train.csv:
 	@echo "error: $@ does not exist. Unpack the challenge's train pack and catalog there, or use PACK=sample." >&2; exit 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lensfold import catalog as catalogs
 from lensfold.errors import InputError
-from lensfold.scores import SIZE_BIN_COUNT
+from lensfold.scores import BIN_COUNT
 
 GOLDEN = Path(__file__).parent / "golden"
 ARCSEC_PER_RADIAN = 206265
@@ -368,7 +368,25 @@ def test_unknown_rule():
 def test_size_bins():
     sizes = [0, 20, 21, 40, 41, 70, 71, 150, 151, 300, 301, 9999]
     assert catalogs.size_bins(objects(n_pix_source=sizes)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    assert len(catalogs.SIZE_BIN_NAMES) == len(catalogs.SIZE_BINS) + 1 == SIZE_BIN_COUNT
+    assert len(catalogs.SIZE_BIN_NAMES) == len(catalogs.SIZE_BINS) + 1 == BIN_COUNT
+
+
+def test_score_bins():
+    radii = np.array([0.5, 1.5, 1.6, 2.5, 3.5, 4.5, 60.0])
+    table = objects(
+        n_pix_source=[0, 30, 50, 100, 200, 400, 400],
+        ein_area=np.pi * (radii * (1 - 1e-12) / catalogs.ARCSEC_PER_RADIAN) ** 2,
+        mag_lens=[17, 18, 18.1, 19.5, 20.5, 22, 22.1],
+        mag_source=[28, 27, 26, 25, 24, 23, 22],
+    )
+    table.loc[7, "ein_area"] = 0.0  # no radius
+    bins = catalogs.score_bins(table)
+    assert list(bins.columns) == list(catalogs.BIN_NAMES) and (bins.dtypes == np.int64).all()
+    assert bins["size"].tolist() == [0, 1, 2, 3, 4, 5, 5]
+    assert bins["radius"].tolist() == [0, 0, 1, 2, 3, 4, -1]
+    assert bins["lens_magnitude"].tolist() == [0, 0, 1, 2, 3, 4, 5]
+    assert bins["source_magnitude"].tolist() == [5, 4, 3, 2, 1, 0, 0]
+    assert {len(names) for names in catalogs.BIN_NAMES.values()} == {BIN_COUNT}
 
 
 def test_large_lens_labels():
