@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "lensfold"
 LAYERS = (
     ("errors",),
     ("config", "paths", "provenance", "scores"),
-    ("catalog", "radius", "history"),
+    ("catalog", "radius", "history", "submission_rows"),
     ("cutouts", "pixels", "augment", "fits_reader", "defects"),
     ("cache_build",),
     ("archive",),
@@ -23,6 +23,8 @@ LAYERS = (
     ("predict",),
     ("optimisation", "checkpoint"),
     ("train",),
+    ("submission_check",),
+    ("submission_repair", "expected_ids"),
     ("ensemble", "submission"),
     ("console",),
     ("steps", "inspection", "score_tables"),

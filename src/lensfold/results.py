@@ -23,6 +23,7 @@ from lensfold.ensemble import (
     task_of,
 )
 from lensfold.errors import InputError
+from lensfold.expected_ids import cached_ids
 from lensfold.folds import folds_hash, imbalance, read_folds, strata_counts, strata_table
 from lensfold.history import append_history
 from lensfold.paths import Pack, Workspace, replacing
@@ -30,7 +31,8 @@ from lensfold.provenance import code_state, file_sha256, versions
 from lensfold.radius import radii_of_logs, radius_table
 from lensfold.score_tables import show_scores
 from lensfold.scores import score_table
-from lensfold.submission import ScoreKind, read_submission, write_submission
+from lensfold.submission import read_submission, write_submission
+from lensfold.submission_rows import ScoreKind
 
 LARGE = 150
 
@@ -128,7 +130,7 @@ def submit(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None
     radii = _test_radii(workspace, pack, source, name, settings.radius) if settings.radius else None
     cached = read_manifest(workspace.cache(pack, "test"))
     form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
-    write = partial(write_submission, expected_ids=_expected_ids(pack, cached), **form)
+    write = partial(write_submission, expected_ids=cached_ids(pack, cached), **form)
     target, second_target = workspace.submission(pack, name), _radius_file(workspace, pack, name)
     summary = write(target, test, score=settings.score)
     second = None
@@ -249,16 +251,6 @@ def _show_radius_summary(target: Path, second: dict) -> None:
         f"{target}: {second['rows']} rows, theta_E {second['min']:.3g} to {second['max']:.3g} arcsec, out-of-fold MSE "
         f"{second['oof_mse']['value']:.3g} arcsec²; re-read and valid."
     )
-
-
-def _expected_ids(pack: Pack, manifest: dict) -> list[int]:
-    """The test split's IDs: those with files, and those the pack's catalog says have no image in either split."""
-    ids = {object_id for shard in manifest["shards"] for object_id in shard["ids"]}
-    ids.update(int(object_id) for object_id in manifest["refused"])
-    if pack.catalog.is_file():
-        catalog = catalogs.read_catalog(pack.catalog)
-        ids.update(catalog.index[~catalogs.has_images(catalog)].tolist())
-    return sorted(ids)
 
 
 def _member_scores(
