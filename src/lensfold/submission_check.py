@@ -152,7 +152,7 @@ def _check_ids(rows: Rows, expected: Expected | None) -> list[Finding]:
         found = [*_check_count(rows, expected), *found, *_check_unknown(rows, present, expected)]
         found += _check_missing(present, expected)
     ordered = bool(np.all(np.diff(rows.ids) > 0))
-    order = "by ID" if ordered else "not by ID, which nothing asks for"
+    order = "sorted by ID" if ordered else "not sorted by ID, which nothing asks for"
     return [*found, Finding("order", "fine", order, repair="" if ordered else "sorted by ID")]
 
 
@@ -163,7 +163,7 @@ def _check_count(rows: Rows, expected: Expected) -> list[Finding]:
         advice = "Build the test cache (`lensfold cache --split test`) to check against the pack's own."
         findings.append(Finding("expected IDs", "warning", expected.source, "the pack's test split", advice))
     fits = len(expected.ids.difference(expected.without_images)) <= found <= wanted
-    shown = f"{found}" if fits else f"{found}, {found / wanted:.3g} times as many as expected"
+    shown = f"{found} rows" if fits else f"{found} rows, {found / wanted:.3g} times as many as expected"
     return [*findings, Finding("rows", "fine" if fits else "warning", shown, f"{wanted} ({expected.source})")]
 
 
@@ -335,10 +335,10 @@ def _check_resolution(rows: Rows, expected: Expected | None) -> list[Finding]:
     if distinct < len(values) / 2:
         advice = "Write more digits: ties rank objects by chance. 17 keep every float64."
         findings = [Finding("digits", "warning", found, "nearly as many as objects", advice)]
-    found = f"{ties} objects share the highest score, {float(values.max())!r}" if ties > 1 else "none"
+    found = f"{ties} objects share the highest score, {float(values.max())!r}" if ties > 1 else "no ties"
     if ties <= TOLERATED_TIES:
         return [*findings, Finding("ties at the top", "fine", found)]
-    advice = "The official measure counts one false positive like a thousand missed lenses. Keep more digits, or logits."
+    advice = "The official measure counts one false positive like a thousand missed lenses. Keep more digits."
     return [*findings, Finding("ties at the top", "warning", found, "one object", advice)]
 
 

@@ -185,8 +185,9 @@ def _lines(rows: Rows, text: str) -> list[tuple[int, str]]:
         )  # fmt: skip
     if text and not text.endswith("\n"):
         rows.tell(
-            "last line", "warning", "no line end after the last line", "one", "Is the file cut off?", repair="last line ended"
-        )
+            "last line", "warning", "no line end after the last line", "one", "Is the file cut off?",
+            repair="last line ended",
+        )  # fmt: skip
     lines = text.removesuffix("\n").split("\n")
     blank = [number for number, line in enumerate(lines, 1) if not line.strip()]
     kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -194,7 +195,8 @@ def _lines(rows: Rows, text: str) -> list[tuple[int, str]]:
     if len(comments) == len(kept):
         return []
     if blank:
-        rows.tell("blank lines", "warning", f"{len(blank)} blank lines", "none", line=blank[0], repair="blank lines removed")
+        found = f"{len(blank)} blank lines"
+        rows.tell("blank lines", "warning", found, "none", line=blank[0], repair="blank lines removed")
     if comments:
         rows.tell(
             "comments", "error", f"{len(comments)} lines that begin with #", "none", "Remove them.", comments[0],
@@ -213,8 +215,10 @@ def _fields(rows: Rows, numbered: list[tuple[int, str]]) -> list[tuple[int, list
         name = _SEPARATORS[separator]
         seen = " Real submissions with spaces were seen, the challenge asks for commas." if separator == " " else ""
         severity = "warning" if separator == " " else "error"
-        advice = "Write commas." + seen
-        rows.tell("separator", severity, f"separated by {name}", "commas", advice, numbered[0][0], repair=f"commas for {name}")
+        rows.tell(
+            "separator", severity, f"separated by {name}", "commas", "Write commas." + seen, numbered[0][0],
+            repair=f"commas for {name}",
+        )  # fmt: skip
     if separator == " ":
         table = [(number, line.split()) for number, line in numbered]
     else:
@@ -255,7 +259,8 @@ def _unquoted(rows: Rows, table: list[tuple[int, list[str]]]) -> list[tuple[int,
     lines = [number for number, row in table if any(map(quoted, row))]
     if not lines:
         return table
-    rows.tell("quotes", "warning", f"quotes around the values of {len(lines)} lines", "none", line=lines[0], repair="unquoted")
+    found = f"quotes around the values of {len(lines)} lines"
+    rows.tell("quotes", "warning", found, "none", line=lines[0], repair="quotes removed")
     return [(number, [text[1:-1].strip() if quoted(text) else text for text in row]) for number, row in table]
 
 
@@ -271,11 +276,11 @@ def _split_header(
         rows.tell("header", "fine", "no header")
         return table
     rows.header = tuple(first)
-    known = ",".join(first) in HEADERS.values()
-    rows.tell(
-        "header", "fine" if known else "warning", f"{short(','.join(first))}",
-        "" if known else "none, ID,score or ID,theta_E", line=table[0][0], repair="" if known else "header replaced or removed",
-    )  # fmt: skip
+    shown = f"a header, {short(','.join(first))}"
+    if ",".join(first) in HEADERS.values():
+        rows.tell("header", "fine", shown)
+    else:
+        rows.tell("header", "warning", shown, "none, ID,score or ID,theta_E", line=table[0][0])
     return table[1:]
 
 
