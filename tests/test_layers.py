@@ -27,7 +27,7 @@ LAYERS = (
     ("submission_repair", "expected_ids"),
     ("ensemble", "submission"),
     ("console",),
-    ("steps", "inspection", "score_tables"),
+    ("steps", "inspection", "score_tables", "submission_report"),
     ("results", "bench"),
     ("cli",),
     ("__main__",),

@@ -3,7 +3,7 @@
 `examine` reads a file once and returns a `Report`. `lensfold.submission` proves what it wrote with the same function.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,10 @@ WEAK_AGREEMENT = 0.05
 TOLERATED_TIES = 10
 #: How far above 1 or below 0 a probability may be by rounding in 32 bits.
 ROUNDING = 1e-6
+
+
+#: Truth of the train objects by ID for a kind of score, or None where it is unknown.
+TruthOf = Callable[[ScoreKind], "pd.Series | None"]
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,13 @@ class Report:
 
 
 def examine(
-    path: Path, expected: Expected | None, kind: ScoreKind | None = None, truth: pd.Series | None = None
+    path: Path, expected: Expected | None, kind: ScoreKind | None = None, truth_of: TruthOf | None = None
 ) -> Report:
     """Hold a file against everything a submission should be; never raises for its content.
 
     ``expected``: without it nothing is said of missing and unknown IDs. ``kind``: guessed from header and name where
-    None; never "logit". ``truth``: labels (1.0, 0.0, NaN) or, for radii, arcsec of the *train* objects by ID, to
-    recognise a file made from the wrong split.
+    None; never "logit". ``truth_of``: of a kind, labels (1.0, 0.0, NaN) or for radii arcsec of the *train* objects by
+    ID, or None where they are unknown: to recognise a file made from the wrong split.
     """
     rows = read_rows(path, None if expected is None else expected.ids)
     kind, guess = (kind, "") if kind else _guess_kind(path, rows.header)
@@ -118,7 +122,7 @@ def examine(
         findings += _check_ids(rows, expected)
         findings += _check_scores(rows, kind, expected)
         findings += _check_resolution(rows, expected)
-        findings += _check_split(rows, kind, expected, truth)
+        findings.append(_check_split(rows, kind, expected, truth_of(kind) if truth_of else None))
     return Report(path, kind, tuple(findings), rows, expected)
 
 
@@ -148,7 +152,8 @@ def _guess_kind(path: Path, header: tuple[str, ...] | None) -> tuple[ScoreKind, 
 def _check_ids(rows: Rows, expected: Expected | None) -> list[Finding]:
     found = [*_check_whole(rows), *_check_doubled(rows)]
     if expected is not None:
-        present = pd.Index(rows.ids[rows.ids >= 0]).unique()
+        present = pd.Index(mended_ids(rows)).unique()
+        present = present[present >= 0]
         found = [*_check_count(rows, expected), *found, *_check_unknown(rows, present, expected)]
         found += _check_missing(present, expected)
     ordered = bool(np.all(np.diff(rows.ids) > 0))
@@ -173,13 +178,22 @@ def _check_whole(rows: Rows) -> list[Finding]:
         return []
     place = int(wrong[0])
     shown = f"ID {short(rows.id_texts[place])} is not a whole number ({len(wrong)} such)"
-    mended = all(whole_id(rows.id_texts[row]) is not None for row in wrong)
+    mended = all(_whole_id(rows.id_texts[row]) is not None for row in wrong)
     advice = "Write IDs without decimals or names, as in 200001."
     repair = "whole numbers for IDs written as decimals" if mended else ""
     return [Finding("IDs", "error", shown, "a whole number", advice, int(rows.lines[place]), repair)]
 
 
-def whole_id(text: str) -> int | None:
+def mended_ids(rows: Rows) -> np.ndarray:
+    """IDs of the rows, int64, those written as decimals made whole; -1 where there is none."""
+    ids = rows.ids.copy()
+    for place in np.flatnonzero(ids < 0):
+        whole = _whole_id(rows.id_texts[place])
+        ids[place] = -1 if whole is None else whole
+    return ids
+
+
+def _whole_id(text: str) -> int | None:
     """The ID behind a decimal such as 200001.0 or 2e5, exactly; None where the text is no such number."""
     try:
         value = float(text) if len(text) < 30 else np.nan
@@ -189,15 +203,15 @@ def whole_id(text: str) -> int | None:
 
 
 def _check_doubled(rows: Rows) -> list[Finding]:
-    ids = pd.Index(rows.ids)
-    again = np.flatnonzero(ids.duplicated() & (rows.ids >= 0))
+    ids = mended_ids(rows)
+    again = np.flatnonzero(pd.Index(ids).duplicated() & (ids >= 0))
     if not len(again):
         return []
     place = int(again[0])
-    before = int(np.argmax(rows.ids == rows.ids[place]))
+    before = int(np.argmax(ids == ids[place]))
     differing = doubled_with_different_scores(rows)
     how = f"{len(differing)} of them with different scores" if len(differing) else "each with the same score"
-    shown = f"ID {rows.ids[place]} again, already in line {rows.lines[before]} ({len(again)} rows too many, {how})"
+    shown = f"ID {ids[place]} again, already in line {rows.lines[before]} ({len(again)} rows too many, {how})"
     advice = "Decide which score is meant." if len(differing) else "Keep one row each."
     repair = "" if len(differing) else "doubled rows dropped"
     return [Finding("IDs doubled", "error", shown, "each ID once", advice, int(rows.lines[place]), repair)]
@@ -205,7 +219,8 @@ def _check_doubled(rows: Rows) -> list[Finding]:
 
 def doubled_with_different_scores(rows: Rows) -> pd.Index:
     """IDs that stand there more than once with different scores."""
-    table = pd.DataFrame({"score": rows.scores}, index=rows.ids)[rows.ids >= 0]
+    ids = mended_ids(rows)
+    table = pd.DataFrame({"score": rows.scores}, index=ids)[ids >= 0]
     table = table[table.index.duplicated(keep=False)]
     counts = table.groupby(level=0)["score"].nunique(dropna=False)
     return counts.index[counts > 1]
@@ -215,7 +230,7 @@ def _check_unknown(rows: Rows, present: pd.Index, expected: Expected) -> list[Fi
     unknown = present.difference(expected.ids)
     if not len(unknown):
         return []
-    line = int(rows.lines[np.argmax(rows.ids == unknown[0])])
+    line = int(rows.lines[np.argmax(mended_ids(rows) == unknown[0])])
     shown = f"{len(unknown)} IDs are not among the {len(expected.ids)} expected: {listed(unknown)}"
     needed = expected.ids.difference(expected.without_images)
     repair = "unknown IDs dropped" if needed.isin(present).all() else ""
@@ -350,11 +365,11 @@ def _mantissa(text: str) -> str:
 # The right split
 
 
-def _check_split(rows: Rows, kind: ScoreKind, expected: Expected | None, truth: pd.Series | None) -> list[Finding]:
+def _check_split(rows: Rows, kind: ScoreKind, expected: Expected | None, truth: pd.Series | None) -> Finding:
     """Whether the scores know the *train* objects of the same IDs: test objects are others, so chance is expected."""
     check = "right split"
     if truth is None:
-        return [Finding(check, "unchecked", "no train catalog to hold the scores against")]
+        return Finding(check, "unchecked", "no train catalog to hold the scores against")
     readable = (rows.ids >= 0) & ~np.isnan(rows.scores)
     values = pd.Series(rows.scores[readable], index=rows.ids[readable])
     values = values[~values.index.duplicated()]
@@ -363,14 +378,14 @@ def _check_split(rows: Rows, kind: ScoreKind, expected: Expected | None, truth: 
     known = truth.reindex(values.index)
     values, known = values[known.notna()], known[known.notna()]
     if known.nunique() < 2 or values.nunique() < 2:
-        return [Finding(check, "unchecked", "too few scores of IDs that the train catalog knows")]
+        return Finding(check, "unchecked", "too few scores of IDs that the train catalog knows")
     strength, chance, shown = train_agreement(values, known, kind)
     shown = f"against the train objects of the same IDs {shown}, p = {chance:.2g}"
     if chance >= CHANCE:
-        return [Finding(check, "fine", f"{shown}: chance, as it should be")]
+        return Finding(check, "fine", f"{shown}: chance, as it should be")
     severity = "error" if strength >= WEAK_AGREEMENT else "warning"
     advice = "These scores seem to be of the train split, whose IDs are the same numbers. Predict the test split."
-    return [Finding(check, severity, shown, "chance", advice)]
+    return Finding(check, severity, shown, "chance", advice)
 
 
 def train_agreement(values: pd.Series, truth: pd.Series, kind: ScoreKind) -> tuple[float, float, str]:

@@ -14,10 +14,11 @@ from lensfold.submission_check import (
     ROUNDING,
     Expected,
     Report,
+    TruthOf,
     doubled_with_different_scores,
     examine,
     listed,
-    whole_id,
+    mended_ids,
 )
 from lensfold.submission_rows import HEADERS, is_missing
 
@@ -36,12 +37,12 @@ def repair(
     fill: float | None = None,
     convert: Conversion | None = None,
     header: bool = False,
-    truth: pd.Series | None = None,
+    truth_of: TruthOf | None = None,
 ) -> list[str]:
     """Write a clean CSV of what ``report`` found to ``target``, sorted by ID; return the repairs, in words.
 
     Scores keep their text unless ``convert`` says that they are logits or percentages. ``fill`` is the score of
-    objects without one. ``truth`` as in `examine`: a file of the wrong split is not made to look right.
+    objects without one. ``truth_of`` as in `examine`: a file of the wrong split is not made to look right.
     Raises InputError, with nothing written, where a repair would be a guess, and where ``target`` exists.
     """
     if target.exists():
@@ -59,7 +60,7 @@ def repair(
     with replacing(target) as temporary:
         rows = "".join(f"{object_id},{texts[object_id]}\n" for object_id in sorted(texts))
         temporary.write_bytes(((HEADERS[report.kind] + "\n" if header else "") + rows).encode("ascii"))
-        left = examine(temporary, expected, report.kind, truth).errors
+        left = examine(temporary, expected, report.kind, truth_of).errors
         if left:
             raise InputError(f"{names[1]}: not written; no repair mends {names[0]}: {left[0].check}: {left[0].text()}")
     return done or ["none was needed"]
@@ -71,14 +72,15 @@ def _one_text_an_id(report: Report, fill: float | None, done: list[str]) -> dict
     if unclear or not len(report.rows.ids):
         told = f"{unclear[0].check}: {unclear[0].text()}" if unclear else "no rows."
         raise InputError(f"{report.path}: not repaired. {told}")
-    differing = doubled_with_different_scores(_whole(report))
+    differing = doubled_with_different_scores(report.rows)
     if len(differing):
         raise InputError(
             f"{report.path}: not repaired. {len(differing)} IDs stand there with different scores: "
             f"{listed(differing)}. Which one is meant cannot be told."
         )
     texts, filled = {}, []
-    for object_id, text, score in zip(report.rows.ids, report.rows.score_texts, report.rows.scores, strict=True):
+    rows = report.rows
+    for object_id, text, score in zip(mended_ids(rows), rows.score_texts, rows.scores, strict=True):
         if np.isnan(score):
             if fill is None or not is_missing(text):
                 raise InputError(
@@ -91,14 +93,6 @@ def _one_text_an_id(report: Report, fill: float | None, done: list[str]) -> dict
     if filled:
         done.append(f"{len(filled)} empty scores became {fill!r}: {listed(filled)}")
     return texts
-
-
-def _whole(report: Report) -> object:
-    """The rows, with IDs written as decimals made whole."""
-    rows = report.rows
-    for place in np.flatnonzero(rows.ids < 0):
-        rows.ids[place] = whole_id(rows.id_texts[place])
-    return rows
 
 
 def _fill_missing(

@@ -22,6 +22,9 @@ HEADERS = {"probability": "ID,score", "logit": "ID,score", "radius": "ID,theta_E
 #: A row is an ID of at most 18 digits, a separator and a number; the rest is room for an index column and spaces.
 BYTES_A_ROW = 100
 SMALLEST_LIMIT = 2**20
+#: Doubled rows and blank lines are told apart up to this many lines for each expected one.
+LINES_A_ROW = 4
+SMALLEST_LINES = 10000
 #: Limit where the number of rows is not known.
 UNKNOWN_LIMIT = 2**28
 
@@ -108,6 +111,10 @@ def read_rows(path: Path, expected: pd.Index | None = None) -> Rows:
     text = None if data is None else _decode(rows, data)
     if text is None:
         return rows
+    if expected is not None and text.count("\n") > SMALLEST_LINES + LINES_A_ROW * len(expected):
+        found = f"{text.count(chr(10))} lines, not read"
+        rows.tell("content", "error", found, f"about {len(expected)}", "Is it the submission?")
+        return rows
     numbered = _lines(rows, text)
     if not numbered:
         rows.tell("content", "error", "the submission is empty", "rows ID,score", "Write it again.")
@@ -168,7 +175,8 @@ def _decode(rows: Rows, data: bytes) -> str | None:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         found = f"the submission cannot be read as UTF-8: byte 0x{data[error.start]:02x}"
-        rows.tell("encoding", "error", found, "UTF-8", "Save it as UTF-8.", line)
+        # an ID or a score with such a byte is none: what a repair keeps is ASCII
+        rows.tell("encoding", "error", found, "UTF-8", "Save it as UTF-8.", line, repair="UTF-8 for another encoding")
         return data.decode("utf-8", errors="replace")
     rows.tell("encoding", "fine", "ASCII" if text.isascii() else "UTF-8")
     return text
