@@ -13,8 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from lensfold.expected_ids import official
 from lensfold.submission import write_submission
-from lensfold.submission_check import CHANCE, Expected, examine, train_agreement
+from lensfold.submission_check import Expected, examine
 from lensfold.submission_rows import read_rows
+from lensfold.submission_scores import CHANCE, train_agreement
 
 GOLDEN = Path(__file__).parent / "golden"
 IDS = pd.Index(range(200001, 200009), name="ID")
@@ -232,13 +233,23 @@ def test_the_agreement_is_the_auc():
     assert strength == pytest.approx(area - 0.5) and words == f"the AUC is {area:.3f}"
 
 
+@pytest.mark.parametrize("kind", ["probability", "radius"])
+def test_perfect_agreement_of_few_objects_is_no_proof(kind):
+    """Of eight objects a perfect order has a chance of 2 in 70 (four lenses) or in 8!, both above the limit."""
+    scores = pd.Series(np.arange(8.0))
+    truth = (scores > 3).astype(float) if kind == "probability" else scores
+    strength, chance, _ = train_agreement(scores, truth, kind)
+    assert strength == pytest.approx(0.5 if kind == "probability" else 1.0) and chance > 2 / 70 / 10
+
+
 @pytest.mark.parametrize("n", [8, 200, 5000])
 def test_chance_does_not_look_like_the_train_split(n):
     for seed in range(100):
         labels, scores = labels_and_scores(n, 0.0, seed)
         if labels.nunique() == 2:
             assert train_agreement(scores, labels, "probability")[1] > CHANCE
-            assert train_agreement(scores, labels + scores.iloc[::-1].to_numpy(), "radius")[1] > CHANCE
+            radii = pd.Series(np.random.default_rng([1, seed]).lognormal(1.0, 0.4, n))
+            assert train_agreement(scores, radii, "radius")[1] > CHANCE
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -309,6 +309,21 @@ def check_submission(
         raise typer.Exit(1)
 
 
+@app.command("explain-submission")
+def explain_submission(
+    file: Annotated[Path, typer.Argument(help="submissions/<pack>/<name>.csv, with its manifest beside it.")],
+    root: Root = Path(),
+    verify: Annotated[bool, typer.Option("--verify", help="Hold all of it against the files that are here.")] = False,
+) -> None:
+    """Tell how a submission was made and how to make it again."""
+    from lensfold.explain_submission import explain
+    from lensfold.explain_submission import verify as hold
+
+    manifest = explain(Workspace(root), file)
+    if verify and not hold(Workspace(root), file, manifest):
+        raise typer.Exit(1)
+
+
 @app.command()
 def bench(
     root: Root = Path(),

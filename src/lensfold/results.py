@@ -27,11 +27,11 @@ from lensfold.expected_ids import cached_ids
 from lensfold.folds import folds_hash, imbalance, read_folds, strata_counts, strata_table
 from lensfold.history import append_history
 from lensfold.paths import Pack, Workspace, replacing
-from lensfold.provenance import code_state, file_sha256, versions
 from lensfold.radius import radii_of_logs, radius_table
 from lensfold.score_tables import show_scores
 from lensfold.scores import score_table
 from lensfold.submission import read_submission, write_submission
+from lensfold.submission_manifest import made_with, origin, read_submission_manifest
 from lensfold.submission_rows import ScoreKind
 
 LARGE = 150
@@ -143,8 +143,8 @@ def submit(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None
         "pack": pack.name,
         "trained_on": trained_on,
         "settings": settings.model_dump(mode="json"),
-        **_origin(members),
-        **_made_with(workspace, name, cached),
+        **origin(members, pack),
+        **made_with(workspace, name, source, cached),
         "refused": refused,
         "scores": scores,
         "radius": second,
@@ -195,32 +195,8 @@ def _test_radii(
             f"{members[0].folder}: the factor of its Einstein radii is unknown, because {source.catalog} or "
             f"{workspace.folds(source)} is absent. Put them back, or submit one run with its score.json."
         )
-    record = {**_origin(members), "factor": whole["factor"], "oof_mse": whole["mse"], "scores": scores}
+    record = {**origin(members, pack), "factor": whole["factor"], "oof_mse": whole["mse"], "scores": scores}
     return pd.Series(radii_of_logs(logs) * whole["factor"], index=logs.index), record
-
-
-def _origin(members: Sequence[Member]) -> dict:
-    """What the manifest tells of the runs behind a file."""
-    told = {
-        member.name: {
-            "weight": member.weight,
-            "config_hash": digest(member.config()),
-            "config": member.config(),
-            "folds": [int(folder.name[4:]) for folder in fold_folders(member.folder)],
-        }
-        for member in members
-    }
-    return {"members": told, "label_rule": members[0].config()["experiment"]["label_rule"]}
-
-
-def _made_with(workspace: Workspace, name: str, cached: dict) -> dict:
-    """What the manifest tells of the settings file, the code and the pixels behind a submission."""
-    return {
-        "settings_sha256": file_sha256(workspace.submission_settings(name)),
-        "code": code_state(workspace.root),
-        "versions": versions(),
-        "data_hash": digest({"shards": [shard["sha256"] for shard in cached["shards"]]}),
-    }
 
 
 def _refused_scores(target: Path, header: bool, reasons: dict[str, str]) -> dict[str, dict]:
@@ -287,15 +263,15 @@ def grade_submission(workspace: Workspace, pack: Pack, name: str) -> None:
     if not pack.key.is_file():
         raise InputError(f"{pack.key}: no key. Only simulated packs have one; the challenge's was never published.")
     target = workspace.submission(pack, name)
-    manifest = _read_manifest_of(target)
-    header, second = manifest["settings"]["header"], manifest.get("radius")
+    manifest = read_submission_manifest(target)
+    header, second = manifest.settings["header"], manifest.radius
     key = catalogs.read_catalog(pack.key)
     row = {"name": f"{name} on the test key", "pack": pack.name, "of_folds": 1, "seconds": None}
     table = _graded_rows(target, key, header, "probability")
-    show_scores(pack.name, [{**row, **score_oof(key, table, manifest["label_rule"])}], kind="test")
+    show_scores(pack.name, [{**row, **score_oof(key, table, manifest.label_rule)}], kind="test")
     if second:
         table = _graded_rows(_radius_file(workspace, pack, name), key, header, "radius")
-        scores = score_radii(key, table["logit"], table["fold"], second["label_rule"], calibrate=False)
+        scores = score_radii(key, table["logit"], table["fold"], second.label_rule, calibrate=False)
         show_scores(pack.name, [{**row, **scores}], kind="test")
 
 
@@ -303,14 +279,6 @@ def _graded_rows(path: Path, key: pd.DataFrame, header: bool, score: ScoreKind) 
     """What a file says of the objects of the key, as one fold."""
     submitted = read_submission(path, header=header, score=score)
     return pd.DataFrame({"logit": submitted[submitted.index.isin(key.index)], "fold": 0})
-
-
-def _read_manifest_of(target: Path) -> dict:
-    path = target.with_suffix(".json")
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: absent or damaged ({error}). Make the submission again: make predict.") from error
 
 
 def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:

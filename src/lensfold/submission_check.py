@@ -9,30 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu, spearmanr
 
 from lensfold.errors import InputError
-from lensfold.submission_rows import HEADERS, SCORE_KINDS, Finding, Rows, ScoreKind, is_missing, read_rows, short
+from lensfold.submission_rows import HEADERS, SCORE_KINDS, Finding, Rows, ScoreKind, read_rows, short
+from lensfold.submission_scores import check_resolution, check_scores, check_split
 
-RANGES = {
-    "probability": (0.0, 1.0, "a probability in [0, 1]"),
-    "logit": (-np.inf, np.inf, "a logit"),
-    "radius": (0.0, np.inf, "an Einstein radius in arcsec, 0 or more"),
-}
 #: What our own files must not have even where others only are warned of it.
 FORM = ("separator", "byte order mark", "line ends", "blank lines", "spaces", "quotes")
-#: Einstein radii in arcsec between which one may lie: a VIS pixel is 0.1, half a frame is 10.
-PLAUSIBLE_RADII = (0.05, 15.0)
-#: Agreement with train truth by ID is no chance below this probability: one right file in a million.
-CHANCE = 1e-6
-#: Agreement weaker than this (of AUC from 0.5, or of a rank correlation from 0) is only warned of.
-WEAK_AGREEMENT = 0.05
-#: Ties at the top up to this number do not touch TPR10 and hardly F_beta.
-TOLERATED_TIES = 10
-#: How far above 1 or below 0 a probability may be by rounding in 32 bits.
-ROUNDING = 1e-6
-
-
 #: Truth of the train objects by ID for a kind of score, or None where it is unknown.
 TruthOf = Callable[[ScoreKind], "pd.Series | None"]
 
@@ -120,9 +103,10 @@ def examine(
     findings = [Finding("kind", "fine", f"{kind}{guess}"), *rows.findings]
     if len(rows.ids):
         findings += _check_ids(rows, expected)
-        findings += _check_scores(rows, kind, expected)
-        findings += _check_resolution(rows, expected)
-        findings.append(_check_split(rows, kind, expected, truth_of(kind) if truth_of else None))
+        without_images = None if expected is None else expected.without_images
+        findings += check_scores(rows, kind, without_images)
+        findings += check_resolution(rows, without_images)
+        findings.append(check_split(rows, kind, without_images, truth_of(kind) if truth_of else None))
     return Report(path, kind, tuple(findings), rows, expected)
 
 
@@ -252,152 +236,3 @@ def _check_missing(present: pd.Index, expected: Expected) -> list[Finding]:
         return [Finding("IDs missing", "warning", shown, "", "Some sent a row with score 0 for them, some none.")]
     shown = f"{len(needed)} IDs of {len(expected.ids)} are missing: {listed(needed)}"
     return [Finding("IDs missing", "error", shown, "every ID", "Predict them, or give them a score with --fill.")]
-
-
-# Scores
-
-
-def _check_scores(rows: Rows, kind: ScoreKind, expected: Expected | None) -> list[Finding]:
-    found = []
-    wrong = np.flatnonzero(np.isnan(rows.scores))
-    if len(wrong):
-        place = int(wrong[0])
-        empty = sum(is_missing(rows.score_texts[row]) for row in wrong)
-        shown = f"score {short(rows.score_texts[place])} of ID {short_id(rows, place)} is not a finite number"
-        shown += f" ({len(wrong)} such, {empty} of them empty or NaN)"
-        advice = "Predict these objects, or give them a score with --fill."
-        found.append(Finding("scores", "error", shown, "a finite number", advice, int(rows.lines[place])))
-    values = rows.scores
-    low, high, what = RANGES[kind]
-    outside = np.flatnonzero((values < low) | (values > high))
-    if len(outside):
-        place = int(outside[0])
-        rounding = kind == "probability" and np.all(np.abs(values[outside] - 0.5) <= 0.5 + ROUNDING)
-        looks, advice = ("rounding in 32 bits", "Clip it.") if rounding else _looks_like(values, kind)
-        shown = f"score {float(values[place])!r} of ID {short_id(rows, place)} is not {what} ({len(outside)} outside"
-        shown += f"; all: {np.nanmin(values):.3g} to {np.nanmax(values):.3g}): it looks like {looks}"
-        repair = "clipped to 0 and 1" if rounding else ""
-        found.append(Finding("range", "error", shown, "", advice, int(rows.lines[place]), repair))
-    elif len(wrong) < len(values):
-        found.append(Finding("range", "fine", f"{np.nanmin(values):.6g} to {np.nanmax(values):.6g}"))
-        found += _check_radii(rows, expected) if kind == "radius" else []
-    return found
-
-
-def short_id(rows: Rows, place: int) -> str:
-    """The ID of a row as its file writes it."""
-    return short(rows.id_texts[place])[1:-1]
-
-
-def _looks_like(values: np.ndarray, kind: ScoreKind) -> tuple[str, str]:
-    """What values outside their range seem to be, and what to do."""
-    values = values[~np.isnan(values)]
-    low, middle, high = values.min(), float(np.median(values)), values.max()
-    if kind == "radius":
-        return "logarithms of radii", "Write exp(value)."
-    if high <= 0:
-        return "logarithms of probabilities", "Write exp(value)."
-    if low < 0:
-        return "logits", "Repair with --convert logit, or accept logits with --kind logit."
-    if high <= 20 and 0.3 < middle < 10:
-        return "Einstein radii in arcsec", "If so, give --kind radius."
-    if high <= 100 and (values > 1).mean() > 0.01:
-        return "percentages", "Repair with --convert percent."
-    return "no kind of score known here", "Write probabilities between 0 and 1."
-
-
-def _check_radii(rows: Rows, expected: Expected | None) -> list[Finding]:
-    """Warnings on Einstein radii that are possible numbers and yet unlikely."""
-    values = rows.scores
-    imaged = np.ones(len(values), dtype=bool)
-    if expected is not None:
-        imaged = ~np.isin(rows.ids, expected.without_images)
-    shown = values[imaged & ~np.isnan(values)]
-    if not len(shown):
-        return []
-    low, high = PLAUSIBLE_RADII
-    middle = float(np.median(shown))
-    expectation = f"{low} to {high} arcsec; half of the challenge's lie between 2 and 4"
-    if middle < 1e-3:
-        found, advice = f"median {middle:.3g}: it looks like radians", "arcsec = radians x 206265."
-        return [Finding("plausible radii", "warning", found, expectation, advice)]
-    if shown.max() <= 1:
-        found, advice = f"none above {shown.max():.3g}: it looks like probabilities", "If so, give --kind probability."
-        return [Finding("plausible radii", "warning", found, expectation, advice)]
-    odd = np.flatnonzero(imaged & ((values < low) | (values > high)))
-    if not len(odd):
-        return [Finding("plausible radii", "fine", f"median {middle:.3g} arcsec")]
-    place = int(odd[0])
-    found = f"{len(odd)}, as {values[place]:.3g} arcsec of ID {short_id(rows, place)}"
-    return [Finding("plausible radii", "warning", found, expectation, "", int(rows.lines[place]))]
-
-
-def _check_resolution(rows: Rows, expected: Expected | None) -> list[Finding]:
-    """How well the scores tell objects apart: constant, distinct values, digits, ties at the top."""
-    known = ~np.isnan(rows.scores)
-    if expected is not None:
-        known &= ~np.isin(rows.ids, expected.without_images)
-    values = rows.scores[known]
-    if not len(values):
-        return []
-    distinct, ties = len(np.unique(values)), int(np.sum(values == values.max()))
-    if distinct == 1 and len(values) > 1:
-        found = f"all {len(values)} scores are {float(values[0])!r}"
-        return [Finding("constant", "warning", found, "scores that rank", "Was the prediction broken?")]
-    digits = max(len(_mantissa(text)) for text, taken in zip(rows.score_texts, known, strict=True) if taken)
-    found = f"{distinct} distinct scores of {len(values)} objects, at most {digits} significant digits"
-    findings = [Finding("digits", "fine", found)]
-    if distinct < len(values) / 2:
-        advice = "Write more digits: ties rank objects by chance. 17 keep every float64."
-        findings = [Finding("digits", "warning", found, "nearly as many as objects", advice)]
-    found = f"{ties} objects share the highest score, {float(values.max())!r}" if ties > 1 else "no ties"
-    if ties <= TOLERATED_TIES:
-        return [*findings, Finding("ties at the top", "fine", found)]
-    advice = "The official measure counts one false positive like a thousand missed lenses. Keep more digits."
-    return [*findings, Finding("ties at the top", "warning", found, "one object", advice)]
-
-
-def _mantissa(text: str) -> str:
-    """The significant digits of a number's text."""
-    return text.lower().split("e")[0].replace(".", "").lstrip("+-0")
-
-
-# The right split
-
-
-def _check_split(rows: Rows, kind: ScoreKind, expected: Expected | None, truth: pd.Series | None) -> Finding:
-    """Whether the scores know the *train* objects of the same IDs: test objects are others, so chance is expected."""
-    check = "right split"
-    if truth is None:
-        return Finding(check, "unchecked", "no train catalog to hold the scores against")
-    readable = (rows.ids >= 0) & ~np.isnan(rows.scores)
-    values = pd.Series(rows.scores[readable], index=rows.ids[readable])
-    values = values[~values.index.duplicated()]
-    if expected is not None:
-        values = values[~values.index.isin(expected.without_images)]
-    known = truth.reindex(values.index)
-    values, known = values[known.notna()], known[known.notna()]
-    if known.nunique() < 2 or values.nunique() < 2:
-        return Finding(check, "unchecked", "too few scores of IDs that the train catalog knows")
-    strength, chance, shown = train_agreement(values, known, kind)
-    shown = f"against the train objects of the same IDs {shown}, p = {chance:.2g}"
-    if chance >= CHANCE:
-        return Finding(check, "fine", f"{shown}: chance, as it should be")
-    severity = "error" if strength >= WEAK_AGREEMENT else "warning"
-    advice = "These scores seem to be of the train split, whose IDs are the same numbers. Predict the test split."
-    return Finding(check, severity, shown, "chance", advice)
-
-
-def train_agreement(values: pd.Series, truth: pd.Series, kind: ScoreKind) -> tuple[float, float, str]:
-    """How strongly scores agree with truth by ID, the two-sided probability of so much by chance, and words for it.
-
-    For labels |AUC - 0.5| with the normal limit of Mann and Whitney's U, ties corrected (for few objects its tail is
-    too fat, so it does not cry wolf); for radii the absolute rank correlation of Spearman.
-    """
-    if kind == "radius":
-        result = spearmanr(values, truth)
-        return abs(result.statistic), float(result.pvalue), f"the rank correlation is {result.statistic:.3f}"
-    lenses, others = values[truth == 1], values[truth == 0]
-    result = mannwhitneyu(lenses, others, alternative="two-sided", method="asymptotic")
-    area = result.statistic / (len(lenses) * len(others))
-    return abs(area - 0.5), float(result.pvalue), f"the AUC is {area:.3f}"

@@ -10,8 +10,6 @@ from scipy.special import expit
 from lensfold.errors import InputError
 from lensfold.paths import replacing
 from lensfold.submission_check import (
-    RANGES,
-    ROUNDING,
     Expected,
     Report,
     TruthOf,
@@ -21,6 +19,7 @@ from lensfold.submission_check import (
     mended_ids,
 )
 from lensfold.submission_rows import HEADERS, is_missing
+from lensfold.submission_scores import RANGES, ROUNDING
 
 Conversion = Literal["logit", "percent"]
 
