@@ -1,6 +1,7 @@
 """From a manifest to the commands that make a submission again, and to what differs here."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -38,9 +39,11 @@ def resolve(workspace: Path, name: str, task: str) -> None:
         (folder / f"fold{fold}" / "model.keras").write_bytes(f"{name} {fold}".encode())
 
 
-@pytest.fixture
-def submitted(workspace) -> Path:
-    """A committed workspace with a submission of two runs, one of them of Einstein radii."""
+@pytest.fixture(scope="module")
+def submitted_once(fake_workspace, tmp_path_factory) -> Path:
+    """A committed workspace with a submission of two runs, one of them of Einstein radii. Copy it before use."""
+    workspace = tmp_path_factory.mktemp("submitted") / "w"
+    shutil.copytree(fake_workspace, workspace)
     pack = Workspace(workspace).pack("fake")
     write_radii(pack.catalog, 1)
     write_radii(pack.key, 2)
@@ -55,7 +58,17 @@ def submitted(workspace) -> Path:
     git(workspace, "add", ".")
     git(workspace, "commit", "-m", "x")
     lensfold(workspace, "submit", *PACK)
+    # pictures of the sky are not needed any more, only what was made of them
+    shutil.rmtree(workspace / "data" / "fake" / "train")
+    shutil.rmtree(workspace / "data" / "fake" / "test")
     return workspace
+
+
+@pytest.fixture
+def submitted(submitted_once, tmp_path) -> Path:
+    """A fresh copy of ``submitted_once``."""
+    shutil.copytree(submitted_once, tmp_path / "w")
+    return tmp_path / "w"
 
 
 def manifest_of(workspace: Path) -> dict:
