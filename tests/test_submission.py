@@ -194,32 +194,36 @@ def test_disk_that_lies(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "options", "expected"),
     [
-        ("1,0.5\n2,0.5\n", {}, "1 IDs of 3 are missing: 3."),
-        ("1,0.5\n2,0.5\n3,0.5\n9,0.5\n", {}, "line 4: 1 IDs are not among the 3 expected: 9. Does the submission"),
-        ("ID,score\n9,0.5\n", {"header": True}, "line 2: 1 IDs are not among the 3 expected: 9."),
-        ("1,0.5\n2,0.5\n3,0.5\n2,0.5\n", {}, "line 4: ID 2 again, already in line 2."),
-        ("ID,score\n1,0.5\n1,0.5\n", {"header": True}, "line 3: ID 1 again, already in line 2."),
-        ("1,0.5\n2,nan\n3,0.5\n", {}, "line 2: score 'nan' of ID 2 is not a finite number."),
-        ("1,0.5\n2,\n3,0.5\n", {}, "line 2: score '' of ID 2 is not a finite number."),
-        ("1,0.5\n2,inf\n3,0.5\n", {}, "line 2: score 'inf' of ID 2 is not a finite number."),
-        ("1,0.5\n2,1e999\n3,0.5\n", {}, "line 2: score '1e999' of ID 2 is not a finite number."),
-        ("1,0.5\n2,1_0\n3,0.5\n", {}, "line 2: score '1_0' of ID 2 is not a finite number."),
-        ("1,0.5\n2,1.5\n3,0.5\n", {}, "line 2: score 1.5 of ID 2 is not a probability in [0, 1]. For logits choose"),
+        ("1,0.5\n2,0.5\n", {}, "1 IDs of 3 are missing: 3; expected every ID."),
+        (
+            "1,0.5\n2,0.5\n3,0.5\n9,0.5\n",
+            {},
+            "line 4: 1 IDs are not among the 3 expected: 9; expected IDs 1 to 3. Does the submission",
+        ),
+        ("ID,score\n9,0.5\n", {"header": True}, "line 2: 1 IDs are not among the 3 expected: 9;"),
+        ("1,0.5\n2,0.5\n3,0.5\n2,0.5\n", {}, "line 4: ID 2 again, already in line 2 (1 rows too many, "),
+        ("ID,score\n1,0.5\n1,0.5\n", {"header": True}, "line 3: ID 1 again, already in line 2 (1 rows too many, "),
+        ("1,0.5\n2,nan\n3,0.5\n", {}, "line 2: score 'nan' of ID 2 is not a finite number (1 such, "),
+        ("1,0.5\n2,\n3,0.5\n", {}, "line 2: score '' of ID 2 is not a finite number (1 such, "),
+        ("1,0.5\n2,inf\n3,0.5\n", {}, "line 2: score 'inf' of ID 2 is not a finite number (1 such, "),
+        ("1,0.5\n2,1e999\n3,0.5\n", {}, "line 2: score '1e999' of ID 2 is not a finite number (1 such, "),
+        ("1,0.5\n2,1_0\n3,0.5\n", {}, "line 2: score '1_0' of ID 2 is not a finite number (1 such, "),
+        ("1,0.5\n2,1.5\n3,0.5\n", {}, "line 2: score 1.5 of ID 2 is not a probability in [0, 1] (1 outside; all"),
         ("1,0.5\n2,0.5\n3,-0.1\n", {}, "line 3: score -0.1 of ID 3 is not a probability"),
-        ("1 0.5\n2 0.5\n3 0.5\n", {}, "line 1: 1 columns in '1 0.5', expected ID,score."),
-        ("0,1,0.5\n1,2,0.5\n", {}, "line 1: 3 columns in '0,1,0.5', expected ID,score."),
-        ("1,0.5\n\n2,0.5\n", {}, "line 2: 1 columns in '', expected ID,score."),
-        ("1,0.5\n2.0,0.5\n", {}, "line 2: ID '2.0' is not a whole number."),
-        ("1,0.5\n-2,0.5\n", {}, "line 2: ID '-2' is not a whole number."),
+        ("1 0.5\n2 0.5\n3 0.5\n", {}, "line 1: separated by spaces; expected commas. Write commas."),
+        ("0,1,0.5\n1,2,0.5\n", {}, "line 1: 3 columns in '0,1,0.5', the first a saved pandas index;"),
+        ("1,0.5\n\n2,0.5\n", {}, "line 2: 1 blank lines; expected none."),
+        ("1,0.5\n2.0,0.5\n", {}, "line 2: ID '2.0' is not a whole number (1 such)"),
+        ("1,0.5\n-2,0.5\n", {}, "line 2: ID '-2' is not a whole number (1 such)"),
         ("ID,score\n1,0.5\n", {}, "line 1: a header, but none is expected here"),
         ("1,0.5\n", {"header": True}, "line 1: found '1,0.5', expected the header 'ID,score'."),
-        ("ID,score\n", {"header": True}, ": no rows."),
-        ("", {}, ": the submission is empty."),
-        ("\n", {}, ": the submission is empty."),
+        ("ID,score\n", {"header": True}, ": no rows, only a header"),
+        ("", {}, ": the submission is empty;"),
+        ("\n", {}, ": the submission is empty;"),
         ("1,0.5\n", {"absent": "drop"}, "absent = 'drop' is unknown"),
         ("1,0.5\n", {"score": "rank"}, "score = 'rank' is unknown"),
         ("1,0.5\n2,-1.5\n3,0\n", {"score": "radius"}, "line 2: score -1.5 of ID 2 is not an Einstein radius in arcsec"),
-        ("1,0.5\n3,0\n", {"score": "radius"}, "1 IDs of 3 are missing: 2."),
+        ("1,0.5\n3,0\n", {"score": "radius"}, "1 IDs of 3 are missing: 2;"),
         ("ID,score\n1,1\n", {"score": "radius", "header": True}, "found 'ID,score', expected the header 'ID,theta_E'"),
         ("ID,theta_E\n1,1\n", {"score": "radius"}, "line 1: a header, but none is expected here"),
     ],
@@ -247,11 +251,11 @@ def test_logits_outside_the_unit_interval(tmp_path):
 
 
 def test_absent_file(tmp_path):
-    assert "s.csv: no such submission." in refusal(validate_submission, tmp_path / "s.csv", [1])
+    assert "s.csv: no such submission;" in refusal(validate_submission, tmp_path / "s.csv", [1])
 
 
 def test_unreadable_files(tmp_path):
-    assert "the submission cannot be read" in refusal(validate_submission, tmp_path, [1])
+    assert f"{tmp_path}: a folder;" in refusal(validate_submission, tmp_path, [1])
     (tmp_path / "s.csv").write_bytes(b"1,\xff\n")
     assert "the submission cannot be read" in refusal(read_submission, tmp_path / "s.csv")
 

@@ -320,6 +320,43 @@ def grade(
     grade_submission(workspace, chosen, submission, beta_squared)
 
 
+@app.command("check-submission")
+def check_submission(
+    file: Annotated[Path, typer.Argument(help="Any submission, whoever made it.")],
+    pack: Annotated[str | None, typer.Option("--pack", help="Its pack; default: the challenge's official IDs.")] = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    kind: Annotated[str | None, typer.Option(help="probability, radius or logit; default: by header and name.")] = None,
+    repair: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a clean CSV there.")] = None,
+    fill: Annotated[float | None, typer.Option(help="Score of IDs that have none in the repaired file.")] = None,
+    convert: Annotated[str | None, typer.Option(help="What the scores to repair are: logit or percent.")] = None,
+    header: Annotated[bool, typer.Option("--header", help="Repair with a header; default: without.")] = False,
+) -> None:
+    """Tell what is wrong with any submission file, and repair what needs no guess."""
+    from lensfold.submission_report import check_file
+
+    workspace = Workspace(root)
+    chosen = None if pack is None and data is None else workspace.pack(pack, data)
+    options = {"kind": kind, "target": repair, "fill": fill, "convert": convert, "header": header}
+    if not check_file(workspace, chosen, file, **options):
+        raise typer.Exit(1)
+
+
+@app.command("explain-submission")
+def explain_submission(
+    file: Annotated[Path, typer.Argument(help="submissions/<pack>/<name>.csv, with its manifest beside it.")],
+    root: Root = Path(),
+    verify: Annotated[bool, typer.Option("--verify", help="Hold all of it against the files that are here.")] = False,
+) -> None:
+    """Tell how a submission was made and how to make it again."""
+    from lensfold.explain_submission import explain
+    from lensfold.explain_submission import verify as hold
+
+    manifest = explain(Workspace(root), file)
+    if verify and not hold(Workspace(root), file, manifest):
+        raise typer.Exit(1)
+
+
 @app.command()
 def bench(
     root: Root = Path(),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lensfold.config import digest
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS, replacing
 
@@ -65,6 +66,11 @@ def read_manifest(cache_folder: Path) -> dict:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path}: of another layout than {FORMAT}. Delete the folder {cache_folder}, build it again.")
     return manifest
+
+
+def shards_hash(manifest: dict) -> str:
+    """Hash of a cache's pixels, by the sha256 of its shards in their order."""
+    return digest({"shards": [shard["sha256"] for shard in manifest["shards"]]})
 
 
 def file_sha256(path: Path) -> str:

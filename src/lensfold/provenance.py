@@ -43,6 +43,15 @@ def code_state(root: Path) -> dict[str, str | bool | None]:
     return {"commit": commit, "dirty": None if changed is None else bool(changed)}
 
 
+def changed_since(root: Path, commit: str) -> list[str] | None:
+    """Files that decide results and differ from a commit, new ones too; None where git or the commit is unknown."""
+    changed = _git(root, "diff", "--name-only", commit, "--", *DECISIVE)
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "--", *DECISIVE)
+    if changed is None or new is None:
+        return None
+    return [*changed.splitlines(), *new.splitlines()]
+
+
 def _git(root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)

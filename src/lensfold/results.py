@@ -21,7 +21,9 @@ from lensfold.paths import Pack, Workspace, replacing
 from lensfold.radius import radii_of_logs, radius_table
 from lensfold.score_tables import show_scores
 from lensfold.scores import CHALLENGE_BETA_SQUARED
-from lensfold.submission import ScoreKind, read_submission
+from lensfold.submission import read_submission
+from lensfold.submission_manifest import read_submission_manifest
+from lensfold.submission_rows import ScoreKind
 
 LARGE = 150
 
@@ -167,17 +169,17 @@ def grade_submission(
     if not pack.key.is_file():
         raise InputError(f"{pack.key}: no key. Only simulated packs have one; the challenge's was never published.")
     target = workspace.submission(pack, name)
-    manifest = _read_manifest_of(target)
-    header, second = manifest["settings"]["header"], manifest.get("radius")
+    manifest = read_submission_manifest(target)
+    header, second = manifest.settings["header"], manifest.radius
     key = catalogs.read_catalog(pack.key)
     row = {"name": f"{name} on the test key", "pack": pack.name, "of_folds": 1, "seconds": None}
     table = _graded_rows(target, key, header, "probability")
-    probabilities = manifest["settings"].get("score", "probability") == "probability"
-    scores = score_oof(key, table, manifest["label_rule"], beta_squared=beta_squared, probabilities=probabilities)
+    probabilities = manifest.settings.get("score", "probability") == "probability"
+    scores = score_oof(key, table, manifest.label_rule, beta_squared=beta_squared, probabilities=probabilities)
     show_scores(pack.name, [{**row, **scores}], kind="test")
     if second:
         table = _graded_rows(workspace.submission(pack, f"{name}_radius"), key, header, "radius")
-        scores = score_radii(key, table["logit"], table["fold"], second["label_rule"], calibrate=False)
+        scores = score_radii(key, table["logit"], table["fold"], second.label_rule, calibrate=False)
         show_scores(pack.name, [{**row, **scores}], kind="test")
 
 
@@ -185,14 +187,6 @@ def _graded_rows(path: Path, key: pd.DataFrame, header: bool, score: ScoreKind) 
     """What a file says of the objects of the key, as one fold."""
     submitted = read_submission(path, header=header, score=score)
     return pd.DataFrame({"logit": submitted[submitted.index.isin(key.index)], "fold": 0})
-
-
-def _read_manifest_of(target: Path) -> dict:
-    path = target.with_suffix(".json")
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: absent or damaged ({error}). Make the submission again: make predict.") from error
 
 
 def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:

@@ -15,7 +15,7 @@ from lensfold.archive import build_cache_from_scan, scan_archive
 from lensfold.cache_build import FolderSource, build_cache, rebuild_damaged
 from lensfold.config import Experiment, FoldSettings, SubmissionSettings, digest, read_toml, validated
 from lensfold.console import progress
-from lensfold.cutouts import Cache, file_sha256, read_manifest, split_bands, stage_cache, verify_cache
+from lensfold.cutouts import Cache, file_sha256, read_manifest, shards_hash, split_bands, stage_cache, verify_cache
 from lensfold.ensemble import Member, fold_folders
 from lensfold.errors import InputError
 from lensfold.folds import folds_hash, make_folds, read_folds, write_folds
@@ -89,10 +89,10 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
         "experiment": experiment.model_dump(mode="json", exclude={"predict"}),
         "constants": constants,
         "folds_hash": folds_hash(folds),
-        "data_hash": _shards_hash(manifest),
+        "data_hash": shards_hash(manifest),
     }
     if experiment.train.twins:
-        content["twins_hash"] = _shards_hash(_twins(workspace, pack))
+        content["twins_hash"] = shards_hash(_twins(workspace, pack))
     folder = workspace.run(pack.name, name)
     if _rewrite_if_changed(folder / "config.json", content):
         for oof in folder.glob("fold*/oof.csv"):  # of other settings: they must not be scored with new folds
@@ -107,10 +107,6 @@ def _twins(workspace: Workspace, pack: Pack) -> dict:
     if not _is_newer(cache_folder / "manifest.json", pack.catalog):
         return cache_split(workspace, pack, "twins", False, os.cpu_count() or 1)
     return read_manifest(cache_folder)
-
-
-def _shards_hash(manifest: dict) -> str:
-    return digest({"shards": [shard["sha256"] for shard in manifest["shards"]]})
 
 
 def _rewrite_if_changed(path: Path, content: dict) -> bool:
@@ -209,7 +205,7 @@ def _prediction_key(fold_folder: Path, experiment: Experiment, manifest: dict) -
     return digest(
         {
             "network": file_sha256(fold_folder / "model.keras"),
-            "pixels": _shards_hash(manifest),
+            "pixels": shards_hash(manifest),
             "predict": experiment.predict.model_dump(mode="json"),
         }
     )

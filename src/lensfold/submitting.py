@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from lensfold import catalog as catalogs
 from lensfold.calibration import reliability
-from lensfold.config import SubmissionSettings, Task, digest, read_toml
+from lensfold.config import SubmissionSettings, Task, read_toml
 from lensfold.cutouts import read_manifest
 from lensfold.ensemble import (
     Member,
@@ -20,7 +20,6 @@ from lensfold.ensemble import (
     check_common_folds,
     check_oof,
     check_task,
-    fold_folders,
     read_oof,
     read_oofs,
     read_test,
@@ -28,15 +27,16 @@ from lensfold.ensemble import (
 )
 from lensfold.errors import InputError
 from lensfold.evaluation import paired_table
+from lensfold.expected_ids import cached_ids
 from lensfold.folds import read_folds
 from lensfold.paths import Pack, Workspace
-from lensfold.provenance import code_state, file_sha256, versions
 from lensfold.radius import radii_of_logs
 from lensfold.results import folds_are_grouped, lens_task, run_scores, score_oof, write_json
 from lensfold.score_tables import show_ensemble, show_scores
 from lensfold.scores import CHALLENGE_BETA_SQUARED, brier
 from lensfold.stacking import Combiner, Nested, Recipe, fit_combiner, nested
 from lensfold.submission import read_submission, write_submission
+from lensfold.submission_manifest import made_with, origin
 
 
 @dataclass(frozen=True)
@@ -131,16 +131,16 @@ def submit(
     radii = _test_radii(workspace, pack, training, source, name, settings.radius) if settings.radius else None
     cached = read_manifest(workspace.cache(pack, "test"))
     targets = [workspace.submission(pack, file) for file in (name, f"{name}_radius")]
-    summary, second = _write_files(targets, settings, _expected_ids(pack, cached), logits, radii)
+    summary, second = _write_files(targets, settings, cached_ids(pack, cached), logits, radii)
     record = _ensemble_record(source, ensemble, recipe, rows, beta_squared) if ensemble else None
     content = {
         "submission": name,
         "pack": pack.name,
         "trained_on": trained_on,
         "settings": settings.model_dump(mode="json"),
-        **_origin(members, combiner),
+        **origin(_weighted(members, combiner), pack),
         "ensemble": record,
-        **_made_with(workspace, name, cached),
+        **made_with(workspace, name, training, cached),
         "refused": _refused_scores(targets[0], settings.header, cached["refused"]),
         "scores": rows,
         "radius": second,
@@ -311,33 +311,15 @@ def _test_radii(
             f"{workspace.folds(training)} is absent. Put them back, or submit one run with its score.json."
         )
     whole = rows[-1]
-    record = {**_origin(members, combiner), "factor": whole["factor"], "oof_mse": whole["mse"], "scores": rows}
+    told = {"factor": whole["factor"], "oof_mse": whole["mse"], "scores": rows}
+    record = {**origin(_weighted(members, combiner), pack), **told}
     radii = radii_of_logs(combiner.apply(logs.to_numpy())) * whole["factor"]
     return pd.Series(radii, index=logs.index), record
 
 
-def _origin(members: Sequence[Member], combiner: Combiner) -> dict:
-    """What the manifest tells of the runs behind a file."""
-    told = {
-        member.name: {
-            "weight": weight,
-            "config_hash": digest(member.config()),
-            "config": member.config(),
-            "folds": [int(folder.name[4:]) for folder in fold_folders(member.folder)],
-        }
-        for member, weight in zip(members, combiner.weights, strict=True)
-    }
-    return {"members": told, "label_rule": members[0].config()["experiment"]["label_rule"]}
-
-
-def _made_with(workspace: Workspace, name: str, cached: dict) -> dict:
-    """What the manifest tells of the settings file, the code and the pixels behind a submission."""
-    return {
-        "settings_sha256": file_sha256(workspace.submission_settings(name)),
-        "code": code_state(workspace.root),
-        "versions": versions(),
-        "data_hash": digest({"shards": [shard["sha256"] for shard in cached["shards"]]}),
-    }
+def _weighted(members: Sequence[Member], combiner: Combiner) -> list[Member]:
+    """The members with the weights that combine the test split, learnt or given."""
+    return [replace(member, weight=float(w)) for member, w in zip(members, combiner.weights, strict=True)]
 
 
 def _refused_scores(target: Path, header: bool, reasons: dict[str, str]) -> dict[str, dict]:
@@ -368,13 +350,3 @@ def _show_radius_summary(target: Path, second: dict) -> None:
         f"{target}: {second['rows']} rows, theta_E {second['min']:.3g} to {second['max']:.3g} arcsec, out-of-fold MSE "
         f"{second['oof_mse']['value']:.3g} arcsec²; re-read and valid."
     )
-
-
-def _expected_ids(pack: Pack, manifest: dict) -> list[int]:
-    """The test split's IDs: those with files, and those the pack's catalog says have no image in either split."""
-    ids = {object_id for shard in manifest["shards"] for object_id in shard["ids"]}
-    ids.update(int(object_id) for object_id in manifest["refused"])
-    if pack.catalog.is_file():
-        catalog = catalogs.read_catalog(pack.catalog)
-        ids.update(catalog.index[~catalogs.has_images(catalog)].tolist())
-    return sorted(ids)
