@@ -47,8 +47,10 @@ FOLD ?= $(ALL_FOLDS)
 READY := $(VENV)/.installed
 CATALOG := $(DATA)/image_catalog2.0train.csv
 FOLDS_FILE := folds/$(PACK).csv
-CACHE_TRAIN := data/$(PACK)/cache/train/manifest.json
-CACHE_TEST := data/$(PACK)/cache/test/manifest.json
+# a folder in data/ has one cache, whatever names it is used under
+CACHED := $(if $(filter $(abspath data)/,$(dir $(abspath $(DATA)))),$(notdir $(abspath $(DATA))),$(PACK))
+CACHE_TRAIN := data/$(CACHED)/cache/train/manifest.json
+CACHE_TEST := data/$(CACHED)/cache/test/manifest.json
 OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/oof.csv))
 TEST := $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lensfold import catalog as catalogs
 from lensfold.errors import InputError
-from lensfold.scores import SIZE_BIN_COUNT
+from lensfold.scores import BIN_COUNT
 
 GOLDEN = Path(__file__).parent / "golden"
 ARCSEC_PER_RADIAN = 206265
@@ -368,7 +368,7 @@ def test_unknown_rule():
 def test_size_bins():
     sizes = [0, 20, 21, 40, 41, 70, 71, 150, 151, 300, 301, 9999]
     assert catalogs.size_bins(objects(n_pix_source=sizes)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    assert len(catalogs.SIZE_BIN_NAMES) == len(catalogs.SIZE_BINS) + 1 == SIZE_BIN_COUNT
+    assert len(catalogs.SIZE_BIN_NAMES) == len(catalogs.SIZE_BINS) + 1 == BIN_COUNT
 
 
 def test_large_lens_labels():

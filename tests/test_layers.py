@@ -10,8 +10,11 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "lensfold"
 LAYERS = (
     ("errors",),
-    ("config", "paths", "provenance", "scores"),
-    ("catalog", "radius", "history"),
+    ("config", "paths", "provenance", "bootstrap"),
+    ("ranking",),
+    ("scores",),
+    ("catalog", "radius", "history", "evaluation", "calibration"),
+    ("stacking",),
     ("cutouts", "pixels", "augment", "fits_reader", "defects"),
     ("cache_build",),
     ("archive",),
@@ -27,6 +30,8 @@ LAYERS = (
     ("console",),
     ("steps", "inspection", "score_tables"),
     ("results", "bench"),
+    ("submitting",),
+    ("comparison",),
     ("cli",),
     ("__main__",),
 )
@@ -64,7 +69,7 @@ def test_every_module_has_a_layer():
     assert {module_of(path) for path in FILES} == set(LEVEL)
 
 
-@pytest.mark.parametrize("module", ["lensfold.cli", "lensfold.steps", "lensfold.results", "lensfold.models"])
+@pytest.mark.parametrize("module", ["lensfold.cli", "lensfold.steps", "lensfold.comparison", "lensfold.models"])
 def test_tensorflow_is_imported_only_by_what_runs_a_model(module):
     code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

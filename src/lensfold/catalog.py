@@ -35,6 +35,17 @@ DEFAULT_RULE = "official-2020"
 #: Upper edges, inclusive, of the size bins in pixels of ``n_pix_source``; the last bin is open.
 SIZE_BINS = (20, 40, 70, 150, 300)
 SIZE_BIN_NAMES = ("<=20", "21-40", "41-70", "71-150", "151-300", ">300")
+#: Upper edges, inclusive, of the other quantities that scores are told by: theta_E in arcsec, AB magnitudes.
+RADIUS_BINS = (1.5, 2.0, 3.0, 4.0, 5.0)
+LENS_MAGNITUDE_BINS = (18.0, 19.0, 20.0, 21.0, 22.0)
+SOURCE_MAGNITUDE_BINS = (23.0, 24.0, 25.0, 26.0, 27.0)
+#: Names of the bins of each quantity in `score_bins`.
+BIN_NAMES = {
+    "size": SIZE_BIN_NAMES,
+    "radius": ("<=1.5", "1.5-2", "2-3", "3-4", "4-5", ">5"),
+    "lens_magnitude": ("<=18", "18-19", "19-20", "20-21", "21-22", ">22"),
+    "source_magnitude": ("<=23", "23-24", "24-25", "25-26", "26-27", ">27"),
+}
 
 _NAMES = (INDEX_COLUMN, *COLUMNS[1:])
 _MISSING = ("", "nan", "NaN", "-nan", "NA")
@@ -102,6 +113,24 @@ def size_bins(catalog: pd.DataFrame) -> pd.Series:
     """Size bin of each object by ID, int64: 0 (at most 20 pixels of ``n_pix_source``) to 5 (above 300)."""
     bins = np.searchsorted(SIZE_BINS, catalog["n_pix_source"].to_numpy(), side="left")
     return pd.Series(bins.astype(np.int64), index=catalog.index, name="size_bin")
+
+
+def score_bins(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Bins that scores are told by, int64 by ID: columns as in BIN_NAMES, values 0 to 5, -1 without a value.
+
+    ``size`` as in `size_bins`; ``radius``: theta_E; ``lens_magnitude``: of the lens galaxy; ``source_magnitude``: of
+    the background source before it is lensed.
+    """
+    values = {
+        "radius": (np.exp(log_einstein_radius(catalog)), RADIUS_BINS),
+        "lens_magnitude": (catalog["mag_lens"], LENS_MAGNITUDE_BINS),
+        "source_magnitude": (catalog["mag_source"], SOURCE_MAGNITUDE_BINS),
+    }
+    bins = {
+        name: np.where(np.isnan(value), -1, np.searchsorted(edges, value, side="left"))
+        for name, (value, edges) in values.items()
+    }
+    return pd.DataFrame({"size": size_bins(catalog), **bins}, index=catalog.index).astype(np.int64)
 
 
 def large_lens_labels(catalog: pd.DataFrame, rule: str, min_size: int = 150) -> pd.Series:

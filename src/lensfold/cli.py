@@ -26,6 +26,9 @@ TrainedOn = Annotated[str | None, typer.Option("--trained-on", help="Pack the ru
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable objects out instead of stopping.")]
 SplitName = Annotated[str, typer.Option("--split", help="train or test, or twins of a simulated pack.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+BetaSquared = Annotated[
+    float, typer.Option("--beta-squared", min=1e-9, max=1e9, help="beta² of F_beta; the challenge's ranking has 0.001.")
+]
 Stage = Annotated[Path | None, typer.Option("--stage", help="Copy the cache to this local folder and read it there.")]
 
 CORES = os.cpu_count() or 1
@@ -234,12 +237,36 @@ def predict_fold(
 
 
 @app.command()
-def score(experiment: ExperimentName, pack: PackName = None, data: DataFolder = None, root: Root = Path()) -> None:
+def score(
+    experiment: ExperimentName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    beta_squared: BetaSquared = 0.001,
+) -> None:
     """Score a run's complete folds out of fold; marked where folds are still missing."""
-    from lensfold.results import score_run, show_scores
+    from lensfold.results import score_run
+    from lensfold.score_tables import show_scores
 
     workspace, chosen = _pack(root, pack, data)
-    show_scores(chosen.name, [score_run(workspace, chosen, experiment)])
+    show_scores(chosen.name, [score_run(workspace, chosen, experiment, beta_squared)], detail=True)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run; PACK/RUN; or submission:NAME for an ensemble.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same, of the same data.")],
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    beta_squared: BetaSquared = 0.001,
+) -> None:
+    """Is B better than A? Paired differences of their out-of-fold scores on the same objects, and a plain verdict."""
+    from lensfold.comparison import compare as compare_both
+    from lensfold.score_tables import show_comparison
+
+    workspace, chosen = _pack(root, pack, data)
+    show_comparison(compare_both(workspace, chosen, first, second, beta_squared))
 
 
 @app.command()
@@ -251,14 +278,15 @@ def predict(
     trained_on: TrainedOn = None,
     skip_bad: SkipBad = False,
     workers: Workers = CORES,
+    beta_squared: BetaSquared = 0.001,
 ) -> None:
     """From any pack folder and trained runs to a submission: cache, predict every fold, combine, write, validate."""
-    from lensfold.results import submit
     from lensfold.steps import predict_pack
+    from lensfold.submitting import submit
 
     workspace, chosen = _pack(root, pack, data)
     predict_pack(workspace, chosen, trained_on or chosen.name, submission, skip_bad, workers)
-    submit(workspace, chosen, trained_on or chosen.name, submission)
+    submit(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
 
 
 @app.command()
@@ -268,23 +296,28 @@ def submit(
     data: DataFolder = None,
     root: Root = Path(),
     trained_on: TrainedOn = None,
+    beta_squared: BetaSquared = 0.001,
 ) -> None:
     """Combine predictions that exist into a submission, and show the out-of-fold scores (what make calls)."""
-    from lensfold.results import submit as write
+    from lensfold.submitting import submit as write
 
     workspace, chosen = _pack(root, pack, data)
-    write(workspace, chosen, trained_on or chosen.name, submission)
+    write(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
 
 
 @app.command()
 def grade(
-    submission: SubmissionName = "default", pack: PackName = None, data: DataFolder = None, root: Root = Path()
+    submission: SubmissionName = "default",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    beta_squared: BetaSquared = 0.001,
 ) -> None:
     """Score a submission against a simulated pack's key, as the organisers would."""
     from lensfold.results import grade_submission
 
     workspace, chosen = _pack(root, pack, data)
-    grade_submission(workspace, chosen, submission)
+    grade_submission(workspace, chosen, submission, beta_squared)
 
 
 @app.command()

@@ -1,18 +1,15 @@
-"""Combine fold networks and runs: out-of-fold and test logits of a run, and of several runs together."""
+"""Runs as members of an ensemble: their out-of-fold and test logits, proven to fit together."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from lensfold.config import Task
 from lensfold.errors import InputError
 from lensfold.predict import read_logits
-from lensfold.scores import fold_ranks
 
 
 @dataclass(frozen=True)
@@ -94,18 +91,38 @@ def aligned(parts: Sequence[pd.Series], source: str) -> pd.DataFrame:
     return pd.concat(list(parts), axis=1, keys=range(len(parts)))
 
 
-def combine(parts: Sequence[pd.Series], weights: Sequence[float], how: str, fold: pd.Series | None = None) -> pd.Series:
-    """Weighted mean over members, as logits by ID.
+def read_oofs(members: Sequence[Member]) -> tuple[pd.DataFrame, pd.Series]:
+    """Out-of-fold logits of all members, a column each in their order, and the folds; both by ID, ascending.
 
-    ``logit-mean`` averages the logits. ``rank-mean`` averages ranks in (0, 1), taken within each fold where
-    ``fold`` is given because folds differ in scale, and returns the logit of the mean rank.
+    Raises InputError unless all hold the same objects in the same folds.
     """
-    table = aligned(parts, "ensemble")
-    if how == "rank-mean":
-        groups = np.zeros(len(table), dtype=int) if fold is None else fold.loc[table.index].to_numpy()
-        table = table.apply(lambda column: pd.Series(fold_ranks(column.to_numpy(), groups), index=column.index))
-    mean = pd.Series(np.average(table.to_numpy(), axis=1, weights=list(weights)), index=table.index, name="logit")
-    return pd.Series(logit(mean), index=mean.index, name="logit") if how == "rank-mean" else mean
+    parts = [read_oof(member.folder) for member in members]
+    for member, part in zip(members, parts, strict=True):
+        different = parts[0].index.symmetric_difference(part.index)
+        if not len(different):
+            different = part.index[(part["fold"] != parts[0]["fold"]).to_numpy()]
+        if len(different):
+            raise InputError(
+                f"{member.folder}: its out-of-fold logits are not of the objects and folds of {members[0].folder} "
+                f"({len(different)} differ, first: ID {different[0]}). Train the folds that are missing: "
+                f"make train EXPERIMENT={member.name}."
+            )
+    return aligned([part["logit"] for part in parts], "ensemble"), parts[0]["fold"]
+
+
+def check_oof(member: Member, oof: pd.DataFrame, folds: pd.Series, present: Collection[int] | None) -> None:
+    """InputError unless the out-of-fold logits are those of all objects of their folds that are ``present``.
+
+    ``folds``: fold of every catalog ID. ``present``: IDs with usable images; None where that is not known.
+    """
+    expected = folds.index[folds.isin(oof["fold"].unique())]
+    expected = expected.intersection(oof.index if present is None else pd.Index(present))
+    missing = expected.symmetric_difference(oof.index)
+    if len(missing) or not (folds.loc[oof.index] == oof["fold"]).all():
+        first = missing[0] if len(missing) else oof.index[(folds.loc[oof.index] != oof["fold"]).argmax()]
+        raise InputError(
+            f"{member.folder}: out-of-fold logits do not match the folds (first: ID {first}). Train again."
+        )
 
 
 def check_common_folds(members: Sequence[Member]) -> None:

@@ -81,8 +81,12 @@ class Workspace:
         return Pack(name, data)
 
     def cache(self, pack: Pack, split: Split) -> Path:
-        """Cache folder of a split; always inside the project, since a pack's own folder may be read-only."""
-        return self.root / "data" / pack.name / "cache" / split
+        """Cache folder of a split; always inside the project, since a pack's own folder may be read-only.
+
+        A folder in ``data/`` has one cache, whatever names it is used under.
+        """
+        inside = pack.folder.resolve().parent == (self.root / "data").resolve()
+        return self.root / "data" / (pack.folder.resolve().name if inside else pack.name) / "cache" / split
 
     def look(self, pack: Pack, split: Split) -> Path:
         """Folder for pictures of a split."""

@@ -13,14 +13,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lensfold.bootstrap import DRAWS, Floats, checked_numbers, drawn_estimates, interval, ratio
 from lensfold.errors import InputError
-from lensfold.scores import SIZE_BIN_COUNT, Floats, checked_numbers, interval, ratio
+from lensfold.scores import BIN_COUNT
 
 #: A predicted log theta_E beyond this, either way, is of no sky: the network has diverged.
 LARGEST_LOG = 50.0
-
-# Bootstrap weights held at once: enough to be fast, about 16 MiB an array.
-_VALUES_AT_ONCE = 2_000_000
 
 #: What is averaged over lenses: squared error, squared error of the best constant, squared relative error.
 _SQUARES = ("mse", "mse_constant", "relative")
@@ -103,12 +101,12 @@ def radius_table(
     sizes: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     calibrate: bool = True,
-    draws: int = 200,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, object]:
     """All scores of predicted Einstein radii, ready for JSON.
 
-    ``fold``, ``sizes`` (size bins), ``groups`` (halo numbers), ``draws``, ``seed``: as `scores.score_table` takes them.
+    ``fold``, ``sizes`` (size bins), ``groups`` (halo numbers), ``draws``, ``seed``: as in `score_table`.
     ``calibrate``: multiply each fold by the factor of the other folds; not for radii that were multiplied before.
 
     ``mse`` is the mean squared error in arcsec²; ``mse_constant`` that of the mean radius of the other folds, and
@@ -150,8 +148,8 @@ def _squares(truth: Floats, predicted: Floats, constant: Floats) -> Floats:
 def _unit_sums(squares: Floats, sizes: NDArray[np.int64] | None, groups: ArrayLike | None) -> Floats:
     """Sums over the lenses of each unit that is drawn, shape (units, selections, 4); selections: all, each size bin."""
     n = len(squares)
-    chosen = np.ones((n, 1 + SIZE_BIN_COUNT))
-    chosen[:, 1:] = 0.0 if sizes is None else sizes[:, None] == np.arange(SIZE_BIN_COUNT)
+    chosen = np.ones((n, 1 + BIN_COUNT))
+    chosen[:, 1:] = 0.0 if sizes is None else sizes[:, None] == np.arange(BIN_COUNT)
     units = np.arange(n) if groups is None else np.unique(checked_numbers("groups", groups, n), return_inverse=True)[1]
     sums = np.zeros((int(units.max()) + 1, chosen.shape[1], squares.shape[1]))
     np.add.at(sums, units, chosen[:, :, None] * squares[:, None, :])
@@ -186,17 +184,10 @@ def _means(sums: Floats, weights: Floats) -> Floats:
 
 
 def _drawn_means(sums: Floats, draws: int, seed: int) -> Floats:
-    """The means of ``draws`` draws of all units with replacement."""
-    generator = np.random.default_rng(np.random.SeedSequence([seed, 0]))
-    n = len(sums)
-    at_once = max(1, _VALUES_AT_ONCE // n)
-    parts = [np.empty((0, sums.shape[1], len(_SQUARES)))]
-    for start in range(0, draws, at_once):
-        size = min(at_once, draws - start)
-        drawn = generator.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        parts.append(_means(sums, weights.astype(np.float64)))
-    return np.concatenate(parts)
+    """The means of ``draws`` draws of all units with replacement, shape (draws, selections, 3)."""
+    units = [np.arange(len(sums))]
+    drawn = drawn_estimates(lambda weights: {"means": _means(sums, weights)}, units, None, len(sums), draws, seed)
+    return drawn.get("means", np.empty((0, sums.shape[1], len(_SQUARES))))
 
 
 def _checked(truth: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:

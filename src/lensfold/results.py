@@ -1,58 +1,85 @@
-"""Scores of runs and submissions, the files that keep them, and what the terminal shows of packs and caches."""
+"""Scores of runs and of graded submissions, the files that keep them, and what the terminal shows of packs and caches."""
 
 import json
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lensfold import catalog as catalogs
-from lensfold.config import SubmissionSettings, Task, digest, read_toml
+from lensfold.config import Task, digest
 from lensfold.console import show_table
 from lensfold.cutouts import read_manifest
-from lensfold.ensemble import (
-    Member,
-    check_common_folds,
-    check_task,
-    combine,
-    fold_folders,
-    read_oof,
-    read_test,
-    task_of,
-)
+from lensfold.ensemble import Member, check_oof, fold_folders, read_oof, task_of
 from lensfold.errors import InputError
+from lensfold.evaluation import score_table
 from lensfold.folds import folds_hash, imbalance, read_folds, strata_counts, strata_table
 from lensfold.history import append_history
 from lensfold.paths import Pack, Workspace, replacing
-from lensfold.provenance import code_state, file_sha256, versions
 from lensfold.radius import radii_of_logs, radius_table
 from lensfold.score_tables import show_scores
-from lensfold.scores import score_table
-from lensfold.submission import ScoreKind, read_submission, write_submission
+from lensfold.scores import CHALLENGE_BETA_SQUARED
+from lensfold.submission import ScoreKind, read_submission
 
 LARGE = 150
 
 
-def score_oof(catalog: pd.DataFrame, oof: pd.DataFrame, rule: str, grouped: bool = False, task: Task = "lens") -> dict:
+def score_oof(
+    catalog: pd.DataFrame,
+    oof: pd.DataFrame,
+    rule: str,
+    grouped: bool = False,
+    task: Task = "lens",
+    beta_squared: float = CHALLENGE_BETA_SQUARED,
+    probabilities: bool = False,
+) -> dict:
     """All scores of logits (columns logit, fold; index ID) under a label rule; dropped objects are left out.
 
     ``grouped``: draw haloes instead of objects for the intervals. With the task "einstein-radius" the logits are log
-    theta_E, and `score_radii` scores them.
+    theta_E, and `score_radii` scores them. ``beta_squared``, ``probabilities``: as `score_table` takes them.
     """
     if task == "einstein-radius":
         radii = pd.Series(radii_of_logs(oof["logit"]), index=oof.index)
         return score_radii(catalog, radii, oof["fold"], rule, grouped)
-    labels = catalogs.labels(catalog, rule).reindex(oof.index)
-    large = catalogs.large_lens_labels(catalog, rule, LARGE).reindex(oof.index)
-    kept = labels.notna()
-    groups = catalogs.halo_groups(catalog).reindex(oof.index)[kept] if grouped else None
-    sizes = catalogs.size_bins(catalog).reindex(oof.index)[kept]
+    asked = lens_task(catalog, oof.index, rule)
+    scored = oof.loc[asked.ids]
     scores = score_table(
-        labels[kept], oof["logit"][kept], oof["fold"][kept], sizes=sizes, large=large[kept], groups=groups
+        asked.labels,
+        scored["logit"],
+        scored["fold"],
+        asked.bins,
+        asked.large,
+        groups=asked.haloes if grouped else None,
+        beta_squared=beta_squared,
+        probabilities=probabilities,
     )
     return {"task": task, "rule": rule, **scores}
+
+
+@dataclass(frozen=True)
+class LensTask:
+    """What the catalog tells of the objects that a label rule keeps, arrays in the order of ``ids``."""
+
+    ids: pd.Index
+    labels: np.ndarray
+    bins: dict[str, np.ndarray]
+    large: np.ndarray
+    haloes: np.ndarray
+
+
+def lens_task(catalog: pd.DataFrame, ids: pd.Index, rule: str) -> LensTask:
+    """Labels, bins, large-lens labels and haloes of those of ``ids`` that the rule does not drop."""
+    labels = catalogs.labels(catalog, rule).reindex(ids).dropna()
+    bins = catalogs.score_bins(catalog).loc[labels.index]
+    return LensTask(
+        labels.index,
+        labels.to_numpy(),
+        {name: bins[name].to_numpy() for name in bins},
+        catalogs.large_lens_labels(catalog, rule, LARGE)[labels.index].to_numpy(),
+        catalogs.halo_groups(catalog)[labels.index].to_numpy(),
+    )
 
 
 def score_radii(
@@ -70,29 +97,41 @@ def score_radii(
     return {"task": "einstein-radius", "rule": rule, **scores}
 
 
-def score_run(workspace: Workspace, pack: Pack, experiment: str) -> dict:
+def score_run(
+    workspace: Workspace, pack: Pack, experiment: str, beta_squared: float = CHALLENGE_BETA_SQUARED
+) -> dict:
     """Score a run's complete folds, keep the result in ``score.json``, ``oof.csv`` and the pack's history."""
     member = Member(experiment, workspace.run(pack.name, experiment))
     config = member.config()
     catalog = catalogs.read_catalog(pack.catalog)
     folds = read_folds(workspace.folds(pack), catalog)
     oof = read_oof(member.folder)
+    check_folds(member, folds, workspace.folds(pack))
+    cached = {i for shard in read_manifest(workspace.cache(pack, "train"))["shards"] for i in shard["ids"]}
+    check_oof(member, oof, folds, cached)
+    scores = run_scores(member, pack.name, catalog, folds, oof, beta_squared)
+    with replacing(member.folder / "oof.csv") as temporary:
+        oof["logit"].to_csv(temporary)
+    write_json(member.folder / "score.json", scores)
+    append_history(workspace.submission(pack, "history"), scores, digest(config))
+    return scores
+
+
+def run_scores(
+    member: Member, pack_name: str, catalog: pd.DataFrame, folds: pd.Series, oof: pd.DataFrame, beta_squared: float
+) -> dict:
+    """The row of a run: its name and cost, and every score of its out-of-fold logits."""
+    config = member.config()
     runs = [json.loads((folder / "run.json").read_text()) for folder in fold_folders(member.folder)]
-    _check_complete(member, folds, oof, workspace, pack, config)
     rule, grouped = config["experiment"]["label_rule"], folds_are_grouped(catalog, folds)
-    scores = {
-        "name": experiment,
-        "pack": pack.name,
+    return {
+        "name": member.name,
+        "pack": pack_name,
         "of_folds": int(folds.max()) + 1,
         "seconds": sum(run["seconds"] for run in runs),
         "parameters": runs[0]["parameters"],
-        **score_oof(catalog, oof, rule, grouped, task_of(config)),
+        **score_oof(catalog, oof, rule, grouped, task_of(config), beta_squared),
     }
-    with replacing(member.folder / "oof.csv") as temporary:
-        oof["logit"].to_csv(temporary)
-    _write_json(member.folder / "score.json", scores)
-    append_history(workspace.submission(pack, "history"), scores, digest(config))
-    return scores
 
 
 def folds_are_grouped(catalog: pd.DataFrame, folds: pd.Series) -> bool:
@@ -101,193 +140,18 @@ def folds_are_grouped(catalog: pd.DataFrame, folds: pd.Series) -> bool:
     return haloes.duplicated().any() and bool((folds.groupby(haloes).nunique() == 1).all())
 
 
-def _check_complete(
-    member: Member, folds: pd.Series, oof: pd.DataFrame, workspace: Workspace, pack: Pack, config: dict
+def check_folds(member: Member, folds: pd.Series, path: Path) -> None:
+    """InputError unless a run was trained on these folds, read from ``path``."""
+    expected, found = folds_hash(folds), member.config()["folds_hash"]
+    if found != expected:
+        raise InputError(
+            f"{member.folder}: trained on other folds ({found[:12]}) than {path} ({expected[:12]}). Train it again."
+        )
+
+
+def grade_submission(
+    workspace: Workspace, pack: Pack, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED
 ) -> None:
-    if folds_hash(folds) != config["folds_hash"]:
-        raise InputError(f"{member.folder}: trained on other folds than {workspace.folds(pack)}. Train it again.")
-    cached = {i for shard in read_manifest(workspace.cache(pack, "train"))["shards"] for i in shard["ids"]}
-    present = folds.index[folds.isin(oof["fold"].unique()) & folds.index.isin(cached)]
-    missing = present.symmetric_difference(oof.index)
-    if len(missing) or not (folds.loc[oof.index] == oof["fold"]).all():
-        first = missing[0] if len(missing) else oof.index[(folds.loc[oof.index] != oof["fold"]).argmax()]
-        raise InputError(
-            f"{member.folder}: out-of-fold logits do not match the folds (first: ID {first}). Train again."
-        )
-
-
-def submit(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None:
-    """Combine the members' predictions into the challenge CSV, validate it, write its manifest, show the scores.
-
-    Where the settings name runs of Einstein radii, these go into a second file, ``<name>_radius.csv``, the same way.
-    """
-    settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
-    source = _training_pack(workspace, pack, trained_on)
-    members = [Member(m.experiment, workspace.run(trained_on, m.experiment), m.weight) for m in settings.member]
-    test = _test_logits(pack, members, settings.combine, "lens")
-    radii = _test_radii(workspace, pack, source, name, settings.radius) if settings.radius else None
-    cached = read_manifest(workspace.cache(pack, "test"))
-    form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
-    write = partial(write_submission, expected_ids=_expected_ids(pack, cached), **form)
-    target, second_target = workspace.submission(pack, name), _radius_file(workspace, pack, name)
-    summary = write(target, test, score=settings.score)
-    second = None
-    if radii:
-        second = {"file": second_target.name, **radii[1], **write(second_target, radii[0], score="radius")}
-    scores, _ = _member_scores(workspace, source, members, settings.combine)
-    refused = _refused_scores(target, settings.header, cached["refused"])
-    content = {
-        "submission": name,
-        "pack": pack.name,
-        "trained_on": trained_on,
-        "settings": settings.model_dump(mode="json"),
-        **_origin(members),
-        **_made_with(workspace, name, cached),
-        "refused": refused,
-        "scores": scores,
-        "radius": second,
-        **summary,
-    }
-    _write_json(target.with_suffix(".json"), content)
-    show_scores(trained_on, scores)
-    _show_summary(target, summary, refused)
-    if second:
-        show_scores(trained_on, second["scores"])
-        _show_radius_summary(second_target, second)
-
-
-def _training_pack(workspace: Workspace, pack: Pack, trained_on: str) -> Pack:
-    """The pack behind the runs: the project's, or ``pack`` itself where that lies in a folder elsewhere."""
-    inside = workspace.pack(trained_on)
-    return pack if pack.name == trained_on and not inside.catalog.is_file() else inside
-
-
-def _radius_file(workspace: Workspace, pack: Pack, name: str) -> Path:
-    """The second file of a submission: the Einstein radii."""
-    return workspace.submission(pack, f"{name}_radius")
-
-
-def _test_logits(pack: Pack, members: Sequence[Member], how: str, task: Task) -> pd.Series:
-    """The members' predictions of the test split, combined, by ID; InputError unless they fit together."""
-    check_task(members, task)
-    check_common_folds(members)
-    parts = [read_test(member.folder, pack.name) for member in members]
-    return combine(parts, [member.weight for member in members], how)
-
-
-def _test_radii(
-    workspace: Workspace, pack: Pack, source: Pack, name: str, experiments: Sequence[str]
-) -> tuple[pd.Series, dict]:
-    """Einstein radii of the test split in arcsec by ID, and what the manifest tells of them.
-
-    The mean of log theta_E over networks and runs, and the factor that fits it to the lenses out of fold.
-    """
-    taken = workspace.submission_settings(f"{name}_radius")
-    if taken.is_file():
-        raise InputError(f"{taken}: its file is that of the Einstein radii of {name!r}. Give it another name.")
-    members = [Member(experiment, workspace.run(source.name, experiment)) for experiment in experiments]
-    logs = _test_logits(pack, members, "logit-mean", "einstein-radius")
-    scores, whole = _member_scores(workspace, source, members, "logit-mean")
-    if whole is None:
-        raise InputError(
-            f"{members[0].folder}: the factor of its Einstein radii is unknown, because {source.catalog} or "
-            f"{workspace.folds(source)} is absent. Put them back, or submit one run with its score.json."
-        )
-    record = {**_origin(members), "factor": whole["factor"], "oof_mse": whole["mse"], "scores": scores}
-    return pd.Series(radii_of_logs(logs) * whole["factor"], index=logs.index), record
-
-
-def _origin(members: Sequence[Member]) -> dict:
-    """What the manifest tells of the runs behind a file."""
-    told = {
-        member.name: {
-            "weight": member.weight,
-            "config_hash": digest(member.config()),
-            "config": member.config(),
-            "folds": [int(folder.name[4:]) for folder in fold_folders(member.folder)],
-        }
-        for member in members
-    }
-    return {"members": told, "label_rule": members[0].config()["experiment"]["label_rule"]}
-
-
-def _made_with(workspace: Workspace, name: str, cached: dict) -> dict:
-    """What the manifest tells of the settings file, the code and the pixels behind a submission."""
-    return {
-        "settings_sha256": file_sha256(workspace.submission_settings(name)),
-        "code": code_state(workspace.root),
-        "versions": versions(),
-        "data_hash": digest({"shards": [shard["sha256"] for shard in cached["shards"]]}),
-    }
-
-
-def _refused_scores(target: Path, header: bool, reasons: dict[str, str]) -> dict[str, dict]:
-    """The objects whose cutouts could not be used, each with the reason and the score it got (None without a row)."""
-    written = read_submission(target, header=header)
-    return {
-        object_id: {"reason": reason, "score": float(written[int(object_id)]) if int(object_id) in written else None}
-        for object_id, reason in reasons.items()
-    }
-
-
-def _show_summary(target: Path, summary: dict, refused: dict[str, dict]) -> None:
-    print(
-        f"{target}: {summary['rows']} rows, scores {summary['min']:.3g} to {summary['max']:.3g}, "
-        f"{summary['ties_at_top']} at the top; re-read and valid. Manifest: {target.with_suffix('.json').name}"
-    )
-    if summary["absent"]:
-        print(f"{summary['absent']} objects have no images or were refused; {len(refused)} refused:")
-    for object_id, told in list(refused.items())[:20]:
-        score = "no row" if told["score"] is None else f"score {told['score']:.3g}"
-        print(f"  {object_id}: {score}, because {told['reason']}")
-    if len(refused) > 20:
-        print(f"  … every one is in {target.with_suffix('.json').name}")
-
-
-def _show_radius_summary(target: Path, second: dict) -> None:
-    print(
-        f"{target}: {second['rows']} rows, theta_E {second['min']:.3g} to {second['max']:.3g} arcsec, out-of-fold MSE "
-        f"{second['oof_mse']['value']:.3g} arcsec²; re-read and valid."
-    )
-
-
-def _expected_ids(pack: Pack, manifest: dict) -> list[int]:
-    """The test split's IDs: those with files, and those the pack's catalog says have no image in either split."""
-    ids = {object_id for shard in manifest["shards"] for object_id in shard["ids"]}
-    ids.update(int(object_id) for object_id in manifest["refused"])
-    if pack.catalog.is_file():
-        catalog = catalogs.read_catalog(pack.catalog)
-        ids.update(catalog.index[~catalogs.has_images(catalog)].tolist())
-    return sorted(ids)
-
-
-def _member_scores(
-    workspace: Workspace, source: Pack, members: Sequence[Member], how: str
-) -> tuple[list[dict], dict | None]:
-    """Out-of-fold scores of the members that were scored and of all together, and again the latter alone.
-
-    Without the training pack's catalog and folds, one member's own score is that of all; of more there is none.
-    """
-    rows = [json.loads(path.read_text()) for m in members if (path := m.folder / "score.json").is_file()]
-    if not (source.catalog.is_file() and workspace.folds(source).is_file()):
-        return rows, rows[0] if rows and len(members) == 1 else None
-    catalog, config = catalogs.read_catalog(source.catalog), members[0].config()
-    folds, task = read_folds(workspace.folds(source), catalog), task_of(config)
-    parts = [read_oof(member.folder) for member in members]
-    combined = combine([part["logit"] for part in parts], [m.weight for m in members], how, parts[0]["fold"])
-    oof = pd.DataFrame({"logit": combined, "fold": parts[0]["fold"]})
-    sums = {key: sum(row[key] for row in rows) for key in ("seconds", "parameters")}
-    together = {
-        "name": f"ensemble ({how if task == 'lens' else 'log-mean'})",
-        "pack": source.name,
-        "of_folds": int(folds.max()) + 1,
-        **(sums if len(rows) == len(members) else dict.fromkeys(sums)),
-        **score_oof(catalog, oof, config["experiment"]["label_rule"], folds_are_grouped(catalog, folds), task),
-    }
-    return [*rows, together], together
-
-
-def grade_submission(workspace: Workspace, pack: Pack, name: str) -> None:
     """Score the CSV against the key of a simulated pack; the rule is the one its members were trained under.
 
     The file of Einstein radii too, where the submission has one.
@@ -300,9 +164,11 @@ def grade_submission(workspace: Workspace, pack: Pack, name: str) -> None:
     key = catalogs.read_catalog(pack.key)
     row = {"name": f"{name} on the test key", "pack": pack.name, "of_folds": 1, "seconds": None}
     table = _graded_rows(target, key, header, "probability")
-    show_scores(pack.name, [{**row, **score_oof(key, table, manifest["label_rule"])}], kind="test")
+    probabilities = manifest["settings"].get("score", "probability") == "probability"
+    scores = score_oof(key, table, manifest["label_rule"], beta_squared=beta_squared, probabilities=probabilities)
+    show_scores(pack.name, [{**row, **scores}], kind="test")
     if second:
-        table = _graded_rows(_radius_file(workspace, pack, name), key, header, "radius")
+        table = _graded_rows(workspace.submission(pack, f"{name}_radius"), key, header, "radius")
         scores = score_radii(key, table["logit"], table["fold"], second["label_rule"], calibrate=False)
         show_scores(pack.name, [{**row, **scores}], kind="test")
 
@@ -386,7 +252,8 @@ def show_verified(pack_name: str, split: str, problems: dict[str, str], rebuilt:
         print(f"cache {pack_name} {split}: {len(problems)} damaged shards; --rebuild builds them again, and only them")
 
 
-def _write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
+    """Write plain values and numpy numbers as indented JSON; a reader never meets a half-written file."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, default=_plain) + "\n")
 

@@ -29,7 +29,7 @@ def make_pack_folds(workspace: Workspace, pack: Pack) -> tuple:
     """Write ``folds/<pack>.csv`` from the catalog and ``folds/folds.toml``; return (catalog, folds)."""
     settings = read_toml(workspace.root / "folds" / "folds.toml", FoldSettings)
     catalog = catalogs.read_catalog(pack.catalog)
-    folds = make_folds(catalog, settings.k, settings.seed, group=settings.group)
+    folds = make_folds(catalog, settings.k, settings.seed, settings.group or pack.name in settings.grouped_packs)
     write_folds(workspace.folds(pack), folds)
     return catalog, folds
 
