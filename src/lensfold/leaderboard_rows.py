@@ -12,6 +12,8 @@ from lensfold.config import Experiment, Task, digest, validated
 from lensfold.ensemble import Member
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
+from lensfold.scores import CHALLENGE_BETA_SQUARED
+from lensfold.stacking import Recipe
 
 #: where reports of a pack lie, beside its runs
 REPORT_FOLDER = "report"
@@ -52,6 +54,7 @@ class Scores(_Stored):
     seconds: float | None = None
     parameters: int | None = None
     bootstrap: dict = {}
+    beta_squared: float = CHALLENGE_BETA_SQUARED
     auc: Score | None = None
     mean_fold_auc: Score | None = None
     f1: Score | None = None
@@ -79,15 +82,16 @@ class Row:
     """One line of a leaderboard.
 
     ``settings``: the resolved experiment as nested values, None for a submission. ``code``: commit, dirty and modules
-    at training, None where a run did not keep them. ``members``: the runs behind it (a run: itself) and how they are
-    combined. ``notes``: what a reader must know beside the scores.
+    at training, None where a run did not keep them. ``members``: the runs behind it (a run: itself), with the weights
+    that the test split has; ``recipe``: how they are combined, None for a run. ``notes``: what a reader must know
+    beside the scores.
     """
 
     name: str
     is_run: bool
     scores: Scores
     members: tuple[Member, ...]
-    combine: str = "logit-mean"
+    recipe: Recipe | None = None
     config_hash: str | None = None
     settings: dict | None = None
     folds_hash: str | None = None
@@ -245,37 +249,35 @@ def read_manifest_rows(path: Path, workspace: Workspace) -> list[Row]:
     """
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        parts = [("", manifest, manifest["settings"]["combine"])]
-        if manifest.get("radius"):
-            parts.append((" (radii)", manifest["radius"], "log-mean"))
-        return [_manifest_row(path, manifest, part, suffix, how, workspace) for suffix, part, how in parts]
+        told = manifest["settings"]
+        weights = tuple(float(member["weight"]) for member in told["member"])
+        recipe = Recipe(told["combine"], weights, told.get("calibrate", "none"), told.get("select_by", "auc"))
+        rows = [_manifest_row(path.stem, manifest, manifest, recipe, workspace)]
+        if second := manifest.get("radius"):
+            recipe = Recipe("logit-mean", (1.0,) * len(second["members"]))
+            rows.append(_manifest_row(f"{path.stem} (radii)", manifest, second, recipe, workspace))
+        return rows
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"damaged ({type(error).__name__}: {error}). Run make predict again.") from error
 
 
-def _manifest_row(path: Path, manifest: dict, part: dict, suffix: str, how: str, workspace: Workspace) -> Row:
+def _manifest_row(name: str, manifest: dict, part: dict, recipe: Recipe, workspace: Workspace) -> Row:
     told, trained_on = part["members"], manifest["trained_on"]
     whole = part["scores"][-1] if part["scores"] else {}
-    if len(told) > 1 and not str(whole.get("name", "")).startswith("ensemble"):
-        raise InputError("no score of the ensemble: the pack it was trained on was not at hand. Run make predict there.")
-    scores = parse_scores(json.dumps(whole).encode(), "make predict again")
-    members = tuple(Member(name, workspace.run(trained_on, name), float(of["weight"])) for name, of in told.items())
+    if not whole or (len(told) > 1 and not str(whole["name"]).startswith("ensemble")):
+        raise InputError("no score of the whole: the pack it was trained on was not at hand. Run make predict there.")
+    members = tuple(Member(key, workspace.run(trained_on, key), float(of["weight"])) for key, of in told.items())
+    since = [member.name for member in members if _hash_now(member) != told[member.name]["config_hash"]]
+    records = [r for m in members if m.name not in since for r in _fold_records(m.folder, told[m.name]["folds"])[0]]
     first = next(iter(told.values()))["config"]
-    records, since = [], []
-    for member in members:
-        if _hash_now(member) == told[member.name]["config_hash"]:
-            records.extend(_fold_records(member.folder, told[member.name]["folds"])[0])
-        else:
-            since.append(member.name)
     return Row(
-        path.stem + suffix,
+        name,
         False,
-        scores,
+        parse_scores(json.dumps(whole).encode(), "make predict again"),
         members,
-        combine=how,
+        recipe,
         folds_hash=first.get("folds_hash"),
         data_hash=first.get("data_hash"),
-        code=manifest.get("code") if not suffix else None,
         core_seconds=_sum_or_none(records, "core_seconds", sum(len(of["folds"]) for of in told.values())),
         notes=(f"trained again with other settings since, or gone: {', '.join(since)}",) if since else (),
     )
