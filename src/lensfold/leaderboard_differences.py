@@ -15,7 +15,7 @@ from lensfold.config import digest
 from lensfold.ensemble import read_oof, read_oofs
 from lensfold.errors import InputError
 from lensfold.evaluation import paired_table
-from lensfold.leaderboard_rows import Row
+from lensfold.leaderboard_rows import Problem, Row
 from lensfold.paths import Pack
 from lensfold.provenance import file_sha256
 from lensfold.radius import cross_fitted_radii, fitting_parts, radii_of_logs
@@ -27,6 +27,8 @@ from lensfold.stacking import nested
 DRAWS = 200
 #: Settings that change how fast a result comes, never the result.
 IRRELEVANT = ("predict.batch_size", "train.workers")
+#: The order in which changed settings are told, by their first word; the others come last.
+ORDER = ("task", "label_rule", "model", "pixels", "stage", "train", "augment", "predict")
 #: Scores of a ranking that are areas under a curve, which a few sums a draw give.
 AREAS = ("auc", "auc_large", *catalogs.SIZE_BIN_NAMES)
 
@@ -42,7 +44,7 @@ class Difference:
 
 def paired_differences(
     pack: Pack, rows: Sequence[Row], score: str, store: Path
-) -> tuple[list[Difference | None], list[str]]:
+) -> tuple[list[Difference | None], list[Problem]]:
     """For each row the difference to the row above it (None for the first), and why there are none where there could.
 
     ``rows``: of one task and rule, trained on ``pack``. ``score``: "auc", the name of a size bin, any other score of
@@ -61,14 +63,13 @@ def paired_differences(
             known = kept.get(key)
             if known is None or catalog_hash not in (None, known["catalog"]):
                 if catalog_hash is None:
-                    reasons.append(f"No difference of {own.name} to {above.name}: {pack.catalog.name} is not here.")
-                    continue
+                    raise InputError(f"{pack.catalog.name} is not here")
                 found = _difference(oofs, above, own, score)
                 known = kept[key] = {"catalog": catalog_hash, **asdict(found)}
                 is_new = True
             differences[place] = Difference(known["value"], known["error"], known["n"])
         except (InputError, OSError) as error:
-            reasons.append(f"No difference of {own.name} to {above.name}: {error}")
+            reasons.append(Problem(own.name, f"no paired difference to {above.name}: {error}"))
     if is_new:
         write_json(store, kept)
     return differences, reasons
@@ -211,13 +212,19 @@ def settings_changes(above: dict, own: dict) -> list[str]:
     """Settings of one experiment that differ from another's, as ``dotted.key old → new``."""
     one, two = _flat(above), _flat(own)
     changes = []
-    if (stages := (len(above.get("stage", ())), len(own.get("stage", ())))) and stages[0] != stages[1]:
+    stages = [len(settings.get("stage") or ()) for settings in (above, own)]
+    if stages[0] != stages[1]:
         changes.append(f"stages {stages[0]} → {stages[1]}")
-    for key in dict.fromkeys([*one, *two]):
+    for key in sorted(dict.fromkeys([*one, *two]), key=_rank):
         of_one_stage = key.startswith("stage.") and (key in one) != (key in two)
         if key not in IRRELEVANT and not of_one_stage and one.get(key) != two.get(key):
             changes.append(f"{key} {_shown(one, key)} → {_shown(two, key)}")
     return changes
+
+
+def _rank(key: str) -> int:
+    first = key.split(".")[0]
+    return ORDER.index(first) if first in ORDER else len(ORDER)
 
 
 def _flat(values: object, prefix: str = "") -> dict[str, object]:
