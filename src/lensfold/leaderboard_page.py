@@ -45,7 +45,7 @@ def _summary(board: Board) -> Listing:
             ("Pack", f"{board.pack}, {kind}"),
             ("Objects", f"{counts:,} scored out of fold" if counts else "none scored yet"),
             ("Label rule", ", ".join(dict.fromkeys(standing.rule for standing in lens)) or NOTHING),
-            ("Sorted by", f"{order}; Einstein radii by MSE. runs that lack folds stand below, without a place"),
+            ("Sorted by", f"{order}; Einstein radii by MSE; runs that lack folds stand below, without a place"),
             ("Newest run", board.newest.replace("T", " ") if board.newest else "its time was not recorded"),
             ("Made by", "make report or make leaderboard, from runs/ and the files beside this one; edits are lost"),
             (
@@ -63,7 +63,7 @@ def _standing(standing: Standing, pack: str) -> list[Block]:
     elsewhere = "" if standing.pack == pack else f", trained and scored on pack {standing.pack}"
     blocks: list[Block] = [Heading(f"{what}, rule {standing.rule}{elsewhere}{_counts(standing.rows)}")]
     if standing.rows:
-        blocks.append(_ranking(standing))
+        blocks.append(ranking(standing))
         blocks.append(Heading("Other scores, 95 % intervals", 3))
         blocks.append(_other_scores(standing))
         blocks.append(Heading(f"{'AUC' if standing.task == 'lens' else 'MSE'} by lens size in pixels", 3))
@@ -84,7 +84,8 @@ def _counts(rows: Sequence[Row]) -> str:
     return f", n = {n:,}" + ("" if lenses is None else f" ({lenses:,} lenses)")
 
 
-def _ranking(standing: Standing) -> Table:
+def ranking(standing: Standing) -> Table:
+    """Places, the sorting score with its interval and its gain on the row above, and the cost of each row."""
     name, digits = SORTS[standing.sort]
     rows, places = standing.rows, _places(standing)
     costs = ("folds", "n", "training", "core-seconds", "parameters", "code")
@@ -134,8 +135,8 @@ def _costs(row: Row, rows: Sequence[Row]) -> list[Cell]:
     scores = row.scores
     folds = f"{scores.of_folds}" if row.is_complete else f"{len(scores.folds)} of {scores.of_folds} folds"
     hashes = {other.folds_hash for other in rows}
-    code = row.code or {}
-    commit = (code.get("commit") or NOTHING)[:7] + ("+" if code.get("dirty") else "")
+    code = row.code or {"commit": "", "dirty": False}
+    commit = (code["commit"][:7] or NOTHING) + ("+" if code["dirty"] else "")
     return [
         Cell(folds, (row.folds_hash or "?")[:8] if len(hashes) > 1 else ""),
         Cell(f"{scores.n:,}"),

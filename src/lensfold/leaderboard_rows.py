@@ -150,7 +150,7 @@ def read_run(folder: Path, pack_name: str) -> Row:
         raise InputError("its folds were trained with other settings than config.json says. Train it again.")
     if later := sorted(set(complete) - set(scores.folds)):
         notes.append(f"{_folds_named(later)} finished since: not in the score yet")
-    codes = [record.get("code") for record in records]
+    codes = [_code(record) for record in records]
     if any(code != codes[0] for code in codes):
         notes.append("its folds were trained with different states of the code")
     return Row(
@@ -162,7 +162,7 @@ def read_run(folder: Path, pack_name: str) -> Row:
         settings=_settings(config["experiment"], folder),
         folds_hash=config.get("folds_hash"),
         data_hash=config.get("data_hash"),
-        code=codes[0] if codes and isinstance(codes[0], dict) else None,
+        code=codes[0] if codes else None,
         core_seconds=_sum_or_none(records, "core_seconds", len(scores.folds)),
         finished=max((str(record["finished"]) for record in records if record.get("finished")), default=None),
         notes=tuple(notes),
@@ -221,6 +221,14 @@ def _fold_records(folder: Path, folds: Sequence[int]) -> tuple[list[dict], list[
         else:
             notes.append(f"fold{fold}/run.json is absent or damaged")
     return records, notes
+
+
+def _code(record: dict) -> dict | None:
+    """The state of the code that a fold was trained with, None where it was not kept."""
+    code = record.get("code")
+    if not isinstance(code, dict) or not isinstance(code.get("modules"), dict):
+        return None
+    return {"commit": str(code.get("commit") or ""), "dirty": bool(code.get("dirty")), "modules": code["modules"]}
 
 
 def _sum_or_none(records: Sequence[dict], key: str, expected: int) -> float | None:

@@ -68,7 +68,7 @@ STYLE = """
 .board .scroll { overflow-x: auto; }
 .board table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .board th { font-weight: 600; color: #57606a; border-bottom: 1px solid #8c959f; vertical-align: bottom; }
-.board th, .board td { padding: .3em .8em; text-align: right; white-space: nowrap; }
+.board th, .board td { padding: .3em .6em; text-align: right; white-space: nowrap; }
 .board th.left, .board td.left { text-align: left; }
 .board tbody tr:nth-child(even) { background: #f5f7f9; }
 .board tr.muted td { color: #6e7781; }
@@ -173,7 +173,7 @@ def _pictures(spans: Sequence[tuple[float, float, float] | None]) -> list[str]:
     """Each interval as a line with a dot at its value, all on one scale; decoration, the numbers stand beside it."""
     known = [span for span in spans if span]
     low, high = min(span[0] for span in known), max(span[2] for span in known)
-    scale = 132 / (high - low) if high > low else 0.0
+    scale = 112 / (high - low) if high > low else 0.0
     pictures = []
     for span in spans:
         if span is None:
@@ -181,7 +181,7 @@ def _pictures(spans: Sequence[tuple[float, float, float] | None]) -> list[str]:
             continue
         left, dot, right = (f"{4 + scale * (value - low):.1f}" for value in span)
         pictures.append(
-            '<svg width="140" height="14" aria-hidden="true">'
+            '<svg width="120" height="14" aria-hidden="true">'
             f'<line x1="{left}" y1="7" x2="{right}" y2="7"/><circle cx="{dot}" cy="7" r="3.5"/></svg>'
         )
     return pictures
