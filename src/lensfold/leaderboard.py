@@ -50,7 +50,7 @@ def show_leaderboard(board: Board, paths: Sequence[Path]) -> None:
             table = ranking(standing)
             rows = [[escape(f"{cell.text} {cell.small}".strip()) for cell in row] for row in table.rows]
             show_table(
-                f"{standing.task} · pack {standing.pack} · rule {escape(standing.rule)}",
+                f"{standing.task} · pack {escape(standing.pack)} · rule {escape(standing.rule)}",
                 _name_first(table.columns),
                 [_name_first(row) for row in rows],
             )

@@ -27,6 +27,8 @@ from lensfold.stacking import nested
 DRAWS = 100
 #: Settings that change how fast a result comes, never the result.
 IRRELEVANT = ("predict.batch_size", "train.workers")
+#: Changed modules that are named before the rest is only counted.
+MODULES_SHOWN = 4
 #: The order in which changed settings are told, by their first word; the others come last.
 ORDER = ("task", "label_rule", "model", "pixels", "stage", "train", "augment", "predict")
 #: Scores of a ranking that are areas under a curve, which a few sums a draw give.
@@ -256,4 +258,7 @@ def code_changes(above: dict | None, own: dict | None) -> str | None:
         return "code of one of them not recorded"
     one, two = above["modules"], own["modules"]
     changed = sorted(name for name in {*one, *two} if one.get(name) != two.get(name))
-    return f"code changed: {', '.join(changed)}" if changed else None
+    if not changed:
+        return None
+    more = [f"and {len(changed) - MODULES_SHOWN} more modules"] if len(changed) > MODULES_SHOWN else []
+    return f"code changed: {', '.join([*changed[:MODULES_SHOWN], *more])}"

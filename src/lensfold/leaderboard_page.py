@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lensfold import catalog as catalogs
 from lensfold.leaderboard_differences import DRAWS, Difference, code_changes, settings_changes
+from lensfold.leaderboard_public import Pair, pairs_of, public_blocks
 from lensfold.leaderboard_rows import Row, Score
 from lensfold.leaderboard_standings import LOSSES, SORTS, Board, Standing, score_of
 from lensfold.leaderboard_table import Block, Cell, Heading, Listing, Table, Text
@@ -23,7 +24,8 @@ def board_document(board: Board) -> list[Block]:
     if not any(standing.rows for standing in board.standings):
         blocks.append(Text("No run has been scored yet."))
     for standing in board.standings:
-        blocks.extend(_standing(standing, board.pack))
+        blocks.extend(_standing(standing, board))
+    blocks.extend(public_blocks(board))
     if board.problems:
         blocks.append(Heading("Not shown, and why"))
         blocks.append(Listing([(problem.name, problem.reason) for problem in board.problems]))
@@ -58,12 +60,12 @@ def _summary(board: Board) -> Listing:
     )
 
 
-def _standing(standing: Standing, pack: str) -> list[Block]:
+def _standing(standing: Standing, board: Board) -> list[Block]:
     what = "Lenses" if standing.task == "lens" else "Einstein radii"
-    elsewhere = "" if standing.pack == pack else f", trained and scored on pack {standing.pack}"
+    elsewhere = "" if standing.pack == board.pack else f", trained and scored on pack {standing.pack}"
     blocks: list[Block] = [Heading(f"{what}, rule {standing.rule}{elsewhere}{_counts(standing.rows)}")]
     if standing.rows:
-        blocks.append(ranking(standing))
+        blocks.append(ranking(standing, pairs_of(board)))
         blocks.append(Heading("Other scores, 95 % intervals", 3))
         blocks.append(_other_scores(standing))
         blocks.append(Heading(f"{'AUC' if standing.task == 'lens' else 'MSE'} by lens size in pixels", 3))
@@ -84,12 +86,16 @@ def _counts(rows: Sequence[Row]) -> str:
     return f", n = {n:,}" + ("" if lenses is None else f" ({lenses:,} lenses)")
 
 
-def ranking(standing: Standing) -> Table:
-    """Places, the sorting score with its interval and its gain on the row above, and the cost of each row."""
+def ranking(standing: Standing, public: Sequence[Pair] = ()) -> Table:
+    """Places, the sorting score with its interval and its gain on the row above, and the cost of each row.
+
+    Where one of the rows has a ``public`` score, the newest stands beside its own.
+    """
     name, digits = SORTS[standing.sort]
     rows, places = standing.rows, _places(standing)
     costs = ("folds", "n", "training", "core-seconds", "parameters", "code")
     scores = [score_of(row, standing.sort) for row in rows]
+    has_public = any(pair.row in rows for pair in public)
     lines = [
         [
             Cell(place),
@@ -97,6 +103,7 @@ def ranking(standing: Standing) -> Table:
             Cell(_made_of(row)),
             _score_cell(score, digits),
             Cell(_difference(difference, rows, number, digits)),
+            *([Cell(_newest_public(row, public))] if has_public else []),
             *_costs(row, rows),
         ]
         for number, (place, row, score, difference) in enumerate(
@@ -105,13 +112,20 @@ def ranking(standing: Standing) -> Table:
     ]
     spans = [None if s.low is None or s.high is None or s.value is None else (s.low, s.value, s.high) for s in scores]
     muted = frozenset(number for number, row in enumerate(rows) if not row.is_complete)
-    columns = ("#", "name", "network", f"{name} (95 %)", "to the row above", *costs)
+    beside = ["public"] if has_public else []
+    columns = ("#", "name", "network", f"{name} (95 %)", "to the row above", *beside, *costs)
     return Table(columns, lines, left=(0, 1, 2), spans=spans, muted=muted)
 
 
 def _places(standing: Standing) -> list[str]:
     has_place = [row.is_complete and score_of(row, standing.sort).value is not None for row in standing.rows]
     return [str(number) if has else NOTHING for number, has in enumerate(has_place, start=1)]
+
+
+def _newest_public(row: Row, public: Sequence[Pair]) -> str:
+    """The newest public score of each metric."""
+    own = sorted((pair.public for pair in public if pair.row is row), key=lambda told: told.date)
+    return ", ".join(f"{told.score:g} {metric}" for metric, told in {told.metric: told for told in own}.items())
 
 
 def _made_of(row: Row) -> str:
@@ -156,6 +170,8 @@ def _duration(seconds: float | None) -> str:
 def _magnitude(parameters: int | None) -> str:
     if parameters is None:
         return NOTHING
+    if parameters < 1000:
+        return str(parameters)
     return f"{parameters / 1e6:.1f} M" if parameters >= 1_000_000 else f"{parameters / 1e3:.0f} k"
 
 

@@ -1,8 +1,9 @@
 """Who stands where: rows of a leaderboard in their tables, sorted, with paired differences and earlier settings."""
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lensfold import catalog as catalogs
 from lensfold.config import Task
@@ -11,6 +12,7 @@ from lensfold.history import read_history
 from lensfold.leaderboard_differences import Difference, paired_differences
 from lensfold.leaderboard_rows import REPORT_FOLDER, Problem, Row, Score, read_board
 from lensfold.paths import Pack, Workspace
+from lensfold.public_scores import PublicScore, known_submissions, read_public_scores
 
 #: Scores that can sort a board, with their names in tables and their digits; the size bins can, too.
 SORTS = {
@@ -53,6 +55,7 @@ class Board:
     standings: tuple[Standing, ...]
     problems: tuple[Problem, ...]
     newest: str | None
+    public: tuple[PublicScore, ...] = ()
 
 
 def build_board(workspace: Workspace, pack: Pack, sort: str = "auc") -> Board:
@@ -71,7 +74,9 @@ def build_board(workspace: Workspace, pack: Pack, sort: str = "auc") -> Board:
         grouped[of.task != "lens", of.pack != pack.name, of.pack, of.rule].append(row)
     earlier = _earlier(history, rows)
     standings = []
-    for (is_radius, _, trained_on, rule), members in sorted(grouped.items()):
+    # the task and the rule with most rows first
+    for key, members in sorted(grouped.items(), key=lambda item: (*item[0][:2], -len(item[1]), *item[0][2:])):
+        is_radius, _, trained_on, rule = key
         by = "mse" if is_radius else sort
         ordered = sort_rows(members, by)
         source = pack if trained_on == pack.name else workspace.pack(trained_on)
@@ -84,7 +89,9 @@ def build_board(workspace: Workspace, pack: Pack, sort: str = "auc") -> Board:
     for (task, rule), past in sorted(earlier.items()):  # of rules that no run has any more
         by = "mse" if task == "einstein-radius" else sort
         standings.append(Standing(task, rule, pack.name, by, (), (), tuple(past)))
-    return Board(pack.name, _is_simulated(pack), sort, tuple(standings), tuple(problems), _newest(rows, history))
+    public = _public(workspace, pack, problems)
+    told = tuple(replace(problem, reason=_without_root(problem.reason, workspace)) for problem in problems)
+    return Board(pack.name, _is_simulated(pack), sort, tuple(standings), told, _newest(rows, history), tuple(public))
 
 
 def score_of(row: Row, score: str) -> Score:
@@ -115,6 +122,20 @@ def _history(workspace: Workspace, pack: Pack, problems: list[Problem]) -> list[
     except InputError as error:
         problems.append(Problem(path.name, str(error)))
         return []
+
+
+def _public(workspace: Workspace, pack: Pack, problems: list[Problem]) -> list[PublicScore]:
+    path = workspace.submission(pack, "public_scores")
+    try:
+        return read_public_scores(path, known_submissions(path.parent))
+    except InputError as error:
+        problems.append(Problem(path.name, str(error)))
+        return []
+
+
+def _without_root(text: str, workspace: Workspace) -> str:
+    """A message without the place of the project on this machine."""
+    return text.replace(f"{workspace.root}{os.sep}", "") if workspace.root.is_absolute() else text
 
 
 def _earlier(history: Sequence[dict], rows: Sequence[Row]) -> dict[tuple[str, str], list[dict]]:

@@ -111,7 +111,7 @@ def markdown_text(text: str) -> str:
     """``text`` so that Markdown shows it as it is within a line; underscores within words need no escape."""
     plain = " ".join(_printable(text).split())
     escaped = re.sub(r"([\\|`*\[\]~$])", r"\\\1", plain)
-    escaped = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
+    escaped = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
     escaped = re.sub(r"&(?=[#\w]+;)", "&amp;", escaped)
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", escaped)
 
