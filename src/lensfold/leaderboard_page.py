@@ -102,7 +102,7 @@ def ranking(standing: Standing, public: Sequence[Pair] = ()) -> Table:
             Cell(row.name),
             Cell(_made_of(row)),
             _score_cell(score, digits),
-            Cell(_difference(difference, rows, number, digits)),
+            _difference(difference, rows, number, digits),
             *([Cell(_newest_public(row, public))] if has_public else []),
             *_costs(row, rows),
         ]
@@ -136,13 +136,14 @@ def _made_of(row: Row) -> str:
     return f"{row.recipe.how} of {len(row.members)} run{'s' if len(row.members) > 1 else ''}{calibration}"
 
 
-def _difference(told: Difference | None, rows: Sequence[Row], number: int, digits: int) -> str:
+def _difference(told: Difference | None, rows: Sequence[Row], number: int, digits: int) -> Cell:
+    """With the number of common objects where the two rows have other ones."""
     if told is None or told.value is None:
-        return NOTHING
+        return Cell(NOTHING)
     error = "" if told.error is None else f" ± {told.error:.{digits}f}"
     counts = {rows[number - 1].scores.n, rows[number].scores.n}
-    common = f", n = {told.n:,}" if len(counts) > 1 else ""
-    return f"{told.value:+.{digits}f}".replace("-", "−") + error + common
+    value = f"{told.value:+.{digits}f}".replace("-", "−")
+    return Cell(value + error, f"n = {told.n:,}" if len(counts) > 1 else "")
 
 
 def _costs(row: Row, rows: Sequence[Row]) -> list[Cell]:
