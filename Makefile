@@ -78,7 +78,7 @@ $(READY): $(REQUIREMENTS) pyproject.toml
 
 # ---- a pack: the simulated ones are made on first use
 data/sample/image_catalog2.0train.csv data/smoke/image_catalog2.0train.csv data/challenge/image_catalog2.0train.csv: | $(READY)
-	@$(LENSFOLD) simulate $(SELECT)
+	@$(LENSFOLD) simulate --data $(@D)
 
 %/image_catalog2.0train.csv:
 	@echo "error: $@ does not exist. Unpack the challenge's train pack and catalog there, or use PACK=sample." >&2; exit 1

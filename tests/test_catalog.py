@@ -371,6 +371,24 @@ def test_size_bins():
     assert len(catalogs.SIZE_BIN_NAMES) == len(catalogs.SIZE_BINS) + 1 == BIN_COUNT
 
 
+def test_score_bins():
+    radii = np.array([0.5, 1.5, 1.6, 2.5, 3.5, 4.5, 60.0])
+    table = objects(
+        n_pix_source=[0, 30, 50, 100, 200, 400, 400],
+        ein_area=np.pi * (radii * (1 - 1e-12) / catalogs.ARCSEC_PER_RADIAN) ** 2,
+        mag_lens=[17, 18, 18.1, 19.5, 20.5, 22, 22.1],
+        mag_source=[28, 27, 26, 25, 24, 23, 22],
+    )
+    table.loc[7, "ein_area"] = 0.0  # no radius
+    bins = catalogs.score_bins(table)
+    assert list(bins.columns) == list(catalogs.BIN_NAMES) and (bins.dtypes == np.int64).all()
+    assert bins["size"].tolist() == [0, 1, 2, 3, 4, 5, 5]
+    assert bins["radius"].tolist() == [0, 0, 1, 2, 3, 4, -1]
+    assert bins["lens_magnitude"].tolist() == [0, 0, 1, 2, 3, 4, 5]
+    assert bins["source_magnitude"].tolist() == [5, 4, 3, 2, 1, 0, 0]
+    assert {len(names) for names in catalogs.BIN_NAMES.values()} == {BIN_COUNT}
+
+
 def test_large_lens_labels():
     table = objects(
         n_sources=[1, 1, 0, 0, 2],

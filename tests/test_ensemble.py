@@ -5,9 +5,17 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
 
-from lensfold.ensemble import Member, check_common_folds, check_task, combine, fold_folders, read_oof, read_test
+from lensfold.ensemble import (
+    Member,
+    check_common_folds,
+    check_oof,
+    check_task,
+    fold_folders,
+    read_oof,
+    read_oofs,
+    read_test,
+)
 from lensfold.errors import InputError
 from lensfold.predict import write_logits
 
@@ -61,22 +69,43 @@ def test_different_objects_are_refused(tmp_path):
         read_test(run, "fake")
 
 
-def test_logit_mean_is_weighted():
-    first, second = pd.Series([1.0, 2.0], IDS[:2]), pd.Series([4.0, -1.0], IDS[:2])
-    np.testing.assert_allclose(combine([first, second], [3, 1], "logit-mean"), [1.75, 1.25])
+def test_members_are_columns_over_the_same_objects(tmp_path):
+    members = [Member(name, write_run(tmp_path / name, seed)) for seed, name in enumerate("ab")]
+    logits, fold = read_oofs(members)
+    assert logits.index.tolist() == IDS.tolist() and fold.tolist() == [0, 1, 2] * 4
+    for column, member in enumerate(members):
+        pd.testing.assert_series_equal(logits[column], read_oof(member.folder)["logit"], check_names=False)
 
 
-def test_rank_mean_does_not_see_scale_and_ranks_within_folds():
-    generator = np.random.default_rng(2)
-    fold = pd.Series(np.arange(12) % 3, IDS)
-    values = pd.Series(generator.normal(size=12), IDS)
-    shifted = values * 10.0**fold + 5 * fold
-    first = combine([values, values], [1, 1], "rank-mean", fold)
-    np.testing.assert_allclose(first, combine([shifted, values], [1, 1], "rank-mean", fold))
-    for number in range(3):
-        part = fold == number
-        assert first[part].argsort().tolist() == values[part].argsort().tolist()
-    assert ((expit(first) > 0) & (expit(first) < 1)).all()
+def test_a_member_that_lacks_a_fold_is_refused(tmp_path):
+    members = [Member(name, write_run(tmp_path / name)) for name in "ab"]
+    (tmp_path / "b" / "fold1" / "oof.csv").unlink()
+    with pytest.raises(InputError, match=r"b: .*4 differ, first: ID 200002.*make train EXPERIMENT=b"):
+        read_oofs(members)
+
+
+def test_members_with_objects_in_other_folds_are_refused(tmp_path):
+    members = [Member("a", write_run(tmp_path / "a")), Member("b", write_run(tmp_path / "b"))]
+    for fold, other in ((0, 1), (1, 0)):
+        write_logits(tmp_path / "b" / f"fold{fold}" / "oof.csv", IDS[other::3], np.zeros(4))
+    with pytest.raises(InputError, match="8 differ, first: ID 200001"):
+        read_oofs(members)
+
+
+def test_an_oof_must_hold_every_object_of_its_folds_once(tmp_path):
+    run = write_run(tmp_path / "a")
+    member, folds = Member("a", run), pd.Series([0, 1, 2] * 4, IDS)
+    check_oof(member, read_oof(run), folds, IDS)
+    check_oof(member, read_oof(run), folds, None)
+    with pytest.raises(InputError, match="first: ID 200003"):
+        check_oof(member, read_oof(run), folds, np.delete(IDS, 2))  # its images cannot be used, it has a logit
+    write_logits(run / "fold1" / "oof.csv", IDS[1::3][:-1], np.zeros(3))
+    with pytest.raises(InputError, match="a: out-of-fold logits do not match the folds .first: ID 200011"):
+        check_oof(member, read_oof(run), folds, IDS)
+    with (run / "fold1" / "oof.csv").open("a") as stream:
+        stream.write("200002,1.5\n")
+    with pytest.raises(InputError, match="ID 200002 stands there twice"):
+        read_oof(run)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +120,8 @@ def test_members_must_share_folds_data_and_rule(tmp_path, changed, word):
     same = Member("a", write_run(tmp_path / "a"))
     other = Member("b", write_run(tmp_path / "b", **changed))
     check_common_folds([same, Member("c", write_run(tmp_path / "c"))])
-    with pytest.raises(InputError, match=f"its {word} "):
+    names = "official-2020|any-source" if word == "label rule" else "e{12}.*[fd]{12}"  # both are shown
+    with pytest.raises(InputError, match=f"its {word} .*({names})"):
         check_common_folds([same, other])
 
 

@@ -53,3 +53,12 @@ def test_replacing_keeps_the_old_file_after_an_error(tmp_path):
     with replacing(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_data_has_one_cache_under_every_name(tmp_path):
+    workspace, inside = Workspace(tmp_path), tmp_path / "data" / "sky"
+    plain, grouped = workspace.pack(None, inside), workspace.pack("sky-grouped", inside)
+    assert workspace.cache(plain, "train") == workspace.cache(grouped, "train") == inside / "cache" / "train"
+    assert workspace.folds(plain) != workspace.folds(grouped)
+    elsewhere = workspace.pack("mine", tmp_path / "far" / "sky")
+    assert workspace.cache(elsewhere, "test") == tmp_path / "data" / "mine" / "cache" / "test"

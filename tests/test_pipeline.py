@@ -11,6 +11,7 @@ from conftest import lensfold
 from fake_pack import write_cutout, write_pack
 from scipy.special import expit
 
+from lensfold.catalog import halo_groups, read_catalog
 from lensfold.history import HISTORY_COLUMNS
 from lensfold.paths import cutout_file
 from lensfold.predict import read_logits
@@ -150,6 +151,21 @@ def test_too_few_of_a_class_for_the_folds(workspace):
     message = refused(workspace, "folds", *PACK)
     assert "50 folds need at least 50 lenses" in message
     assert (workspace / "folds" / "fake.csv").read_bytes() == before
+
+
+def test_a_second_name_of_a_pack_has_grouped_folds(workspace):
+    """The same pixels under two names: plain folds beside folds that keep haloes together."""
+    (workspace / "folds" / "folds.toml").write_text('k = 2\nseed = 1\ngrouped_packs = ["fake-grouped"]\n')
+    shutil.copytree(workspace / "data" / "fake", workspace / "data" / "other")
+    for name in ("other", "fake-grouped"):
+        lensfold(workspace, "folds", "--pack", name, "--data", "data/other")
+    catalog = read_catalog(workspace / "data" / "other" / "image_catalog2.0train.csv")
+    haloes = halo_groups(catalog)
+    for name, most in (("other", 2), ("fake-grouped", 1)):
+        folds = pd.read_csv(workspace / "folds" / f"{name}.csv", index_col="ID")["fold"]
+        assert folds.groupby(haloes).nunique().max() == most
+    lensfold(workspace, "configure", "--experiment", "tiny", "--pack", "fake-grouped", "--data", "data/other")
+    assert not (workspace / "data" / "fake-grouped").exists()  # it reads the cache of the folder
 
 
 def test_other_folds_than_the_run_was_configured_for(trained):

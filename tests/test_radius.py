@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from lensfold import radius
+from lensfold import bootstrap, radius
+from lensfold.bootstrap import INTERVAL
 from lensfold.errors import InputError
-from lensfold.scores import INTERVAL
 
 CASUAL = settings(deadline=None, max_examples=40)
 
@@ -174,7 +174,7 @@ def test_haloes_of_one_lens_are_a_plain_bootstrap():
 def test_draws_are_the_same_in_one_piece_or_many(monkeypatch):
     truth, predicted, fold = made(n=50)
     whole = radius.radius_table(truth, predicted, fold)
-    monkeypatch.setattr(radius, "_VALUES_AT_ONCE", 170)
+    monkeypatch.setattr(bootstrap, "_VALUES_AT_ONCE", 170)
     assert radius.radius_table(truth, predicted, fold)["mse"] == pytest.approx(whole["mse"])
 
 

@@ -1,8 +1,10 @@
+"""Single metrics and thresholds: closed forms, scikit-learn, brute force, refusals."""
+
 import itertools
-import json
 
 import numpy as np
 import pytest
+from fake_predictions import SCORES, made, predictions
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
@@ -11,36 +13,10 @@ from lensfold import scores
 from lensfold.errors import InputError
 
 CASUAL = settings(deadline=None, max_examples=50)
-#: Few distinct values make ties; the others make none.
-# TensorFlow, once imported in the same process, flushes subnormal numbers to zero; scores never are that small
-SCORES = st.one_of(
-    st.sampled_from([-2.0, -0.5, 0.0, 0.5, 3.0]),
-    st.floats(-1e6, 1e6, allow_subnormal=False),
-    st.floats(-1e308, 1e308, allow_subnormal=False),
-)
-
-
-@st.composite
-def predictions(draw, folds: int = 1, least: int = 2, most: int = 40):
-    """Labels with both classes, scores with and without ties, fold numbers."""
-    n = draw(st.integers(least, most))
-    y = np.array(draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)))
-    assume(0 < y.sum() < n)
-    s = np.array(draw(st.lists(SCORES, min_size=n, max_size=n)))
-    fold = np.array(draw(st.lists(st.integers(0, folds - 1), min_size=n, max_size=n)))
-    return y, s, fold
 
 
 def cuts(s: np.ndarray) -> np.ndarray:
     return np.unique(s)
-
-
-def made(n: int, seed: int = 0, folds: int = 5, shift: float = 1.0):
-    """Scores of a model with a known AUC: normal(shift) for lenses against normal(0), rounded to make ties."""
-    generator = np.random.default_rng(seed)
-    y = generator.integers(0, 2, n)
-    s = np.round(generator.normal(shift * y, 1.0), 2)
-    return y, s, generator.integers(0, folds, n)
 
 
 # Closed forms
@@ -116,6 +92,18 @@ def test_threshold_between_neighbouring_floats_still_separates(low):
     assert low < threshold <= high
 
 
+def test_corner_by_hand():
+    """ROC points (0, 1/2), (1/2, 1/2), (1/2, 1), (1, 1): the first and third are as near; the higher threshold wins."""
+    assert scores.roc_corner_threshold([1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0]) == 3.5
+    assert scores.roc_corner_threshold([0, 0, 1, 1], [1.0, 2.0, 3.0, 4.0]) == 2.5
+
+
+@pytest.mark.parametrize("p", [[0.5, 1.1], [-0.1, 0.5]])
+def test_brier_needs_probabilities(p):
+    with pytest.raises(InputError, match=r"1 of 2 probabilities lie outside \[0, 1\]"):
+        scores.brier([0, 1], p)
+
+
 def test_threshold_between_extremes_is_finite():
     largest = np.finfo(float).max
     assert scores.best_f1_threshold([0, 1], [-largest, largest]) == 0
@@ -160,6 +148,33 @@ def test_f_beta_against_scikit_learn_at_every_cut(data, beta_squared):
     y, s, _ = data
     best = max(metrics.fbeta_score(y, s >= cut, beta=beta_squared**0.5) for cut in cuts(s))
     assert scores.one_minus_f_beta(y, s, beta_squared) == pytest.approx(1 - best, abs=1e-12)
+
+
+@CASUAL
+@given(predictions(), SCORES, st.sampled_from([0.001, 0.01, 1.0, 4.0]))
+def test_f_beta_at_a_threshold_against_scikit_learn(data, threshold, beta_squared):
+    y, s, _ = data
+    expected = metrics.fbeta_score(y, s >= threshold, beta=beta_squared**0.5, zero_division=0)
+    assert 1 - scores.f_beta_loss(y, s, threshold, beta_squared) == pytest.approx(expected)
+
+
+@CASUAL
+@given(predictions())
+def test_roc_corner_against_scikit_learn(data):
+    """The threshold reaches the least distance to (0, 1) of all points of the ROC curve."""
+    y, s, _ = data
+    fpr, tpr, _ = metrics.roc_curve(y, s, drop_intermediate=False)
+    passed = s >= scores.roc_corner_threshold(y, s)
+    reached = np.hypot(passed[y == 0].mean(), 1 - passed[y == 1].mean())
+    assert reached == pytest.approx(np.hypot(fpr[1:], 1 - tpr[1:]).min())
+
+
+@CASUAL
+@given(predictions(), st.data())
+def test_brier_against_scikit_learn(data, draw):
+    y, _, _ = data
+    p = np.array(draw.draw(st.lists(st.floats(0, 1), min_size=len(y), max_size=len(y))))
+    assert scores.brier(y, p) == pytest.approx(metrics.brier_score_loss(y, p))
 
 
 @CASUAL
@@ -261,12 +276,24 @@ def test_cross_fitting_by_hand(data):
     assert decisions.dtype == bool and decisions.tolist() == expected
 
 
-def test_random_labels_gain_nothing_from_cross_fitting():
-    """The best F_beta threshold of noise looks good where it was chosen and not on other folds."""
-    generator = np.random.default_rng(1)
-    y, s, fold = generator.integers(0, 2, 400), generator.normal(size=400), generator.integers(0, 5, 400)
-    table = scores.score_table(y, s, fold, draws=0)
-    assert table["one_minus_f_beta"]["value"] > table["one_minus_f_beta_best"]["value"]
+@CASUAL
+@given(predictions(folds=3, least=6))
+def test_any_choice_is_cross_fitted(data):
+    y, s, fold = data
+    assume(len(set(fold)) > 1 and all(0 < y[fold != j].mean() < 1 for j in set(fold)))
+    corners = scores.cross_fitted_thresholds(y, s, fold, scores.roc_corner_threshold)
+    assert corners == {j: scores.roc_corner_threshold(y[fold != j], s[fold != j]) for j in set(fold)}
+
+
+def test_parts_are_the_folds_or_halves_of_the_only_one():
+    y, _, fold = made(60, folds=3)
+    parts, source = scores.cross_fitting_parts(y, fold)
+    assert parts is fold and source == "other folds"
+    parts, source = scores.cross_fitting_parts(y, np.full(60, 2))
+    assert source == "the other half of the only fold"
+    assert abs(np.sum(y[parts == 0]) - np.sum(y[parts == 1])) <= 1 and set(parts) == {0, 1}
+    assert scores.cross_fitting_parts(np.array([0, 1]), np.array([0, 0])) == (None, None)
+    assert scores.cross_fitting_parts(np.array([0, 1, 1]), np.array([0, 1, 1])) == (None, None)
 
 
 def test_cross_fitting_needs_two_folds():
@@ -279,177 +306,6 @@ def test_cross_fitting_needs_lenses_elsewhere():
         scores.cross_fitted_decisions([0, 0, 1, 1], [0.0, 1.0, 2.0, 3.0], [0, 0, 1, 1])
 
 
-# The table
-
-POOLED = ["auc", "mean_fold_auc", "f1", "accuracy", "average_precision", "one_minus_f_beta", "one_minus_f_beta_best"]
-POOLED += ["tpr0", "tpr10"]
-
-
-def test_table_agrees_with_the_single_metrics():
-    y, s, fold = made(900)
-    generator = np.random.default_rng(3)
-    sizes, large = generator.integers(0, 5, 900), generator.choice([0.0, 1.0, np.nan], 900)
-    table = scores.score_table(y, s, fold, sizes, large, draws=20)
-    decided = scores.cross_fitted_decisions(y, s, fold)
-    decided_f_beta = scores.cross_fitted_decisions(y, s, fold, 0.001)
-    expected = {
-        "auc": metrics.roc_auc_score(y, s),
-        "mean_fold_auc": np.mean([metrics.roc_auc_score(y[fold == j], s[fold == j]) for j in range(5)]),
-        "f1": metrics.f1_score(y, decided),
-        "accuracy": metrics.accuracy_score(y, decided),
-        "average_precision": metrics.average_precision_score(y, s),
-        "one_minus_f_beta": 1 - metrics.fbeta_score(y, decided_f_beta, beta=0.001**0.5),
-        "one_minus_f_beta_best": scores.one_minus_f_beta(y, s),
-        "tpr0": scores.tpr_at_false_positives(y, s, 0),
-        "tpr10": scores.tpr_at_false_positives(y, s, 10),
-    }
-    assert {name: table[name]["value"] for name in POOLED} == pytest.approx(expected)
-    assert list(expected) == POOLED
-    for i, row in enumerate(table["auc_by_size"]):
-        chosen = (y == 0) | (sizes == i)
-        assert (row["bin"], row["n"]) == (i, np.sum((y == 1) & (sizes == i)))
-        if i < 5:
-            assert row["value"] == pytest.approx(metrics.roc_auc_score(y[chosen], s[chosen]))
-    assert table["auc_by_size"][5] == {"bin": 5, "n": 0, "value": None, "low": None, "high": None}
-    known = ~np.isnan(large)
-    assert table["auc_large"]["value"] == pytest.approx(metrics.roc_auc_score(large[known], s[known]))
-    assert (table["auc_large"]["n"], table["auc_large"]["n_lenses"]) == (known.sum(), np.sum(large == 1))
-    assert (table["n"], table["n_lenses"], table["folds"]) == (900, y.sum(), [0, 1, 2, 3, 4])
-    assert table["threshold_from"] == "other folds"
-    assert table["bootstrap"] == {"draws": 20, "seed": 0, "over": "objects"}
-
-
-@CASUAL
-@given(predictions(folds=3))
-def test_any_prediction_gives_a_table_ready_for_json(data):
-    y, s, fold = data
-    table = scores.score_table(y, s, fold, fold, np.where(fold == 2, np.nan, y), draws=5, groups=fold)
-    assert json.loads(json.dumps(table, allow_nan=False)) == table
-    for name in POOLED:
-        assert set(table[name]) == {"value", "low", "high"}
-        assert table[name]["value"] is None or 0 <= table[name]["value"] <= 1
-        assert table[name]["low"] is None or table[name]["low"] <= table[name]["high"]
-
-
-def test_table_is_reproducible_and_ignores_row_order():
-    y, _, fold = made(300)
-    s = np.random.default_rng(5).permutation(300) + 50.0 * y  # no ties: these keep their order among themselves
-    order = np.random.default_rng(1).permutation(300)
-    first = scores.score_table(y, s, fold, fold, y, draws=30, seed=4)
-    assert scores.score_table(y[order], s[order], fold[order], fold[order], y[order], draws=30, seed=4) == first
-    other = scores.score_table(y, s, fold, draws=30, seed=5)
-    assert other["auc"]["value"] == first["auc"]["value"] and other["auc"]["low"] != first["auc"]["low"]
-
-
-@pytest.mark.parametrize("groups", [None, np.arange(200) // 3])
-def test_draws_are_the_same_in_one_piece_or_many(monkeypatch, groups):
-    """How much is held in memory at once may not change a result."""
-    y, s, fold = made(200)
-    at_once = scores.score_table(y, s, fold, draws=15, groups=groups)
-    for values_at_once in (1, 400, 1000):
-        monkeypatch.setattr(scores, "_VALUES_AT_ONCE", values_at_once)
-        assert scores.score_table(y, s, fold, draws=15, groups=groups) == at_once
-
-
-def test_interval_has_the_width_of_theory():
-    """Hanley & McNeil 1982 give 0.0106 for the standard error of an AUC of 0.76 with 1000 and 1000 objects."""
-    y = np.repeat([0, 1], 1000)
-    s = np.random.default_rng(0).normal(y, 1.0)
-    interval = scores.score_table(y, s, np.arange(2000) % 5, draws=400)["auc"]
-    assert (interval["high"] - interval["low"]) / (2 * 1.96) == pytest.approx(0.0106, rel=0.12)
-    assert interval["low"] < interval["value"] < interval["high"]
-
-
-def test_interval_by_plain_resampling():
-    """The weights do what drawing rows with replacement within each class does."""
-    y, s, fold = made(300, seed=2)
-    generator = np.random.default_rng(8)
-    classes = [np.flatnonzero(y == label) for label in (0, 1)]
-    drawn = {"auc": [], "average_precision": [], "tpr10": [], "f1": []}
-    decided = scores.cross_fitted_decisions(y, s, fold)
-    for _ in range(800):
-        rows = np.concatenate([generator.choice(members, len(members)) for members in classes])
-        drawn["auc"].append(scores.auc(y[rows], s[rows]))
-        drawn["average_precision"].append(scores.average_precision(y[rows], s[rows]))
-        drawn["tpr10"].append(scores.tpr_at_false_positives(y[rows], s[rows], 10))
-        drawn["f1"].append(metrics.f1_score(y[rows], decided[rows]))
-    table = scores.score_table(y, s, fold, draws=800)
-    for name, values in drawn.items():
-        low, high = np.percentile(values, [2.5, 97.5])
-        width = high - low
-        assert table[name]["low"] == pytest.approx(low, abs=0.2 * width)
-        assert table[name]["high"] == pytest.approx(high, abs=0.2 * width)
-
-
-def test_haloes_that_agree_widen_the_interval():
-    """Forty haloes of fifty equal objects are forty objects, not two thousand."""
-    halo = np.repeat(np.arange(40), 50)
-    y, s, fold = halo % 2, np.random.default_rng(0).normal(halo % 2, 1.0, 2000), halo % 5
-    s = s[halo * 50]
-    over_objects = scores.score_table(y, s, fold)
-    over_haloes = scores.score_table(y, s, fold, groups=halo + 10**12)
-    assert over_haloes["bootstrap"]["over"] == "groups"
-    width = [table["auc"]["high"] - table["auc"]["low"] for table in (over_objects, over_haloes)]
-    assert width[1] > 4 * width[0]
-
-
-def test_groups_of_one_object_are_a_plain_bootstrap():
-    y, s, fold = made(400)
-    plain = scores.score_table(y, s, fold, draws=800)["auc"]
-    single = scores.score_table(y, s, fold, draws=800, groups=np.arange(400))["auc"]
-    assert single["low"] == pytest.approx(plain["low"], abs=0.012)
-
-
-def test_folds_of_different_scale_show_in_the_pooled_auc_only():
-    y, s, fold = made(2000)
-    shifted = scores.score_table(y, s + 10 * fold, fold, draws=0)
-    plain = scores.score_table(y, s, fold, draws=0)
-    assert shifted["mean_fold_auc"]["value"] == pytest.approx(plain["mean_fold_auc"]["value"])
-    assert shifted["auc"]["value"] < plain["auc"]["value"] - 0.1
-
-
-def test_one_fold_takes_thresholds_from_its_halves():
-    y, s, _ = made(400)
-    table = scores.score_table(y, s, np.full(400, 3), draws=10)
-    assert table["folds"] == [3] and table["threshold_from"] == "the other half of the only fold"
-    assert table["f1"]["value"] == pytest.approx(scores.f1(y, s, scores.best_f1_threshold(y, s)), abs=0.05)
-    assert table["mean_fold_auc"]["value"] == pytest.approx(table["auc"]["value"])
-
-
-def test_no_draws_no_interval():
-    table = scores.score_table(*made(50), draws=0)
-    assert table["auc"]["low"] is None and table["auc"]["high"] is None and table["auc"]["value"] > 0
-
-
-def test_sizes_and_large_are_optional():
-    table = scores.score_table(*made(50), draws=2)
-    assert table["auc_by_size"] is None and table["auc_large"] is None
-
-
-def test_two_objects():
-    table = scores.score_table([0, 1], [0.0, 1.0], [0, 1], [0, 5], [np.nan, np.nan], draws=3)
-    assert table["auc"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert table["threshold_from"] is None
-    for name in ("f1", "accuracy", "one_minus_f_beta", "mean_fold_auc"):
-        assert table[name]["value"] is None
-    assert table["auc_large"] == {"n": 0, "n_lenses": 0, "value": None, "low": None, "high": None}
-
-
-def test_fold_without_a_lens_is_left_out_of_the_mean():
-    y, s, fold = [0, 1, 0, 1, 0, 0], [0.0, 1.0, 3.0, 2.0, 5.0, 6.0], [0, 0, 1, 1, 2, 2]
-    assert scores.score_table(y, s, fold, draws=0)["mean_fold_auc"]["value"] == 0.5
-
-
-@pytest.mark.slow
-def test_bootstrap_is_fast_enough():
-    import time
-
-    y, s, fold = made(4000)
-    start = time.perf_counter()
-    scores.score_table(y, s, fold, fold, y, draws=200)
-    assert time.perf_counter() - start < 3
-
-
 # Wrong input
 
 METRICS = [
@@ -457,7 +313,7 @@ METRICS = [
     scores.average_precision,
     scores.one_minus_f_beta,
     lambda y, s: scores.tpr_at_false_positives(y, s, 0),
-    lambda y, s: scores.score_table(y, s, np.zeros(len(y), dtype=int)),
+    scores.roc_corner_threshold,
 ]
 ALL = [*METRICS, lambda y, s: scores.f1(y, s, 0.0), lambda y, s: scores.accuracy(y, s, 0.0), scores.best_f1_threshold]
 
@@ -505,17 +361,3 @@ def test_wrong_shape(metric, s):
 def test_negative_number_of_false_positives():
     with pytest.raises(InputError, match="n = -1 false positives: expected 0 or more"):
         scores.tpr_at_false_positives([0, 1], [0.0, 1.0], -1)
-
-
-@pytest.mark.parametrize("name", ["fold", "sizes", "groups"])
-@pytest.mark.parametrize("bad", [[0], [0, 0.5], [0, np.nan], ["a", "b"]])
-def test_wrong_numbers(name, bad):
-    arguments = {"fold": [0, 1], name: bad}
-    with pytest.raises(InputError, match=f"{name} of shape .* expected 2 whole numbers"):
-        scores.score_table([0, 1], [0.0, 1.0], **arguments)
-
-
-@pytest.mark.parametrize("bad", [[0], [0, 2]])
-def test_wrong_large_labels(bad):
-    with pytest.raises(InputError, match="large of shape .* expected 2 labels, each 0, 1 or NaN"):
-        scores.score_table([0, 1], [0.0, 1.0], [0, 1], large=bad)

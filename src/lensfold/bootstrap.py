@@ -34,7 +34,7 @@ def drawn_estimates(
 
     ``estimates`` gets weights (float64, shape (some draws, n)). Each of ``strata`` (row numbers) is drawn by itself, as
     many objects as it holds; where ``units`` (unit of each row, 0, 1, ...) is given, whole units are drawn instead. An
-    empty dict for no draws. How much is held at once does not change the result.
+    empty dict for no draws. How much is held at once changes rounding alone.
     """
     if draws < 1:
         return {}

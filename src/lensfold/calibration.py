@@ -61,9 +61,10 @@ def fit_logistic(
     ``features``: (n, m), ``targets``: shares in [0, 1], (n,). No slope is below ``least`` (0 for a non-negative fit).
     The penalty is on slopes of features scaled to unit standard deviation, so their units do not matter.
     """
+    middle = features.mean(axis=0) if with_offset else np.zeros(features.shape[1])
     scale = features.std(axis=0)
     scale[scale == 0] = 1.0
-    scaled = np.append(features / scale, np.full((len(features), 1), float(with_offset)), axis=1)
+    scaled = np.append((features - middle) / scale, np.full((len(features), 1), float(with_offset)), axis=1)
     penalties = np.append(np.full(features.shape[1], penalty), 0.0)
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
@@ -80,7 +81,8 @@ def fit_logistic(
         bounds=bounds,
         options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000},
     )
-    return found.x[:-1] / scale, float(found.x[-1]) if with_offset else 0.0
+    slopes = found.x[:-1] / scale
+    return slopes, float(found.x[-1] - slopes @ middle) if with_offset else 0.0
 
 
 def reliability(y: ArrayLike, p: ArrayLike, bins: int = RELIABILITY_BINS) -> list[dict[str, object]]:

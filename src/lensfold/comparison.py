@@ -6,7 +6,7 @@ import pandas as pd
 
 from lensfold import catalog as catalogs
 from lensfold.config import SubmissionSettings, read_toml
-from lensfold.ensemble import Member, check_common_folds, check_task, read_oof
+from lensfold.ensemble import Member, check_common_folds, check_task, read_oof, short
 from lensfold.errors import InputError
 from lensfold.evaluation import paired_table
 from lensfold.folds import folds_hash
@@ -17,6 +17,8 @@ from lensfold.submitting import Source, build_ensemble, recipe_of
 
 #: What tells a submission from a run on the command line.
 SUBMISSION_PREFIX = "submission:"
+
+_LIMITS = "The intervals tell of other objects, not of another training: another seed moves a run too."
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Contender:
 def compare(
     workspace: Workspace, pack: Pack, first: str, second: str, beta_squared: float = CHALLENGE_BETA_SQUARED
 ) -> dict:
-    """The paired differences, second minus first, over objects and, where haloes repeat, over haloes; and what they say.
+    """Paired differences, second minus first, over objects and, where haloes repeat, over haloes; and what they say.
 
     A side is a run of the pack, ``name``; a run of the same data under another pack name, ``pack/name`` (so runs on
     plain and on halo-grouped folds can be set side by side); or the nested out-of-fold scores of a submission's
@@ -56,7 +58,7 @@ def compare(
         paired_table(asked.labels, *predictions, asked.bins, asked.large, groups=drawn, beta_squared=beta_squared)
         for drawn in groups
     ]
-    sentences = [_verdict(tables, "auc"), _verdict(tables, "one_minus_f_beta")]
+    sentences = [_verdict(tables, "auc"), _verdict(tables, "one_minus_f_beta", "one_minus_f_beta_best")]
     names = [side.name for side in sides]
     return {
         "pack": pack.name,
@@ -64,7 +66,7 @@ def compare(
         "first": names[0],
         "second": names[1],
         "tables": tables,
-        "sentences": [*filter(None, sentences), *_about_folds(sides, catalog)],
+        "sentences": [*filter(None, sentences), *_about_folds(sides, catalog), _LIMITS],
     }
 
 
@@ -109,13 +111,17 @@ def _check_comparable(first: Contender, second: Contender) -> None:
     ):
         if one != two:
             raise InputError(
-                f"{second.name}: its {key} ({two[:12]}) is not that of {first.name} ({one[:12]}). Only scores of the "
-                f"same {key} can be compared."
+                f"{second.name}: its {key} ({short(two)}) is not that of {first.name} ({short(one)}). Only scores "
+                f"of the same {key} can be compared."
             )
 
 
-def _verdict(tables: list[dict], key: str) -> str | None:
-    """A sentence on one score, by the widest kind of draws: over haloes where these repeat."""
+def _verdict(tables: list[dict], key: str, confirmed_by: str | None = None) -> str | None:
+    """A sentence on one score, over haloes where these repeat. Real is a difference whose interval leaves 0 out.
+
+    ``confirmed_by`` has to agree: thresholds of other folds are held fixed while drawing, so that their own noise shows
+    only where each draw chooses its best one.
+    """
     told = tables[-1][key]
     if told["value"] is None or told["error"] is None:
         return None
@@ -125,12 +131,21 @@ def _verdict(tables: list[dict], key: str) -> str | None:
         return f"A and B have the same {name}."
     winner = better if told["value"] > 0 else {"A": "B", "B": "A"}[better]
     loser = {"A": "B", "B": "A"}[winner]
-    real = told["low"] > 0 or told["high"] < 0
+    real = _side_of_zero(told) != 0 and _side_of_zero(tables[-1][confirmed_by or key]) == _side_of_zero(told)
+    limits = f"{told['low']:+.{digits}f} to {told['high']:+.{digits}f}"
+    if confirmed_by:
+        best = tables[-1][confirmed_by]
+        limits += f", at the best thresholds {best['low']:+.{digits}f} to {best['high']:+.{digits}f},"
     verdict = "the difference is real" if real else "the difference may be chance"
     return (
         f"{winner} beats {loser} by {abs(told['value']):.{digits}f} ± {told['error']:.{digits}f} {name}; {verdict} "
-        f"(B - A is {told['low']:+.{digits}f} to {told['high']:+.{digits}f} at 95 % over {over})."
+        f"(B - A is {limits} at 95 % over {over})."
     )
+
+
+def _side_of_zero(told: dict) -> int:
+    """1 or -1 where the whole interval of a difference lies above or below 0, else 0."""
+    return int(told["low"] > 0) - int(told["high"] < 0)
 
 
 def _about_folds(sides: list[Contender], catalog: pd.DataFrame) -> list[str]:

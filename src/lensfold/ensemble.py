@@ -1,6 +1,7 @@
 """Runs as members of an ensemble: their out-of-fold and test logits, proven to fit together."""
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,11 @@ def check_oof(member: Member, oof: pd.DataFrame, folds: pd.Series, present: Coll
         )
 
 
+def short(text: str) -> str:
+    """A hash by its first digits, and any other text as it is."""
+    return text[:12] if re.fullmatch("[0-9a-f]{64}", text) else text
+
+
 def check_common_folds(members: Sequence[Member]) -> None:
     """InputError unless all members were trained on the same folds and the same data under the same label rule."""
     first = members[0].config()
@@ -137,6 +143,7 @@ def check_common_folds(members: Sequence[Member]) -> None:
         ):
             if found != expected:
                 raise InputError(
-                    f"{member.folder}: its {key} ({found[:12]}) is not that of {members[0].folder} ({expected[:12]}). "
+                    f"{member.folder}: its {key} ({short(found)}) is not that of {members[0].folder} "
+                    f"({short(expected)}). "
                     "Members of one submission must share folds, data and rule: train them again."
                 )

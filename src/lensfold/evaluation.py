@@ -64,7 +64,8 @@ def score_table(
     y, s = both_classes(y, s)
     order = np.argsort(-s, kind="stable")  # so that the order of the rows does not matter
     task = Task.of(y, bins, large, groups, order)
-    prediction = Prediction.of(task, s[order], np.asarray(fold)[order], seed, beta_squared, probabilities)
+    fold = checked_numbers("fold", fold, len(y))[order]
+    prediction = Prediction.of(task, s[order], fold, seed, beta_squared, probabilities)
     value = prediction.estimates(np.ones((1, len(y))))
     drawn = task.draw(prediction.estimates, draws, seed)
     return {
@@ -99,7 +100,7 @@ def paired_table(
     both = []
     for s, fold in (first, second):
         s = both_classes(y, s)[1]
-        both.append(Prediction.of(task, s, np.asarray(fold), seed, beta_squared, False))
+        both.append(Prediction.of(task, s, fold, seed, beta_squared, False))
 
     def estimates(weights: Floats) -> Estimates:
         of_first, of_second = (prediction.estimates(weights) for prediction in both)

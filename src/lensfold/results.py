@@ -1,4 +1,4 @@
-"""Scores of runs and of graded submissions, the files that keep them, and what the terminal shows of packs and caches."""
+"""Scores of runs and graded submissions, the files that keep them, and what the terminal shows of packs and caches."""
 
 import json
 from collections.abc import Sequence
@@ -120,17 +120,25 @@ def score_run(
 def run_scores(
     member: Member, pack_name: str, catalog: pd.DataFrame, folds: pd.Series, oof: pd.DataFrame, beta_squared: float
 ) -> dict:
-    """The row of a run: its name and cost, and every score of its out-of-fold logits."""
+    """The row of a run: its name and cost, and every score of its out-of-fold logits.
+
+    Where haloes repeat, ``auc_by_draws`` has the AUC's interval over objects and over haloes.
+    """
     config = member.config()
+    task = task_of(config)
     runs = [json.loads((folder / "run.json").read_text()) for folder in fold_folders(member.folder)]
     rule, grouped = config["experiment"]["label_rule"], folds_are_grouped(catalog, folds)
+    scores = score_oof(catalog, oof, rule, grouped, task, beta_squared)
+    if task == "lens" and catalogs.halo_groups(catalog).duplicated().any():
+        other = score_oof(catalog, oof, rule, not grouped, task, beta_squared)
+        scores["auc_by_draws"] = {told["bootstrap"]["over"]: told["auc"] for told in (scores, other)}
     return {
         "name": member.name,
         "pack": pack_name,
         "of_folds": int(folds.max()) + 1,
         "seconds": sum(run["seconds"] for run in runs),
         "parameters": runs[0]["parameters"],
-        **score_oof(catalog, oof, rule, grouped, task_of(config), beta_squared),
+        **scores,
     }
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from lensfold import catalog as catalogs
 from lensfold.console import show_table
 
-
 #: How a score is called in a table, and its digits.
 NAMES = {
     "auc": ("AUC", 4),
@@ -47,6 +46,8 @@ def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold",
         _show_readings(rows)
         for name in _BINNED if detail else ("size",):
             _show_bins(name, rows)
+        if detail:
+            _show_draws(rows)
 
 
 def _show_lens_scores(pack_name: str, rows: Sequence[dict], kind: str) -> None:
@@ -89,8 +90,8 @@ def _show_readings(rows: Sequence[dict]) -> None:
         "Brier",
     )
     caption = (
-        f"1-F_beta with beta² = {rows[0]['beta_squared']:g}: threshold from {rows[0]['threshold_from']}; the best one of "
-        "the same objects (optimistic);\nthe ROC point nearest to (0, 1), from other folds; 0.5 on the probability. "
+        f"1-F_beta with beta² = {rows[0]['beta_squared']:g}: threshold from {rows[0]['threshold_from']}; the best one "
+        "of the same objects (optimistic);\nthe ROC point nearest to (0, 1), from other folds; 0.5 on the probability. "
         "Recall: at the threshold of F1."
     )
     keys = ("average_precision", "recall", "one_minus_f_beta", "one_minus_f_beta_best", "one_minus_f_beta_corner")
@@ -106,8 +107,16 @@ def _show_bins(name: str, rows: Sequence[dict]) -> None:
         cells = row[f"auc_by_{name}"]
         bins.append([row["name"], *(_bin(cell) for cell in cells)])
         bins.append(["  recall", *(_number(cell["recall"]) for cell in cells)])
-    title = f"AUC by {_BINNED[name]}: the lenses of a bin (number) against all non-lenses; recall at the threshold of F1"
+    title = f"AUC by {_BINNED[name]}: lenses of a bin (number) against all non-lenses; recall at the threshold of F1"
     show_table(title, ("run", *catalogs.BIN_NAMES[name]), bins)
+
+
+def _show_draws(rows: Sequence[dict]) -> None:
+    """The AUC's interval over objects and over haloes: objects of one halo are not as good as as many haloes."""
+    for row in rows:
+        if told := row.get("auc_by_draws"):
+            objects, haloes = (_limits(told[kind]) for kind in ("objects", "groups"))
+            print(f"{row['name']}: AUC {_number(row['auc'])}, 95 % over objects {objects}, over haloes {haloes}")
 
 
 def show_ensemble(record: dict) -> None:
@@ -120,14 +129,18 @@ def show_ensemble(record: dict) -> None:
     if paired:
         keys = [key for key in _ENSEMBLE_SCORES if key in paired]
         title = f"ensemble minus its best member, {paired['best']}, on the same objects"
-        _show_differences(title, paired["best"], "ensemble", {key: [paired[key]] for key in keys}, [paired["bootstrap"]])
+        scores = {key: [paired[key]] for key in keys}
+        _show_differences(title, paired["best"], "ensemble", scores, [paired["bootstrap"]])
     if record["calibrate"] != "none":
         _show_reliability(record["calibration"])
 
 
 def _show_weights(names: Sequence[str], record: dict) -> None:
     told = {"test split": record["test"], **{f"fold {fold}": part for fold, part in record["by_fold"].items()}}
-    rows = [[name, *(f"{part['weights'][name]:.3f} ({part['shares'][name]:.0%})" for part in told.values())] for name in names]
+    rows = [
+        [name, *(f"{part['weights'][name]:.3f} ({part['shares'][name]:.0%})" for part in told.values())]
+        for name in names
+    ]
     if record["combine"] == "stacking":
         rows.append(["  offset", *(f"{part['offset']:.3f}" for part in told.values())])
     if record["calibrate"] != "none":
@@ -136,7 +149,7 @@ def _show_weights(names: Sequence[str], record: dict) -> None:
     caption = None
     if record["by_fold"]:
         caption = (
-            f"Weights and calibration of a fold are learnt from {record['learnt_from']}, and judged there; those of the "
+            f"Weights and calibration of a fold are learnt from {record['learnt_from']} and judged there; those of the "
             "test split from all."
         )
     show_table(f"weights (shares) · {record['combine']}", ("member", *told), rows, caption)
@@ -199,8 +212,8 @@ def _show_differences(
         above = "–" if last["above"] is None else f"{last['above']:.1%}"
         rows.append([name, *values, f"{last['value']:+.{digits}f}{error}", *limits, above])
     caption = (
-        f"± is the standard error of {bootstraps[0]['draws']} paired bootstrap draws over {over[-1]}, above 0 the share "
-        "of them. Of 1-F_beta and the Brier score, less is better."
+        f"± is the standard error of {bootstraps[0]['draws']} paired bootstrap draws over {over[-1]}, above 0 the "
+        "share of them. Of 1-F_beta and the Brier score, less is better."
     )
     show_table(title, columns, rows, caption)
 

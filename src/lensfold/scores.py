@@ -163,7 +163,9 @@ def cross_fitted_decisions(
     return decided
 
 
-def cross_fitting_parts(y: Floats, fold: NDArray[np.int64], seed: int = 0) -> tuple[NDArray[np.int64] | None, str | None]:
+def cross_fitting_parts(
+    y: Floats, fold: NDArray[np.int64], seed: int = 0
+) -> tuple[NDArray[np.int64] | None, str | None]:
     """Parts of which each takes what is chosen from the others, and their description.
 
     They are the folds; of a single fold its two halves, drawn by ``seed`` within each class. None and None where the

@@ -32,7 +32,7 @@ from lensfold.folds import read_folds
 from lensfold.paths import Pack, Workspace
 from lensfold.provenance import code_state, file_sha256, versions
 from lensfold.radius import radii_of_logs
-from lensfold.results import check_folds, folds_are_grouped, lens_task, run_scores, score_oof, write_json
+from lensfold.results import folds_are_grouped, lens_task, run_scores, score_oof, write_json
 from lensfold.score_tables import show_ensemble, show_scores
 from lensfold.scores import CHALLENGE_BETA_SQUARED, brier
 from lensfold.stacking import Combiner, Nested, Recipe, fit_combiner, nested
@@ -46,7 +46,6 @@ class Source:
     pack: Pack
     catalog: pd.DataFrame
     folds: pd.Series
-    folds_path: Path
     present: frozenset[int] | None
 
     @classmethod
@@ -60,7 +59,7 @@ class Source:
         present = None
         if (cache / "manifest.json").is_file():
             present = frozenset(i for shard in read_manifest(cache)["shards"] for i in shard["ids"])
-        return cls(pack, catalog, read_folds(path, catalog), path, present)
+        return cls(pack, catalog, read_folds(path, catalog), present)
 
     @property
     def grouped(self) -> bool:
@@ -96,7 +95,6 @@ def build_ensemble(source: Source, members: Sequence[Member], recipe: Recipe) ->
     Raises InputError unless the members' logits are those of all objects of the pack's folds, each once.
     """
     for member in members:
-        check_folds(member, source.folds, source.folds_path)
         check_oof(member, read_oof(member.folder), source.folds, source.present)
     logits, fold = read_oofs(members)
     config = members[0].config()
@@ -132,15 +130,8 @@ def submit(
     logits = pd.Series(combiner.apply(test.to_numpy()), index=test.index, name="logit")
     radii = _test_radii(workspace, pack, training, source, name, settings.radius) if settings.radius else None
     cached = read_manifest(workspace.cache(pack, "test"))
-    form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
-    write = partial(write_submission, expected_ids=_expected_ids(pack, cached), **form)
-    target = workspace.submission(pack, name)
-    second_target = workspace.submission(pack, f"{name}_radius")
-    summary = write(target, logits, score=settings.score)
-    second = None
-    if radii is not None:
-        second = {"file": second_target.name, **radii[1], **write(second_target, radii[0], score="radius")}
-    refused = _refused_scores(target, settings.header, cached["refused"])
+    targets = [workspace.submission(pack, file) for file in (name, f"{name}_radius")]
+    summary, second = _write_files(targets, settings, _expected_ids(pack, cached), logits, radii)
     record = _ensemble_record(source, ensemble, recipe, rows, beta_squared) if ensemble else None
     content = {
         "submission": name,
@@ -150,19 +141,41 @@ def submit(
         **_origin(members, combiner),
         "ensemble": record,
         **_made_with(workspace, name, cached),
-        "refused": refused,
+        "refused": _refused_scores(targets[0], settings.header, cached["refused"]),
         "scores": rows,
         "radius": second,
         **summary,
     }
-    write_json(target.with_suffix(".json"), content)
-    show_scores(trained_on, rows)
-    if record:
-        show_ensemble(record)
-    _show_summary(target, summary, refused)
-    if second:
-        show_scores(trained_on, second["scores"])
-        _show_radius_summary(second_target, second)
+    write_json(targets[0].with_suffix(".json"), content)
+    _show(trained_on, content, targets)
+
+
+def _write_files(
+    targets: Sequence[Path],
+    settings: SubmissionSettings,
+    expected_ids: Sequence[int],
+    logits: pd.Series,
+    radii: tuple[pd.Series, dict] | None,
+) -> tuple[dict, dict | None]:
+    """Write the scores and, where there are any, the radii; return what the manifest tells of each file."""
+    form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
+    write = partial(write_submission, expected_ids=expected_ids, **form)
+    summary = write(targets[0], logits, score=settings.score)
+    if radii is None:
+        return summary, None
+    values, told = radii
+    return summary, {"file": targets[1].name, **told, **write(targets[1], values, score="radius")}
+
+
+def _show(trained_on: str, content: dict, targets: Sequence[Path]) -> None:
+    """The terminal's account of a submission, from its manifest."""
+    show_scores(trained_on, content["scores"])
+    if content["ensemble"]:
+        show_ensemble(content["ensemble"])
+    _show_summary(targets[0], content, content["refused"])
+    if content["radius"]:
+        show_scores(trained_on, content["radius"]["scores"])
+        _show_radius_summary(targets[1], content["radius"])
 
 
 def training_pack(workspace: Workspace, pack: Pack, trained_on: str) -> Pack:
@@ -219,8 +232,9 @@ def _is_complete(row: dict) -> bool:
 def _member_row(source: Source, member: Member, beta_squared: float) -> dict:
     """The member's kept score, or a new one where that is of other folds, of another beta or of an earlier version."""
     row, oof = _kept_row(member), read_oof(member.folder)
-    if row and _is_complete(row) and row["folds"] == np.unique(oof["fold"]).tolist():
-        if row.get("beta_squared", beta_squared) == beta_squared:
+    if row and _is_complete(row):
+        kept, wanted = (row["folds"], row.get("beta_squared", beta_squared)), np.unique(oof["fold"]).tolist()
+        if kept == (wanted, beta_squared):
             return row
     return run_scores(member, source.pack.name, source.catalog, source.folds, oof, beta_squared)
 
