@@ -3,13 +3,14 @@
 #   make folds train predict            the whole way, on the sample pack (made on first use)
 #   make train EXPERIMENT=x FOLD=0      a first look at one fold
 #   make grade                          play organiser: score the submission against a simulated pack's key
+#   make leaderboard                    every run and submission, best first, into submissions/<pack>/README.md
 #   make look                           pictures of the pack: objects of each lens size, the size histogram
 #   make bench                          measure the data layer, into benchmarks/README.md
 #   make test | make check              tests | style and tests
 #
 # PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, JOBS=<n> folds at a time,
 # TRAINED=<pack> predicts PACK with runs trained on another pack, SKIP_BAD=1 leaves unusable objects out,
-# STAGE=<folder> reads caches from a local copy there.
+# STAGE=<folder> reads caches from a local copy there, SORT=<score> sorts the leaderboard.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -55,7 +56,7 @@ OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/
 TEST := $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv
 
-.PHONY: help folds cache train train-folds predict predict-folds grade look test check bench clean
+.PHONY: help folds cache train train-folds predict predict-folds grade leaderboard look test check bench clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -138,6 +139,10 @@ $(CSV): submissions/$(SUBMISSION).toml $(TEST)
 
 grade: $(CSV)
 	@$(LENSFOLD) grade $(SELECT) --submission $(SUBMISSION)
+
+# ---- what there is so far: reads the runs, makes none
+leaderboard: $(READY)
+	@$(LENSFOLD) leaderboard $(SELECT) $(if $(SORT),--sort '$(SORT)')
 
 # ---- tests
 test: $(READY)

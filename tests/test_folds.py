@@ -153,7 +153,7 @@ def test_haloes_that_cannot_fill_the_folds(monkeypatch, catalog):
         rows = np.arange(len(catalog))
         return iter([(rows[:0], rows), (rows, rows[:0])])
 
-    monkeypatch.setattr("lensfold.folds.StratifiedGroupKFold.split", nothing_for_the_last)
+    monkeypatch.setattr("sklearn.model_selection.StratifiedGroupKFold.split", nothing_for_the_last)
     with pytest.raises(InputError, match="cannot be divided into 2 folds: objects per fold would be 600, 0"):
         make_folds(catalog, 2, seed=0, group=True)
 

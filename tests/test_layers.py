@@ -35,7 +35,12 @@ LAYERS = (
     ("steps", "inspection", "score_tables", "submission_report", "explain_submission"),
     ("results", "bench"),
     ("submitting",),
-    ("comparison",),
+    ("comparison", "leaderboard_rows", "leaderboard_table"),
+    ("leaderboard_differences",),
+    ("leaderboard_standings",),
+    ("leaderboard_public",),
+    ("leaderboard_page",),
+    ("leaderboard",),
     ("cli",),
     ("__main__",),
 )
@@ -73,9 +78,9 @@ def test_every_module_has_a_layer():
     assert {module_of(path) for path in FILES} == set(LEVEL)
 
 
-@pytest.mark.parametrize("module", ["lensfold.cli", "lensfold.steps", "lensfold.comparison", "lensfold.models"])
+@pytest.mark.parametrize("module", ["cli", "steps", "comparison", "leaderboard", "models"])
 def test_tensorflow_is_imported_only_by_what_runs_a_model(module):
-    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    code = f"import sys, lensfold.{module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -48,7 +48,10 @@ def test_history_follows_the_curriculum(trained_workspace):
     assert history["min_size"].tolist() == [40, 40, 20, 20]
     assert history["trainable"].tolist() == ["all", "all", "top", "top"]
     assert history["loss"].between(0, 10).all() and history["valid_auc"].between(0, 1).all()
-    assert json.loads((folder / "run.json").read_text())["versions"]["keras"]
+    run = json.loads((folder / "run.json").read_text())
+    assert run["versions"]["keras"] and run["code"]["modules"]["train"] and "dirty" in run["code"]
+    spent = history["core_seconds_so_far"]
+    assert (spent.diff().dropna() > 0).all() and run["core_seconds"] >= spent.iloc[-1] > 0
     assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "model.keras", "oof.csv", "run.json"]
 
 

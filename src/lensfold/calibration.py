@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import expit
-from scipy.stats import norm
+from scipy.special import expit, ndtri
 
 from lensfold.bootstrap import Floats
 from lensfold.errors import InputError
@@ -109,7 +108,7 @@ def reliability(y: ArrayLike, p: ArrayLike, bins: int = RELIABILITY_BINS) -> lis
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """95 % interval of a share by Wilson 1927: all shares that the count does not contradict. ``n`` is at least 1."""
-    z = norm.ppf(0.975)
+    z = ndtri(0.975)
     share = successes / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

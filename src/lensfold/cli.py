@@ -358,6 +358,20 @@ def explain_submission(
 
 
 @app.command()
+def leaderboard(
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    sort: Annotated[str, typer.Option("--sort", help="auc, f1, tpr10, auc_large, … or a size bin as '21-40'.")] = "auc",
+) -> None:
+    """Every run and submission of a pack, best first, into submissions/<pack>/README.md and an HTML page."""
+    from lensfold.leaderboard import show_leaderboard, write_leaderboard
+
+    workspace, chosen = _pack(root, pack, data)
+    show_leaderboard(*write_leaderboard(workspace, chosen, sort))
+
+
+@app.command()
 def bench(
     root: Root = Path(),
     small: Annotated[int, typer.Option(min=100, help="Objects of the small pack.")] = 2000,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from lensfold import catalog as catalogs
 from lensfold.errors import InputError
@@ -29,6 +28,8 @@ def make_folds(catalog: pd.DataFrame, k: int, seed: int, group: bool = False) ->
     Raises InputError for k < 2, and where there are fewer lenses or non-lenses (of the official-2020 rule;
     with ``group`` fewer haloes that hold one) than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import, only needed here
+
     if k < 2:
         raise InputError(f"k = {k} folds: at least 2 are needed, one to train on and one to score.")
     catalog = catalog.sort_index()

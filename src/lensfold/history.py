@@ -52,6 +52,14 @@ def append_history(path: Path, scores: dict, config_hash: str) -> None:
         csv.DictWriter(stream, wanted).writerow(row)
 
 
+def read_history(path: Path) -> list[dict]:
+    """The lines of a history, texts by column, oldest first; none where there is no file.
+
+    Raises InputError where the file cannot be read.
+    """
+    return _read(path)[1]
+
+
 def _read(path: Path) -> tuple[list[str], list[dict]]:
     """Columns and rows; neither where there is no file yet."""
     try:

@@ -1,13 +1,18 @@
-"""Where a result came from: file hashes, library versions, the commit and whether the code differs from it."""
+"""Where a result came from: file hashes, library versions, CPU time, and the code as it was."""
 
+import ast
 import hashlib
 import importlib.metadata
+import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 #: What decides a result; edits elsewhere (README, notes) do not make a result "dirty".
 DECISIVE = ("src", "experiments", "requirements.txt", "folds/folds.toml")
+#: Modules that training imports and that cannot change what it learns: its edits are no change of the code.
+HARMLESS = ("errors", "paths", "provenance", "scores")
 LIBRARIES = (
     "tensorflow",
     "tensorflow-cpu",
@@ -50,6 +55,63 @@ def changed_since(root: Path, commit: str) -> list[str] | None:
     if changed is None or new is None:
         return None
     return [*changed.splitlines(), *new.splitlines()]
+
+
+def training_code() -> dict[str, str]:
+    """The modules that decide what a network learns, each with the first 12 hex digits of its SHA-256.
+
+    They are ``train`` and what it imports, directly or not, without the HARMLESS ones.
+    """
+    package = Path(__file__).parent
+    found: dict[str, str] = {}
+    waiting = ["train"]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in HARMLESS:
+            continue
+        files = sorted((package / name).rglob("*.py")) or [package / f"{name}.py"]
+        sources = [path.read_bytes() for path in files]
+        found[name] = hashlib.sha256(b"\0".join(sources)).hexdigest()[:12]
+        waiting.extend(other for source in sources for other in _imported(source))
+    return dict(sorted(found.items()))
+
+
+def _imported(source: bytes) -> set[str]:
+    """Top modules of lensfold that a source imports anywhere."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    direct = {alias.name for node in nodes if node.module == "lensfold" for alias in node.names}
+    return direct | {node.module.split(".")[1] for node in nodes if (node.module or "").startswith("lensfold.")}
+
+
+class TrainingRecord:
+    """What ``run.json`` tells of how a network came about, begun before the first epoch."""
+
+    def __init__(self) -> None:
+        self._code = {**code_state(Path(__file__).parents[2]), "modules": training_code()}
+        self._earlier: float | None = 0.0
+        self._started = _cpu_seconds()
+
+    def resume(self, core_seconds: float | None) -> None:
+        """Add the CPU time that earlier processes spent on this training; None where they did not keep it."""
+        self._earlier = core_seconds
+
+    def core_seconds(self) -> float | None:
+        """CPU time so far, user and system, in seconds: this process, its children that have ended, earlier ones."""
+        return None if self._earlier is None else round(self._earlier + _cpu_seconds() - self._started, 2)
+
+    def told(self) -> dict:
+        """CPU time, code at the start, versions, and the local time now."""
+        finished = time.strftime("%Y-%m-%dT%H:%M:%S")
+        return {
+            "core_seconds": self.core_seconds(),
+            "finished": finished,
+            "code": self._code,
+            "versions": versions(),
+        }
+
+
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])
 
 
 def _git(root: Path, *arguments: str) -> str | None:

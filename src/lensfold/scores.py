@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from lensfold import ranking
 from lensfold.bootstrap import Floats, checked_numbers
@@ -188,6 +187,8 @@ def fold_ranks(s: ArrayLike, fold: ArrayLike) -> Floats:
 
     Folds differ in logit scale, ranks do not. float64 of shape (n,).
     """
+    from scipy.stats import rankdata  # a second to import, which most commands can do without
+
     s = checked_scores(s)
     fold = checked_numbers("fold", fold, len(s))
     ranks = np.empty(len(s))

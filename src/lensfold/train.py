@@ -38,7 +38,7 @@ from lensfold.optimisation import averaged_weights, learning_rate, loss_of, opti
 from lensfold.paths import replacing
 from lensfold.pixels import StretchConstants
 from lensfold.predict import load_model, logits, write_logits
-from lensfold.provenance import versions
+from lensfold.provenance import TrainingRecord
 from lensfold.scores import auc
 
 Log = Callable[[str], None]
@@ -86,6 +86,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
     task.folder.mkdir(parents=True, exist_ok=True)
     (task.folder / "oof.csv").unlink(missing_ok=True)
     set_threads(task.experiment.train.threads)
+    record = TrainingRecord()
     with ExitStack() as stack:
         cache = stack.enter_context(Cache(task.cache_folder))
         twins = stack.enter_context(Cache(task.twins_folder)) if task.twins_folder else None
@@ -98,7 +99,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
         if not _is_trained(task):
             training = _ids_in(task.folds[task.folds != task.fold], cached)
             twin_ids = twins.ids if twins else np.empty(0, dtype=np.int64)
-            _FoldTraining(task, preparation, training, twin_ids, held_out, log).run()
+            _FoldTraining(task, preparation, training, twin_ids, held_out, log, record).run()
         model = load_model(task.folder / "model.keras")
         predict = task.experiment.predict
         values = logits(model, preparation, held_out, predict.batch_size, predict.d4_average)
@@ -150,6 +151,7 @@ class _FoldTraining:
         twin_ids: np.ndarray,
         held_out: np.ndarray,
         log: Log,
+        record: TrainingRecord,
     ):
         self._task = task
         self._experiment = task.experiment
@@ -158,6 +160,7 @@ class _FoldTraining:
         self._training = training
         self._twin_ids = twin_ids
         self._log = log
+        self._provenance = record
         self._targets = _targets(task.catalog, task.experiment)
         self._auxiliary = _auxiliary(task.catalog, training) if self._settings.auxiliary else None
         self._validation = self._targets.reindex(held_out).dropna()
@@ -293,6 +296,7 @@ class _FoldTraining:
                 name: score,
                 "training_seconds": round(seconds, 2),
                 "seconds": round(whole, 2),
+                "core_seconds_so_far": self._provenance.core_seconds(),
             }
         )
         left = (total - number - 1) * whole
@@ -330,6 +334,7 @@ class _FoldTraining:
             self._history = []
             self._build()
             return 0
+        self._provenance.resume(self._history[-1].get("core_seconds_so_far"))
         self._log(f"resuming after epoch {len(self._history)}")
         return len(self._history)
 
@@ -361,7 +366,7 @@ class _FoldTraining:
             "fold": self._task.fold,
             "parameters": int(self._model.count_params()),
             "seconds": round(sum(row["seconds"] for row in self._history), 1),
-            "versions": versions(),
+            **self._provenance.told(),
         }
         with replacing(folder / "run.json") as temporary:
             temporary.write_text(json.dumps(run, indent=1) + "\n")
