@@ -4,6 +4,7 @@
 #   make train EXPERIMENT=x FOLD=0      a first look at one fold
 #   make grade                          play organiser: score the submission against a simulated pack's key
 #   make look                           pictures of the pack: objects of each lens size, the size histogram
+#   make report                         a static HTML report of the pack's runs, runs/<pack>/report/index.html
 #   make bench                          measure the data layer, into benchmarks/README.md
 #   make test | make check              tests | style and tests
 #
@@ -53,7 +54,7 @@ OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/
 TEST := $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv
 
-.PHONY: help folds cache train train-folds predict predict-folds grade look test check bench clean
+.PHONY: help folds cache train train-folds predict predict-folds grade look report test check bench clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -146,6 +147,9 @@ check: $(READY)
 
 look: $(CACHE_TRAIN)
 	@$(LENSFOLD) look $(SELECT)
+
+report: $(READY)
+	@$(LENSFOLD) report $(SELECT)
 
 bench: $(READY)
 	@$(LENSFOLD) bench

@@ -26,7 +26,9 @@ LAYERS = (
     ("ensemble", "submission"),
     ("console",),
     ("steps", "inspection", "score_tables"),
-    ("results", "bench"),
+    ("results", "bench", "report_stats"),
+    ("report_plots", "report_runs", "report_gallery"),
+    ("explain", "report"),
     ("cli",),
     ("__main__",),
 )
@@ -64,9 +66,9 @@ def test_every_module_has_a_layer():
     assert {module_of(path) for path in FILES} == set(LEVEL)
 
 
-@pytest.mark.parametrize("module", ["lensfold.cli", "lensfold.steps", "lensfold.results", "lensfold.models"])
+@pytest.mark.parametrize("module", ["cli", "steps", "results", "models", "report", "explain"])
 def test_tensorflow_is_imported_only_by_what_runs_a_model(module):
-    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    code = f"import sys, lensfold.{module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

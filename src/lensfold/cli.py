@@ -288,6 +288,39 @@ def grade(
 
 
 @app.command()
+def report(
+    names: Annotated[list[str] | None, typer.Argument(help="Runs to show; default: all of the pack.")] = None,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    runs: Annotated[list[str] | None, typer.Option("--runs", help="The same: --runs a b.")] = None,
+    gallery: Annotated[int, typer.Option(min=0, help="Most objects of each list of the gallery.")] = 200,
+) -> None:
+    """A static HTML report of a pack's runs, runs/<pack>/report/: plots, scores and a gallery of what is wrong."""
+    from lensfold.report import write_report
+
+    workspace, chosen = _pack(root, pack, data)
+    print(write_report(workspace, chosen, [*(runs or ()), *(names or ())], gallery))
+
+
+@app.command()
+def explain(
+    ids: Annotated[list[int], typer.Argument(help="IDs of objects of the train split.")],
+    experiment: ExperimentName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    method: Annotated[str, typer.Option(help="occlusion, or grad-cam (of the last convolution).")] = "occlusion",
+) -> None:
+    """Where in an object its held-out network sees a lens: a PNG of each, which the report includes."""
+    from lensfold.explain import explain_objects
+
+    workspace, chosen = _pack(root, pack, data)
+    for path in explain_objects(workspace, chosen, experiment, ids, method):
+        print(path)
+
+
+@app.command()
 def bench(
     root: Root = Path(),
     small: Annotated[int, typer.Option(min=100, help="Objects of the small pack.")] = 2000,

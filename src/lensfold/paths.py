@@ -98,7 +98,15 @@ class Workspace:
 
     def run(self, pack_name: str, experiment: str) -> Path:
         """Folder of an experiment trained on a pack."""
-        return self.root / "runs" / pack_name / experiment
+        return self.runs(pack_name) / experiment
+
+    def runs(self, pack_name: str) -> Path:
+        """Folder of a pack's runs."""
+        return self.root / "runs" / pack_name
+
+    def report(self, pack_name: str) -> Path:
+        """Folder of the report of a pack's runs."""
+        return self.runs(pack_name) / "report"
 
     def submission_settings(self, name: str) -> Path:
         """Hand-written members and options of a submission."""
