@@ -116,7 +116,7 @@ def explain_objects(
     """Write ``runs/<pack>/<experiment>/explain/<ID>.png`` of each object: VIS, colour, and the map over VIS.
 
     Each by the fold that held it out. Raises InputError for an unknown method, and, before anything is written, for an
-    ID that no complete fold has held out.
+    ID that no complete fold has held out or whose cutout is gone.
     """
     if method not in METHODS:
         raise InputError(f"--method {method!r}: expected one of: {', '.join(METHODS)}.")
@@ -130,6 +130,9 @@ def explain_objects(
     where = f"{name}, pack {pack.name}{', SYNTHETIC' if synthetic else ''}"
     written = {}
     with Cache(workspace.cache(pack, "train")) as cache, progress(f"explain {name}") as report:
+        gone = next((i for i in ids if i not in cache.ids), None)
+        if gone is not None:
+            raise InputError(f"ID {gone} is not in {cache.folder}: build it again (lensfold cache), or leave it out.")
         preparation = Preparation(cache, experiment, config["constants"])
         for fold in sorted(set(folds.values())):
             model = _whole_network(experiment, load_model(run_folder / f"fold{fold}" / "model.keras"))

@@ -41,8 +41,6 @@ from lensfold.report_runs import (
     run_names,
 )
 
-#: files beside the pages, copied as they are
-STATIC = ("report.css", "report.js")
 #: source files that decide what a run's plots and numbers look like
 DECISIVE = ("report.py", "report_plots.py", "report_stats.py", "scores.py", "radius.py", "catalog.py")
 #: shown of a lens run's score.json: name on the page, key, digits
@@ -108,8 +106,6 @@ def write_report(
         log(f"{run.name}: {'skipped' if run.half_written else 'refused'}: {run.reason}")
         if _page(run.name) != "index.html":
             site.write(_page(run.name), "refused.html", run=run.name, reason=run.reason, half_written=run.half_written)
-    for file in STATIC:
-        _write_if_changed(site.folder / file, resources.files("lensfold").joinpath("templates", file).read_bytes())
     for run in shown:
         _write_run(site, run, shown)
         log(f"{site.folder / _page(run.name)}")
@@ -118,13 +114,20 @@ def write_report(
 
 
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("lensfold", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["inlined"] = _inlined
+    return environment
+
+
+def _inlined(name: str) -> Markup:
+    """A file of the templates as it is: style and script stand in each page, which then opens wherever it is put."""
+    return Markup(resources.files("lensfold").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
 def _write_if_changed(path: Path, content: bytes) -> None:
@@ -292,7 +295,7 @@ def _lens_lists(site: _Site, run: Run, runs: Sequence[Run]) -> tuple[list[dict],
     labelled, objects = run.labelled, site.truth.objects
     ids = galleries.lens_lists(labelled, objects, site.gallery)
     differing, left_out = disagreements(run, runs, site.gallery)
-    notes = galleries.disagreement_notes(differing, run.name)
+    notes = galleries.disagreement_notes(differing)
     ids["disagreements"] = differing.index.tolist()
     empty = {"disagreements": "No other run of this pack shares its folds, data and label rule."}
     lists = [

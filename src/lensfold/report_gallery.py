@@ -106,7 +106,7 @@ def lens_cards(
     cards = []
     for i in ids:
         logit = float(table["logit"][i])
-        score = f"p = {expit(logit):.4f}, logit {logit:.2f}, top {_top(1 - ranks[i])} of its fold"
+        score = f"p = {expit(logit):.4f}, logit {logit:.2f}, rank {ranks[i]:.4f}"
         label = "lens" if table["label"][i] == 1 else "non-lens"
         cards.append(_card(i, name, label, int(table["fold"][i]), score, objects, notes.get(i, "")))
     return cards
@@ -123,29 +123,23 @@ def radius_cards(
     ]  # fmt: skip
 
 
-def _top(share: float) -> str:
-    return f"{100 * share:.2f} %" if share < 0.01 else f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
-
-
 def _card(i: int, name: str, label: str, fold: int, score: str, objects: pd.DataFrame, note: str) -> Card:
     row = objects.loc[i]
     theta = "–" if np.isnan(row["theta_E"]) else f'{row["theta_E"]:.2f}"'
-    magnification = "–" if np.isnan(row["mag_eff"]) else f"{row['mag_eff']:.1f}"
-    images = f"{row['n_source_im']:.0f} image{'' if row['n_source_im'] == 1 else 's'}"
-    facts = (
-        f"{row['n_pix_source']:.0f} px, θ_E {theta}, magnification {magnification}, {images}, "
-        f"lens {row['mag_lens']:.1f} mag, source {row['mag_source']:.1f} mag"
-    )
+    facts = f"θ_E {theta}, lens {row['mag_lens']:.1f} mag; "
+    if row["n_sources"] > 0:
+        images = f"{row['n_source_im']:.0f} image{'' if row['n_source_im'] == 1 else 's'}"
+        magnified = "" if np.isnan(row["mag_eff"]) else f", magnified {row['mag_eff']:.1f} times"
+        facts += f"source {row['mag_source']:.1f} mag, {row['n_pix_source']:.0f} px, {images}{magnified}"
+    else:
+        facts += "no source"
     size = catalogs.SIZE_BIN_NAMES[int(row["bin"])]
     return Card(int(i), name, label, size, fold, score, facts, note)
 
 
-def disagreement_notes(table: pd.DataFrame, own: str) -> dict[int, str]:
+def disagreement_notes(table: pd.DataFrame) -> dict[int, str]:
     """What to say of each object that `lensfold.report_runs.disagreements` lists."""
-    return {
-        int(row.Index): f"rank {row.rank:.3f} in {own}, {row.other_rank:.3f} in {row.other}"
-        for row in table.itertuples()
-    }
+    return {int(row.Index): f"rank {row.other_rank:.4f} in {row.other}" for row in table.itertuples()}
 
 
 def write_pictures(folder: Path, cache_folder: Path, ids: Sequence[int]) -> dict[int, Picture]:

@@ -23,7 +23,7 @@ from lensfold.scores import auc, fold_ranks
 #: folder of a pack's runs that holds the report, and so no run
 REPORT_FOLDER = "report"
 #: catalog columns that captions show
-SHOWN = ("n_pix_source", "mag_source", "mag_lens", "mag_eff", "n_source_im")
+SHOWN = ("n_pix_source", "mag_source", "mag_lens", "mag_eff", "n_source_im", "n_sources")
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,10 @@ def read_run(folder: Path, truth: Truth) -> Run | Refused:
 def _read(folder: Path, truth: Truth) -> Run:
     config = Member(folder.name, folder).config()
     _check_config(folder, config)
-    oof = read_oof(folder)
+    oof, complete = read_oof(folder), [int(fold.name[4:]) for fold in fold_folders(folder)]
     notes = []
     if config["folds_hash"] == truth.folds_hash:
-        _check_ids(folder, oof, truth)
+        _check_ids(folder, oof, truth, complete)
     else:
         unknown = oof.index.difference(truth.catalog.index)
         if len(unknown):
@@ -180,8 +180,8 @@ def _read(folder: Path, truth: Truth) -> Run:
     if task_of(config) == "lens" and table["label"].nunique() < 2:
         raise InputError(f"{folder}: its complete folds hold one class only; both are needed.")
     of_folds = int(truth.folds.max()) + 1
-    if len(set(oof["fold"])) < of_folds and config["folds_hash"] == truth.folds_hash:
-        notes.append(f"{oof['fold'].nunique()} of {of_folds} folds are trained")
+    if len(complete) < of_folds and config["folds_hash"] == truth.folds_hash:
+        notes.append(f"{len(complete)} of {of_folds} folds are trained")
     score = _read_score(folder, table)
     if score is None:
         notes.append(f"no score.json of these folds: run lensfold score --experiment {folder.name}")
@@ -197,10 +197,10 @@ def _check_config(folder: Path, config: object) -> None:
         raise InputError(f"{folder / 'config.json'}: label rule {found[2]!r} is unknown. Train again.")
 
 
-def _check_ids(folder: Path, oof: pd.DataFrame, truth: Truth) -> None:
+def _check_ids(folder: Path, oof: pd.DataFrame, truth: Truth, complete: list[int]) -> None:
     """Every object with pixels of the complete folds once, in the fold that held it out."""
     known = truth.folds.loc[truth.with_pixels]
-    expected = known.index[known.isin(oof["fold"].unique())]
+    expected = known.index[known.isin(complete)]
     for wrong, problem in (
         (expected.difference(oof.index), "is missing from its out-of-fold logits"),
         (oof.index.difference(expected), "has an out-of-fold logit, but is not held out by these folds"),
