@@ -14,7 +14,6 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -40,9 +39,10 @@ from lensfold.report_runs import (
     read_truth,
     run_names,
 )
+from lensfold.scores import auc
 
 #: source files that decide what a run's plots and numbers look like
-DECISIVE = ("report.py", "report_plots.py", "report_stats.py", "scores.py", "radius.py", "catalog.py")
+DECISIVE = ("report.py", "report_plots.py", "report_stats.py", "report_runs.py", "scores.py", "radius.py", "catalog.py")
 #: shown of a lens run's score.json: name on the page, key, digits
 LENS_NUMBERS = (
     ("AUC", "auc", 4), ("F1", "f1", 3), ("accuracy", "accuracy", 3), ("average precision", "average_precision", 3),
@@ -281,8 +281,7 @@ def _write_plots(folder: Path, site: _Site, run: Run, radii: pd.DataFrame | None
         return plots.write_radius_plots(folder, *columns, histories, heading)
     score = (run.score or {}).get("auc")
     labelled = run.labelled
-    whole = stats.curve(labelled["label"], labelled["logit"])
-    area = float(np.trapezoid(np.append(0, whole.recall), np.append(0, whole.false_rate)))
+    area = auc(labelled["label"], labelled["logit"])
     text = f"AUC {area:.3f}" + (f" ({_limits(score, 3)})" if score else "")
     return plots.write_lens_plots(folder, labelled, site.truth.objects, histories, text, heading)
 

@@ -129,7 +129,7 @@ def _card(i: int, name: str, label: str, fold: int, score: str, objects: pd.Data
     facts = f"θ_E {theta}, lens {row['mag_lens']:.1f} mag; "
     if row["n_sources"] > 0:
         images = f"{row['n_source_im']:.0f} image{'' if row['n_source_im'] == 1 else 's'}"
-        magnified = "" if np.isnan(row["mag_eff"]) else f", magnified {row['mag_eff']:.1f} times"
+        magnified = "" if np.isnan(row["mag_eff"]) else f", μ = {row['mag_eff']:.1f}"
         facts += f"source {row['mag_source']:.1f} mag, {row['n_pix_source']:.0f} px, {images}{magnified}"
     else:
         facts += "no source"
@@ -151,10 +151,12 @@ def write_pictures(folder: Path, cache_folder: Path, ids: Sequence[int]) -> dict
         cache = Cache(cache_folder)
     except InputError as error:
         return {i: Picture(None, str(error)) for i in ids}
+    drawn = {}
+    for path in folder.glob("*.jpg"):
+        drawn.setdefault(path.name.split("-")[0], []).append(path)
     with cache:
         names = _names(cache, set(ids))
-        refused = cache.manifest["refused"]
-        return {i: _picture(folder, cache, i, names.get(i), refused.get(str(i))) for i in ids}
+        return {i: _picture(folder, cache, i, names.get(i), drawn.get(str(i), [])) for i in ids}
 
 
 def _names(cache: Cache, ids: set[int]) -> dict[int, str]:
@@ -168,16 +170,17 @@ def _names(cache: Cache, ids: set[int]) -> dict[int, str]:
     return names
 
 
-def _picture(folder: Path, cache: Cache, i: int, name: str | None, refused: str | None) -> Picture:
+def _picture(folder: Path, cache: Cache, i: int, name: str | None, drawn: Sequence[Path]) -> Picture:
+    """An object's picture, drawn unless its file is among those ``drawn``; the others are of other pixels."""
     if name is None:
-        return Picture(None, refused or f"its cutout is not in {cache.folder}")
-    if (folder / name).is_file():
+        return Picture(None, cache.manifest["refused"].get(str(i), f"its cutout is not in {cache.folder}"))
+    if folder / name in drawn:
         return Picture(name)
     try:
         images = split_bands(cache.read([i])[0])
     except InputError as error:
         return Picture(None, str(error))
-    for old in folder.glob(f"{i}-*.jpg"):
+    for old in drawn:
         old.unlink(missing_ok=True)
     draw(folder / name, images, cache.sigma)
     return Picture(name)

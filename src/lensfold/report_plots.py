@@ -102,7 +102,7 @@ def learning_curves(path: Path, histories: dict[int, pd.DataFrame], heading: Hea
             if column in table:
                 axes.plot(table["epoch"], table[column], color=colour, marker="o", markersize=4, label=f"fold {fold}")
         _mark_stages(axes, first)
-    legend(panels[-1][2], loc="lower right" if watched == "valid_auc" else "upper right")
+    legend(panels[-1][2], loc="best")
     plot.save(path)
 
 
@@ -298,7 +298,7 @@ def _draw_shares(axes: Axes, shares: stats.Shares, shift: float, number: int, ra
 
 def radius_scatter(path: Path, truth: np.ndarray, predicted: np.ndarray, heading: Heading) -> None:
     """Predicted against true Einstein radii in arcsec, and the distribution of their ratio."""
-    plot = Plot("Einstein radii", heading, height=5.4)
+    plot = Plot("Einstein radii", heading)
     axes = plot.axes(0.075, 0.5, "true θ_E (arcsec)", "predicted θ_E (arcsec)")
     values = np.concatenate([truth, predicted])
     low, high = np.quantile(values, 0.0005) * 0.9, values.max() * 1.1
@@ -382,6 +382,6 @@ def _learning(folder: Path, histories: dict, heading: Heading) -> list[tuple[str
 
 
 def counts_text(n: int, lenses: int | None = None, folds: Sequence[int] = (), of_folds: int = 0) -> str:
-    """n, the lenses among them, and the folds where some are missing, in words."""
-    text = f"n = {n:,}" + ("" if lenses is None else f" ({lenses:,} lenses)")
+    """n, the lenses among them (None: all are), and the folds where some are missing, in words."""
+    text = f"n = {n:,} lenses" if lenses is None else f"n = {n:,} ({lenses:,} lenses)"
     return text if len(folds) == of_folds else f"{text} · {len(folds)} of {of_folds} folds"
