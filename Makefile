@@ -5,6 +5,7 @@
 #   make grade                          play organiser: score the submission against a simulated pack's key
 #   make leaderboard                    every run and submission, best first, into submissions/<pack>/README.md
 #   make look                           pictures of the pack: objects of each lens size, the size histogram
+#   make report                         a static HTML report of the pack's runs, runs/<pack>/report/index.html
 #   make bench                          measure the data layer, into benchmarks/README.md
 #   make test | make check              tests | style and tests
 #
@@ -56,7 +57,7 @@ OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/
 TEST := $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv
 
-.PHONY: help folds cache train train-folds predict predict-folds grade leaderboard look test check bench clean
+.PHONY: help folds cache train train-folds predict predict-folds grade leaderboard report look test check bench clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -153,6 +154,9 @@ check: $(READY)
 
 look: $(CACHE_TRAIN)
 	@$(LENSFOLD) look $(SELECT)
+
+report: $(READY)
+	@$(LENSFOLD) report $(SELECT) $(if $(SORT),--sort $(SORT))
 
 bench: $(READY)
 	@$(LENSFOLD) bench

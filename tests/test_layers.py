@@ -33,7 +33,9 @@ LAYERS = (
     ("submission_manifest",),
     ("console",),
     ("steps", "inspection", "score_tables", "submission_report", "explain_submission"),
-    ("results", "bench"),
+    ("results", "bench", "report_stats"),
+    ("report_plots", "report_runs", "report_gallery"),
+    ("explain", "report"),
     ("submitting",),
     ("comparison", "leaderboard_rows", "leaderboard_table"),
     ("leaderboard_differences",),
@@ -41,6 +43,8 @@ LAYERS = (
     ("leaderboard_public",),
     ("leaderboard_page",),
     ("leaderboard",),
+    ("cli_options",),
+    ("cli_results",),
     ("cli",),
     ("__main__",),
 )
@@ -78,7 +82,7 @@ def test_every_module_has_a_layer():
     assert {module_of(path) for path in FILES} == set(LEVEL)
 
 
-@pytest.mark.parametrize("module", ["cli", "steps", "comparison", "leaderboard", "models"])
+@pytest.mark.parametrize("module", ["cli", "steps", "comparison", "leaderboard", "models", "report", "explain"])
 def test_tensorflow_is_imported_only_by_what_runs_a_model(module):
     code = f"import sys, lensfold.{module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -76,6 +76,15 @@ def read_catalog(path: Path | str) -> pd.DataFrame:
     return _one_row_per_id(path, lines, values)
 
 
+def is_synthetic(path: Path | str) -> bool:
+    """Whether the first comment line of a catalog file says that it was simulated by this kit."""
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.readline(200).startswith(b"# SYNTHETIC")
+    except OSError:
+        return False
+
+
 def has_images(catalog: pd.DataFrame) -> pd.Series:
     """Bool Series by ID: False for the objects that the pack holds no image of, by the catalog's word."""
     return (catalog[INDEX_COLUMN] != NO_IMAGE_INDEX).rename("has_images")

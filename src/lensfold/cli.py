@@ -7,8 +7,24 @@ from typing import Annotated
 
 import typer
 
+from lensfold import cli_results
+from lensfold.cli_options import (
+    CORES,
+    BetaSquared,
+    DataFolder,
+    ExperimentName,
+    PackName,
+    Root,
+    SkipBad,
+    SplitName,
+    Stage,
+    SubmissionName,
+    TrainedOn,
+    Workers,
+    checked_split,
+    chosen_pack,
+)
 from lensfold.errors import InputError
-from lensfold.paths import Pack, Workspace
 
 app = typer.Typer(
     help="Find strong gravitational lenses in Euclid-like cutouts: folds, training, prediction, submission.",
@@ -16,33 +32,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-PackName = Annotated[str | None, typer.Option("--pack", help="Pack name; default: sample, or the name of --data.")]
-DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the pack; default: data/<pack>.")]
-Root = Annotated[Path, typer.Option("--root", help="Project folder with experiments/, folds/, runs/, submissions/.")]
-ExperimentName = Annotated[str, typer.Option("--experiment", help="Name of a file in experiments/, without .toml.")]
-SubmissionName = Annotated[str, typer.Option("--submission", help="Name of a file in submissions/, without .toml.")]
-TrainedOn = Annotated[str | None, typer.Option("--trained-on", help="Pack the runs were trained on; default: this.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable objects out instead of stopping.")]
-SplitName = Annotated[str, typer.Option("--split", help="train or test, or twins of a simulated pack.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
-BetaSquared = Annotated[
-    float, typer.Option("--beta-squared", min=1e-9, max=1e9, help="beta² of F_beta; the challenge's ranking has 0.001.")
-]
-Stage = Annotated[Path | None, typer.Option("--stage", help="Copy the cache to this local folder and read it there.")]
-
-CORES = os.cpu_count() or 1
-
-
-def _pack(root: Path, name: str | None, data: Path | None) -> tuple[Workspace, Pack]:
-    workspace = Workspace(root)
-    return workspace, workspace.pack(name, data)
-
-
-def _split(name: str) -> str:
-    if name not in ("train", "test", "twins"):
-        raise InputError(f"--split {name!r}: expected train or test, or twins (of a simulated pack).")
-    return name
 
 
 @app.command()
@@ -61,7 +50,7 @@ def simulate(
     from lensfold.console import progress
     from lensfold.simulate import PROFILES, simulate_pack
 
-    _, chosen = _pack(root, pack, data)
+    _, chosen = chosen_pack(root, pack, data)
     profile = profile or chosen.name
     if profile not in PROFILES:
         raise InputError(f"no profile {profile!r}; the profiles are {', '.join(PROFILES)}. Give one with --profile.")
@@ -82,7 +71,7 @@ def folds(
     from lensfold.results import show_folds, show_strata
     from lensfold.steps import check_pack_folds, make_pack_folds
 
-    workspace, chosen = _pack(root, pack, data)
+    workspace, chosen = chosen_pack(root, pack, data)
     catalog, made = (check_pack_folds if check else make_pack_folds)(workspace, chosen)
     show_folds(chosen.name, catalog, made)
     if check:
@@ -99,11 +88,11 @@ def cache(
     workers: Workers = CORES,
 ) -> None:
     """Read the FITS files of a split, or its archive, once, into shards; list what cannot be used by ID and reason."""
-    split = _split(split)
+    split = checked_split(split)
     from lensfold.results import show_cache
     from lensfold.steps import cache_split
 
-    workspace, chosen = _pack(root, pack, data)
+    workspace, chosen = chosen_pack(root, pack, data)
     show_cache(chosen.name, split, cache_split(workspace, chosen, split, skip_bad, workers))
 
 
@@ -133,8 +122,8 @@ def show(
     from lensfold.inspection import open_album
     from lensfold.pictures import show_objects
 
-    workspace, chosen = _pack(root, pack, data)
-    with open_album(workspace, chosen, _split(split)) as album:
+    workspace, chosen = chosen_pack(root, pack, data)
+    with open_album(workspace, chosen, checked_split(split)) as album:
         for path in show_objects(album, ids, workspace.look(chosen, split)):
             print(path)
 
@@ -151,8 +140,8 @@ def look(
     from lensfold.inspection import open_album
     from lensfold.pictures import look as draw
 
-    workspace, chosen = _pack(root, pack, data)
-    with open_album(workspace, chosen, _split(split)) as album:
+    workspace, chosen = chosen_pack(root, pack, data)
+    with open_album(workspace, chosen, checked_split(split)) as album:
         for path in draw(album, workspace.look(chosen, split), seed):
             print(path)
 
@@ -166,11 +155,11 @@ def verify(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build damaged shards again, and only these.")] = False,
 ) -> None:
     """Hold every shard of a cache against its recorded checksum; name the damaged ones."""
-    split = _split(split)
+    split = checked_split(split)
     from lensfold.results import show_verified
     from lensfold.steps import verify_split
 
-    workspace, chosen = _pack(root, pack, data)
+    workspace, chosen = chosen_pack(root, pack, data)
     problems = verify_split(workspace, chosen, split, rebuild)
     show_verified(chosen.name, split, problems, rebuild)
     if problems and not rebuild:
@@ -182,7 +171,7 @@ def configure(experiment: ExperimentName, pack: PackName = None, data: DataFolde
     """Resolve an experiment's settings for a pack into runs/<pack>/<experiment>/config.json."""
     from lensfold.steps import configure as configure_run
 
-    workspace, chosen = _pack(root, pack, data)
+    workspace, chosen = chosen_pack(root, pack, data)
     configure_run(workspace, chosen, experiment)
 
 
@@ -198,7 +187,7 @@ def train(
     """Train an experiment on a pack; makes folds, cache and settings where they are absent."""
     from lensfold.steps import prepare_training, train_folds
 
-    workspace, chosen = _pack(root, pack, data)
+    workspace, chosen = chosen_pack(root, pack, data)
     prepare_training(workspace, chosen, experiment, skip_bad, CORES)
     train_folds(workspace, chosen, experiment, fold)
 
@@ -215,7 +204,7 @@ def train_fold(
     """Train one fold of a configured experiment (what make calls)."""
     from lensfold.steps import train as train_one
 
-    workspace, chosen = _pack(root, pack, data)
+    workspace, chosen = chosen_pack(root, pack, data)
     train_one(workspace, chosen, experiment, fold, stage)
 
 
@@ -232,41 +221,8 @@ def predict_fold(
     """Predict a pack's test split with one trained fold (what make calls)."""
     from lensfold.steps import predict_folds
 
-    workspace, chosen = _pack(root, pack, data)
+    workspace, chosen = chosen_pack(root, pack, data)
     predict_folds(workspace, chosen, trained_on or chosen.name, experiment, [fold], stage)
-
-
-@app.command()
-def score(
-    experiment: ExperimentName,
-    pack: PackName = None,
-    data: DataFolder = None,
-    root: Root = Path(),
-    beta_squared: BetaSquared = 0.001,
-) -> None:
-    """Score a run's complete folds out of fold; marked where folds are still missing."""
-    from lensfold.results import score_run
-    from lensfold.score_tables import show_scores
-
-    workspace, chosen = _pack(root, pack, data)
-    show_scores(chosen.name, [score_run(workspace, chosen, experiment, beta_squared)], detail=True)
-
-
-@app.command()
-def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A run; PACK/RUN; or submission:NAME for an ensemble.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The same, of the same data.")],
-    pack: PackName = None,
-    data: DataFolder = None,
-    root: Root = Path(),
-    beta_squared: BetaSquared = 0.001,
-) -> None:
-    """Is B better than A? Paired differences of their out-of-fold scores on the same objects, and a plain verdict."""
-    from lensfold.comparison import compare as compare_both
-    from lensfold.score_tables import show_comparison
-
-    workspace, chosen = _pack(root, pack, data)
-    show_comparison(compare_both(workspace, chosen, first, second, beta_squared))
 
 
 @app.command()
@@ -284,7 +240,7 @@ def predict(
     from lensfold.steps import predict_pack
     from lensfold.submitting import submit
 
-    workspace, chosen = _pack(root, pack, data)
+    workspace, chosen = chosen_pack(root, pack, data)
     predict_pack(workspace, chosen, trained_on or chosen.name, submission, skip_bad, workers)
     submit(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
 
@@ -301,88 +257,11 @@ def submit(
     """Combine predictions that exist into a submission, and show the out-of-fold scores (what make calls)."""
     from lensfold.submitting import submit as write
 
-    workspace, chosen = _pack(root, pack, data)
+    workspace, chosen = chosen_pack(root, pack, data)
     write(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
 
 
-@app.command()
-def grade(
-    submission: SubmissionName = "default",
-    pack: PackName = None,
-    data: DataFolder = None,
-    root: Root = Path(),
-    beta_squared: BetaSquared = 0.001,
-) -> None:
-    """Score a submission against a simulated pack's key, as the organisers would."""
-    from lensfold.results import grade_submission
-
-    workspace, chosen = _pack(root, pack, data)
-    grade_submission(workspace, chosen, submission, beta_squared)
-
-
-@app.command("check-submission")
-def check_submission(
-    file: Annotated[Path, typer.Argument(help="Any submission, whoever made it.")],
-    pack: Annotated[str | None, typer.Option("--pack", help="Its pack; default: the challenge's official IDs.")] = None,
-    data: DataFolder = None,
-    root: Root = Path(),
-    kind: Annotated[str | None, typer.Option(help="probability, radius or logit; default: by header and name.")] = None,
-    repair: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a clean CSV there.")] = None,
-    fill: Annotated[float | None, typer.Option(help="Score of IDs that have none in the repaired file.")] = None,
-    convert: Annotated[str | None, typer.Option(help="What the scores to repair are: logit or percent.")] = None,
-    header: Annotated[bool, typer.Option("--header", help="Repair with a header; default: without.")] = False,
-) -> None:
-    """Tell what is wrong with any submission file, and repair what needs no guess."""
-    from lensfold.submission_report import check_file
-
-    workspace = Workspace(root)
-    chosen = None if pack is None and data is None else workspace.pack(pack, data)
-    options = {"kind": kind, "target": repair, "fill": fill, "convert": convert, "header": header}
-    if not check_file(workspace, chosen, file, **options):
-        raise typer.Exit(1)
-
-
-@app.command("explain-submission")
-def explain_submission(
-    file: Annotated[Path, typer.Argument(help="submissions/<pack>/<name>.csv, with its manifest beside it.")],
-    root: Root = Path(),
-    verify: Annotated[bool, typer.Option("--verify", help="Hold all of it against the files that are here.")] = False,
-) -> None:
-    """Tell how a submission was made and how to make it again."""
-    from lensfold.explain_submission import explain
-    from lensfold.explain_submission import verify as hold
-
-    manifest = explain(Workspace(root), file)
-    if verify and not hold(Workspace(root), file, manifest):
-        raise typer.Exit(1)
-
-
-@app.command()
-def leaderboard(
-    pack: PackName = None,
-    data: DataFolder = None,
-    root: Root = Path(),
-    sort: Annotated[str, typer.Option("--sort", help="auc, f1, tpr10, auc_large, … or a size bin as '21-40'.")] = "auc",
-) -> None:
-    """Every run and submission of a pack, best first, into submissions/<pack>/README.md and an HTML page."""
-    from lensfold.leaderboard import show_leaderboard, write_leaderboard
-
-    workspace, chosen = _pack(root, pack, data)
-    show_leaderboard(*write_leaderboard(workspace, chosen, sort))
-
-
-@app.command()
-def bench(
-    root: Root = Path(),
-    small: Annotated[int, typer.Option(min=100, help="Objects of the small pack.")] = 2000,
-    large: Annotated[int, typer.Option(min=100, help="Objects of the large pack.")] = 20000,
-    scratch: Annotated[Path | None, typer.Option(help="Where the packs are made: 0.5 MB an object.")] = None,
-) -> None:
-    """Measure the data layer, as ratios in one run, into benchmarks/README.md."""
-    from lensfold.bench import run_benchmarks
-
-    page = run_benchmarks(root, small, large, scratch)
-    print(page.read_text())
+app.add_typer(cli_results.app)
 
 
 def main() -> None:

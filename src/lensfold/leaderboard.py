@@ -14,14 +14,14 @@ from lensfold.leaderboard_differences import code_changes
 from lensfold.leaderboard_page import board_document, ranking
 from lensfold.leaderboard_rows import REPORT_FOLDER
 from lensfold.leaderboard_standings import Board, build_board
-from lensfold.leaderboard_table import as_html, as_markdown, html_page
-from lensfold.paths import Pack, Workspace, replacing
+from lensfold.leaderboard_table import STYLE, as_html, as_markdown, html_page
+from lensfold.paths import Pack, Workspace, write_if_changed
 from lensfold.provenance import training_code
 
 
-def leaderboard_html(board: Board) -> str:
-    """The leaderboard as an HTML fragment; `lensfold.leaderboard_table.STYLE` is its style sheet."""
-    return as_html(board_document(board))
+def leaderboard_section(board: Board) -> str:
+    """The leaderboard as an HTML fragment with its style sheet, for a page that has more on it."""
+    return f"<style>{STYLE}</style>\n{as_html(board_document(board))}"
 
 
 def write_leaderboard(workspace: Workspace, pack: Pack, sort: str = "auc") -> tuple[Board, list[Path]]:
@@ -38,8 +38,7 @@ def write_leaderboard(workspace: Workspace, pack: Pack, sort: str = "auc") -> tu
         ),
     }
     for path, text in texts.items():
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_if_changed(path, text.encode("utf-8"))
     return board, list(texts)
 
 

@@ -57,7 +57,7 @@ class Table:
 Block = Heading | Text | Listing | Table
 
 STYLE = """
-.board { font: 15px/1.45 system-ui, sans-serif; color: #1c2430; }
+.board { font: 15px/1.45 system-ui, sans-serif; color: #1c2430; background: #fff; padding: .6em 1em; }
 .board h1 { font-size: 1.6em; margin: 0 0 .4em; }
 .board h2 { font-size: 1.2em; margin: 1.8em 0 .4em; }
 .board h3 { font-size: 1em; margin: 1.4em 0 .3em; }

@@ -102,7 +102,15 @@ class Workspace:
 
     def run(self, pack_name: str, experiment: str) -> Path:
         """Folder of an experiment trained on a pack."""
-        return self.root / "runs" / pack_name / experiment
+        return self.runs(pack_name) / experiment
+
+    def runs(self, pack_name: str) -> Path:
+        """Folder of a pack's runs."""
+        return self.root / "runs" / pack_name
+
+    def report(self, pack_name: str) -> Path:
+        """Folder of the report of a pack's runs."""
+        return self.runs(pack_name) / "report"
 
     def submission_settings(self, name: str) -> Path:
         """Hand-written members and options of a submission."""
@@ -139,3 +147,11 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_if_changed(path: Path, content: bytes) -> None:
+    """Write ``content`` as by `replacing`, unless the file holds it already: its time then stays."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

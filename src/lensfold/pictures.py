@@ -70,21 +70,25 @@ class Album:
     synthetic: bool = False
 
 
-def grey(image: np.ndarray, sigma: float, band: str) -> np.ndarray:
-    """Grey levels of one frame, (height, width) in flux → uint8 (height, width, 3); NO_DATA where it is not finite."""
+def grey(image: np.ndarray, sigma: float, band: str, white: float | None = None) -> np.ndarray:
+    """Grey levels of one frame, (height, width) in flux → uint8 (height, width, 3); NO_DATA where it is not finite.
+
+    ``white``: the level, in sigmas, that is white; None for that of the band.
+    """
     bad = ~np.isfinite(image)
     x = np.where(bad, 0, image) / (sigma or 1)  # zero: of frames without any noise
-    low, high = np.arcsinh(BLACK / SOFTENING), np.arcsinh(WHITE[band] / SOFTENING)
+    low, high = np.arcsinh(BLACK / SOFTENING), np.arcsinh((white or WHITE[band]) / SOFTENING)
     level = np.clip((np.arcsinh(x / SOFTENING) - low) / (high - low), 0, 1)
     shown = np.repeat(np.rint(255 * level).astype(np.uint8)[..., None], 3, axis=-1)
     shown[bad] = NO_DATA
     return shown
 
 
-def colour(images: Images, sigma: Sigmas) -> np.ndarray:
+def colour(images: Images, sigma: Sigmas, gain: float = 1.0) -> np.ndarray:
     """H, mean(Y, J), VIS as red, green, blue on the VIS grid: uint8 (200, 200, 3); NO_DATA where any band has none.
 
     Blue is VIS blurred to the width of NISP, so that cores are not blue; VIS over that then sharpens all three.
+    ``gain`` multiplies all of them at the end: more than 1 shows fainter light.
     """
     y, j, h = (on_vis_grid(images[band] / (sigma[band] or 1)) for band in BANDS[1:])
     planes = np.stack([h, (y + j) / 2, images["VIS"] / (sigma["VIS"] or 1)])
@@ -92,7 +96,7 @@ def colour(images: Images, sigma: Sigmas) -> np.ndarray:
     planes = np.where(bad, 0, planes).astype(np.float32)
     blurred = cv2.GaussianBlur(planes[2], (0, 0), VIS_BLUR)
     sharper = np.maximum(planes[2] + PEDESTAL, 0) / np.maximum(blurred + PEDESTAL, 1)
-    mixed = np.stack([planes[0], planes[1], blurred]) * sharper * np.reshape(COLOUR_WEIGHTS, (3, 1, 1))
+    mixed = np.stack([planes[0], planes[1], blurred]) * sharper * np.reshape(COLOUR_WEIGHTS, (3, 1, 1)) * gain
     mixed += COLOUR_MEAN * (mixed.mean(axis=0) - mixed)
     with np.errstate(divide="ignore", invalid="ignore"):  # astropy divides by an intensity of zero, then mends it
         shown = make_lupton_rgb(*mixed, interval=ManualInterval(COLOUR_BLACK, None))

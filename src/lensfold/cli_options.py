@@ -1,0 +1,40 @@
+"""Options that several commands share, and what they mean."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lensfold.errors import InputError
+from lensfold.paths import Pack, Workspace
+
+PackName = Annotated[str | None, typer.Option("--pack", help="Pack name; default: sample, or the name of --data.")]
+DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the pack; default: data/<pack>.")]
+Root = Annotated[Path, typer.Option("--root", help="Project folder with experiments/, folds/, runs/, submissions/.")]
+ExperimentName = Annotated[str, typer.Option("--experiment", help="Name of a file in experiments/, without .toml.")]
+SubmissionName = Annotated[str, typer.Option("--submission", help="Name of a file in submissions/, without .toml.")]
+TrainedOn = Annotated[str | None, typer.Option("--trained-on", help="Pack the runs were trained on; default: this.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable objects out instead of stopping.")]
+SplitName = Annotated[str, typer.Option("--split", help="train or test, or twins of a simulated pack.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+BetaSquared = Annotated[
+    float, typer.Option("--beta-squared", min=1e-9, max=1e9, help="beta² of F_beta; the challenge's ranking has 0.001.")
+]
+SortScore = Annotated[str, typer.Option("--sort", help="auc, f1, tpr10, auc_large, … or a size bin as '21-40'.")]
+Stage = Annotated[Path | None, typer.Option("--stage", help="Copy the cache to this local folder and read it there.")]
+
+CORES = os.cpu_count() or 1
+
+
+def chosen_pack(root: Path, name: str | None, data: Path | None) -> tuple[Workspace, Pack]:
+    """The project folder and the pack of --root, --pack and --data."""
+    workspace = Workspace(root)
+    return workspace, workspace.pack(name, data)
+
+
+def checked_split(name: str) -> str:
+    """The value of --split; InputError for an unknown one."""
+    if name not in ("train", "test", "twins"):
+        raise InputError(f"--split {name!r}: expected train or test, or twins (of a simulated pack).")
+    return name

@@ -1,0 +1,169 @@
+"""Commands that look at results: scores, comparisons, submissions, leaderboard, report, benchmarks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lensfold.cli_options import (
+    BetaSquared,
+    DataFolder,
+    ExperimentName,
+    PackName,
+    Root,
+    SortScore,
+    SubmissionName,
+    chosen_pack,
+)
+from lensfold.paths import Workspace
+
+app = typer.Typer()
+
+
+@app.command()
+def score(
+    experiment: ExperimentName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    beta_squared: BetaSquared = 0.001,
+) -> None:
+    """Score a run's complete folds out of fold; marked where folds are still missing."""
+    from lensfold.results import score_run
+    from lensfold.score_tables import show_scores
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    show_scores(chosen.name, [score_run(workspace, chosen, experiment, beta_squared)], detail=True)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run; PACK/RUN; or submission:NAME for an ensemble.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same, of the same data.")],
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    beta_squared: BetaSquared = 0.001,
+) -> None:
+    """Is B better than A? Paired differences of their out-of-fold scores on the same objects, and a plain verdict."""
+    from lensfold.comparison import compare as compare_both
+    from lensfold.score_tables import show_comparison
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    show_comparison(compare_both(workspace, chosen, first, second, beta_squared))
+
+
+@app.command()
+def grade(
+    submission: SubmissionName = "default",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    beta_squared: BetaSquared = 0.001,
+) -> None:
+    """Score a submission against a simulated pack's key, as the organisers would."""
+    from lensfold.results import grade_submission
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    grade_submission(workspace, chosen, submission, beta_squared)
+
+
+@app.command("check-submission")
+def check_submission(
+    file: Annotated[Path, typer.Argument(help="Any submission, whoever made it.")],
+    pack: Annotated[str | None, typer.Option("--pack", help="Its pack; default: the challenge's official IDs.")] = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    kind: Annotated[str | None, typer.Option(help="probability, radius or logit; default: by header and name.")] = None,
+    repair: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a clean CSV there.")] = None,
+    fill: Annotated[float | None, typer.Option(help="Score of IDs that have none in the repaired file.")] = None,
+    convert: Annotated[str | None, typer.Option(help="What the scores to repair are: logit or percent.")] = None,
+    header: Annotated[bool, typer.Option("--header", help="Repair with a header; default: without.")] = False,
+) -> None:
+    """Tell what is wrong with any submission file, and repair what needs no guess."""
+    from lensfold.submission_report import check_file
+
+    workspace = Workspace(root)
+    chosen = None if pack is None and data is None else workspace.pack(pack, data)
+    options = {"kind": kind, "target": repair, "fill": fill, "convert": convert, "header": header}
+    if not check_file(workspace, chosen, file, **options):
+        raise typer.Exit(1)
+
+
+@app.command("explain-submission")
+def explain_submission(
+    file: Annotated[Path, typer.Argument(help="submissions/<pack>/<name>.csv, with its manifest beside it.")],
+    root: Root = Path(),
+    verify: Annotated[bool, typer.Option("--verify", help="Hold all of it against the files that are here.")] = False,
+) -> None:
+    """Tell how a submission was made and how to make it again."""
+    from lensfold.explain_submission import explain
+    from lensfold.explain_submission import verify as hold
+
+    manifest = explain(Workspace(root), file)
+    if verify and not hold(Workspace(root), file, manifest):
+        raise typer.Exit(1)
+
+
+@app.command()
+def leaderboard(
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    sort: SortScore = "auc",
+) -> None:
+    """Every run and submission of a pack, best first, into submissions/<pack>/README.md and an HTML page."""
+    from lensfold.leaderboard import show_leaderboard, write_leaderboard
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    show_leaderboard(*write_leaderboard(workspace, chosen, sort))
+
+
+@app.command()
+def report(
+    names: Annotated[list[str] | None, typer.Argument(help="Runs to show; default: all of the pack.")] = None,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    runs: Annotated[list[str] | None, typer.Option("--runs", help="The same: --runs a b.")] = None,
+    gallery: Annotated[int, typer.Option(min=0, help="Most objects of each list of the gallery.")] = 200,
+    sort: SortScore = "auc",
+) -> None:
+    """Leaderboard, and a static HTML report of a pack's runs, runs/<pack>/report/: plots, gallery of what is wrong."""
+    from lensfold.leaderboard import leaderboard_section, write_leaderboard
+    from lensfold.report import write_report
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    board, _ = write_leaderboard(workspace, chosen, sort)
+    print(write_report(workspace, chosen, [*(runs or ()), *(names or ())], gallery, leaderboard_section(board)))
+
+
+@app.command()
+def explain(
+    ids: Annotated[list[int], typer.Argument(help="IDs of objects of the train split.")],
+    experiment: ExperimentName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    method: Annotated[str, typer.Option(help="occlusion, or grad-cam (of the last convolution).")] = "occlusion",
+) -> None:
+    """Where in an object its held-out network sees a lens: a PNG of each, which the report includes."""
+    from lensfold.explain import explain_objects
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    for path in explain_objects(workspace, chosen, experiment, ids, method):
+        print(path)
+
+
+@app.command()
+def bench(
+    root: Root = Path(),
+    small: Annotated[int, typer.Option(min=100, help="Objects of the small pack.")] = 2000,
+    large: Annotated[int, typer.Option(min=100, help="Objects of the large pack.")] = 20000,
+    scratch: Annotated[Path | None, typer.Option(help="Where the packs are made: 0.5 MB an object.")] = None,
+) -> None:
+    """Measure the data layer, as ratios in one run, into benchmarks/README.md."""
+    from lensfold.bench import run_benchmarks
+
+    page = run_benchmarks(root, small, large, scratch)
+    print(page.read_text())
