@@ -65,7 +65,7 @@ def write_noise_pack(split_folder: Path, count: int) -> list[int]:
     return ids
 
 
-def _best_seconds(*functions: Callable[[], object], repeats: int = 5) -> list[float]:
+def best_seconds(*functions: Callable[[], object], repeats: int = 5) -> list[float]:
     """Shortest time of each function; they take turns, so that a busy machine is unfair to none."""
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
@@ -87,7 +87,7 @@ def _reading(split_folder: Path, ids: list[int]) -> tuple[str, str, str]:
             for band in BANDS:
                 fits.getdata(cutout_file(split_folder, band, object_id))
 
-    strict, loop = _best_seconds(ours, by_astropy)
+    strict, loop = best_seconds(ours, by_astropy)
     told = f"× {loop / strict:.1f} ({len(ids) / strict:.0f} objects/s)"
     return ("reading an object's four files, against astropy.io.fits.getdata in a loop", told, "at least × 5")
 
@@ -117,7 +117,7 @@ def _archive(folder: Path, count: int) -> Rows:
             left.unlink()
         scan_archive(path, folder / "scanned")
 
-    by_gzip, by_isal, scan = _best_seconds(lambda: decompress(gzip.open), lambda: decompress(igzip.open), ours)
+    by_gzip, by_isal, scan = best_seconds(lambda: decompress(gzip.open), lambda: decompress(igzip.open), ours)
     what = "speed of a pass over a tar.gz, against decompression alone"
     return [
         (f"{what} by Python's gzip", f"× {by_gzip / scan:.2f} ({count / scan:.0f} objects/s)", "at least × 0.9"),
@@ -133,7 +133,7 @@ def _random_rows(cache_folder: Path) -> tuple[str, str, str]:
             for start in range(0, len(order), 32):
                 cache.read(order[start : start + 32])
 
-        (seconds,) = _best_seconds(ours)
+        (seconds,) = best_seconds(ours)
     rate = len(order) / seconds
     return ("random native objects out of the cache, warm, one process", f"{rate:.0f} objects/s", "at least 7,000")
 
