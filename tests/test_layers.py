@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "lensfold"
 LAYERS = (
-    ("errors",),
+    ("errors", "backend"),
     ("config", "paths", "provenance", "bootstrap"),
     ("ranking",),
     ("scores",),

@@ -95,6 +95,8 @@ def load_model(path: Path) -> "keras.Model":
     """A trained network; InputError where the file is absent or damaged. Nothing in it is executed."""
     import keras
 
+    from lensfold.models import fused  # noqa: F401  # Keras must know the classes that the file names
+
     if not path.is_file():
         raise InputError(f"{path}: no trained network here. Train the fold first (`make train`).")
     try:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lensfold import catalog as catalogs
 from lensfold.archive import build_cache_from_scan, scan_archive
+from lensfold.backend import start_tensorflow
 from lensfold.cache_build import FolderSource, build_cache, rebuild_damaged
 from lensfold.config import Experiment, FoldSettings, SubmissionSettings, digest, read_toml, validated
 from lensfold.console import progress
@@ -132,6 +133,7 @@ def run_settings(run_folder: Path) -> tuple[Experiment, dict]:
 
 def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | None = None) -> None:
     """Train one fold of a configured experiment, one line an epoch; from a copy of the cache in ``stage`` if given."""
+    start_tensorflow()
     from lensfold.train import FoldTask, train_fold
 
     run_folder = workspace.run(pack.name, name)
@@ -174,6 +176,7 @@ def predict_folds(
 
     A fold whose file exists and is newer than its network and the cache is left alone.
     """
+    start_tensorflow()
     from lensfold.features import network_input
     from lensfold.predict import load_model, logits_in_parts, write_logits
     from lensfold.train import set_threads

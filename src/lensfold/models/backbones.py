@@ -14,6 +14,8 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
+from lensfold.models import fused
+
 LITE0 = "efficientnet_lite0"
 _STEM_FILTERS = 32
 _TOP_FILTERS = 1280
@@ -127,7 +129,7 @@ def _block(inputs, block: Block, prefix: str, lite: bool):
     if block.expand != 1:
         x = _convolution(x, filters_in * block.expand, 1, 1, f"{prefix}expand_conv")
         x = _normalise(x, f"{prefix}expand_bn", lite, f"{prefix}expand_activation")
-    x = layers.DepthwiseConv2D(
+    x = fused.DepthwiseConv2D(
         block.kernel,
         strides=block.strides,
         padding="same",
@@ -139,7 +141,7 @@ def _block(inputs, block: Block, prefix: str, lite: bool):
     if not lite:
         x = _squeeze_excite(x, prefix, filters_in // 4)
     x = _convolution(x, block.filters, 1, 1, f"{prefix}project_conv")
-    x = layers.BatchNormalization(name=f"{prefix}project_bn")(x)
+    x = fused.BatchNormalization(name=f"{prefix}project_bn")(x)
     if block.strides == 1 and filters_in == block.filters:
         x = layers.Add(name=f"{prefix}add")([x, inputs])
     return x
@@ -171,10 +173,10 @@ def _convolution(x, filters: int, kernel: int, strides: int, name: str):
 
 def _normalise(x, name: str, lite: bool, activation_name: str):
     # keras' defaults, epsilon 1e-3 and momentum 0.99, are those of the weight files.
-    x = layers.BatchNormalization(name=name)(x)
+    x = fused.BatchNormalization(name=name)(x)
     if lite:
         return layers.ReLU(max_value=6, name=activation_name)(x)
-    return layers.Activation("swish", name=activation_name)(x)
+    return fused.Swish(name=activation_name)(x)
 
 
 def _initializer() -> keras.initializers.Initializer:
@@ -189,7 +191,7 @@ def _copied(network: keras.Model, inputs, x, prefix: str) -> dict:
             continue
         y = keras.tree.map_structure(lambda tensor: made[id(tensor)], layer.input)
         if not isinstance(layer, layers.Dropout):
-            y = type(layer).from_config(layer.get_config() | {"name": prefix + layer.name})(y)
+            y = fused.faster(layer, prefix + layer.name)(y)
         made[id(layer.output)] = y
         if layer.name.startswith("block"):
             ends[layer.name[5]] = y

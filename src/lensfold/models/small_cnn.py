@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from lensfold.models import bands
+from lensfold.models import bands, fused
 
 
 def paper_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
@@ -24,7 +24,7 @@ def paper_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
     x = layers.Dropout(dropout, name="dropout2")(x)
     x = _convolution(x, 64, "top_conv")
     # At the lowest resolution, where it costs least; on 64 channels the count is the one quoted above.
-    x = layers.BatchNormalization(name="top_bn")(x)
+    x = fused.BatchNormalization(name="top_bn")(x)
     x = layers.MaxPooling2D(3, name="top_pool")(x)
     x = layers.Flatten(name="head_flatten")(x)
     x = layers.Dense(96, activation="relu", name="head_dense1")(x)
@@ -77,7 +77,7 @@ def wide_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
 def _classified(x, dropout: float):
     """Last convolution, average and maximum of it, one dense layer, logit."""
     x = _convolution(x, 128, "top_conv")
-    x = layers.BatchNormalization(momentum=0.9, name="top_bn")(x)
+    x = fused.BatchNormalization(momentum=0.9, name="top_bn")(x)
     # The average says how much of a feature there is, the maximum whether it is anywhere: an arc is small.
     x = layers.Concatenate(name="head_features")(
         [
@@ -97,7 +97,7 @@ def _logit(x):
 def _pooled(x, number: int):
     """Maximum of 2 x 2, normalised."""
     x = layers.MaxPooling2D(2, name=f"pool{number}")(x)
-    return layers.BatchNormalization(momentum=0.9, name=f"bn{number}")(x)
+    return fused.BatchNormalization(momentum=0.9, name=f"bn{number}")(x)
 
 
 def _convolution(x, filters: int, name: str, kernel: int = 3, strides: int = 1, padding: str = "same"):
