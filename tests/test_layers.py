@@ -19,6 +19,7 @@ LAYERS = (
     ("folds", "curriculum"),
     ("batches",),
     ("models",),
+    ("inference",),
     ("features",),
     ("predict",),
     ("optimisation", "checkpoint"),
@@ -27,6 +28,7 @@ LAYERS = (
     ("console",),
     ("steps", "inspection", "score_tables"),
     ("results", "bench"),
+    ("bench_prediction",),
     ("cli",),
     ("__main__",),
 )

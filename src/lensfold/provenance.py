@@ -12,6 +12,7 @@ LIBRARIES = (
     "tensorflow",
     "tensorflow-cpu",
     "keras",
+    "openvino",
     "numpy",
     "albumentations",
     "opencv-python-headless",
