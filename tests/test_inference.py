@@ -197,14 +197,14 @@ import resource
 import sys
 import keras
 import numpy as np
-from lensfold.inference import Inference, inference_of
+from lensfold.inference import Inference, _openvino_function, inference_of
 image = keras.Input((256, 256, 16))
 model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(64, 3)(image)))
 inputs = np.random.default_rng(1).standard_normal((64, 256, 256, 16)).astype(np.float32)
 expected = inference_of(model, 4)(inputs)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (900 << 20), resource.RLIM_INFINITY))
-inference = inference_of(model, 64)
+inference = Inference(lambda size: _openvino_function(model, size), 64)
 found = inference(inputs)
 assert np.allclose(found, expected, atol=1e-5)
 print(inference._batch_size)

@@ -27,7 +27,7 @@ LAYERS = (
     ("ensemble", "submission"),
     ("console",),
     ("steps", "inspection", "score_tables"),
-    ("results", "bench"),
+    ("results", "bench", "bench_torch"),
     ("bench_prediction",),
     ("cli",),
     ("__main__",),

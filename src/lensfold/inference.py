@@ -21,6 +21,9 @@ from lensfold.errors import InputError
 if TYPE_CHECKING:
     import keras
 
+#: as fast on a CPU as larger batches, whose maps leave the cache, and less filling of the last one
+CPU_BATCH = 16
+
 #: inputs of one fixed shape -> outputs
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -52,9 +55,10 @@ class Inference:
     def _run(self, batch: np.ndarray) -> np.ndarray:
         if self._function is None:
             self._function = self._function_of(self._batch_size)
-        # the last batch is filled up: the function is made for one shape
-        filling = np.zeros((self._batch_size - len(batch), *batch.shape[1:]), dtype=batch.dtype)
-        return self._function(np.concatenate([batch, filling]))[: len(batch)]
+        missing = self._batch_size - len(batch)
+        if missing:  # the last batch is filled up: the function is made for one shape
+            batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), dtype=batch.dtype)])
+        return self._function(batch)[: self._batch_size - missing]
 
     def _halve(self, batch: np.ndarray, error: Exception) -> None:
         self._function = None  # its memory is needed for the next one
@@ -68,15 +72,16 @@ class Inference:
 
 
 def inference_of(model: "keras.Model", batch_size: int) -> Inference:
-    """The outputs of ``model`` with the weights that it has now; 16-bit networks may be computed in 32 bits.
+    """The outputs of ``model`` with the weights that it has now, in batches of at most ``batch_size``.
 
-    An input's outputs do not depend on its batch, and are the same bytes each time with the same number of threads.
+    On a CPU 16-bit networks are computed in 32 bits. An input's outputs do not depend on its batch, and are the same
+    bytes each time with the same number of threads.
     """
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU") or not _openvino_is_installed():
         return Inference(lambda size: lambda inputs: np.asarray(model.predict_on_batch(inputs)), batch_size)
-    return Inference(lambda size: _openvino_function(model, size), batch_size)
+    return Inference(lambda size: _openvino_function(model, size), min(batch_size, CPU_BATCH))
 
 
 def _openvino_is_installed() -> bool:

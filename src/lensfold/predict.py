@@ -1,7 +1,7 @@
 """One prediction for validation, out-of-fold and test alike."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,10 +94,12 @@ def _kept_part(path: Path, ids: np.ndarray) -> np.ndarray | None:
     return kept.reindex(ids).to_numpy() if set(kept.index) == set(ids.tolist()) else None
 
 
-def d4_views(images: np.ndarray) -> list[np.ndarray]:
-    """The eight flips and rotations of a batch (n, side, side, channels)."""
-    turned = [np.rot90(images, turns, axes=(1, 2)) for turns in range(4)]
-    return [np.ascontiguousarray(view) for image in turned for view in (image, image[:, :, ::-1])]
+def d4_views(images: np.ndarray) -> Iterator[np.ndarray]:
+    """The eight flips and rotations of a batch (n, side, side, channels), one at a time to spare memory."""
+    for turns in range(4):
+        turned = np.rot90(images, turns, axes=(1, 2))
+        yield np.ascontiguousarray(turned)
+        yield np.ascontiguousarray(turned[:, :, ::-1])
 
 
 def load_model(path: Path) -> "keras.Model":
