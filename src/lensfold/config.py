@@ -154,6 +154,7 @@ class TrainSettings(Settings):
 class PredictSettings(Settings):
     """What only prediction uses; changing it never retrains."""
 
+    #: inputs that are prepared together and at most computed together: halved where memory does not suffice
     batch_size: PositiveInt = 128
     #: average the logits of the eight flips and rotations
     d4_average: bool = True

@@ -17,6 +17,7 @@ from lensfold.batches import Preparation, ahead, slices
 from lensfold.config import Experiment, digest
 from lensfold.cutouts import Cache
 from lensfold.errors import InputError
+from lensfold.inference import inference_of
 from lensfold.models import network_of, split_at_head
 from lensfold.paths import replacing
 from lensfold.pixels import StretchConstants
@@ -114,12 +115,10 @@ def _compute(
     path.with_suffix(".json").unlink(missing_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
+        inference = inference_of(backbone, BATCH)
         parts = slices(len(ids), BATCH)
         batches = ahead(preparation.plain, [(ids[part],) for part in parts])
         for part, images in zip(parts, batches, strict=True):
-            # the last batch is filled up, so that TensorFlow compiles the network for one shape only
-            filled = np.zeros((BATCH, *images.shape[1:]), dtype=np.float32)
-            filled[: len(images)] = images
-            stream.write(np.asarray(backbone.predict_on_batch(filled), dtype="<f4")[: len(images)].tobytes())
+            stream.write(inference(images).astype("<f4").tobytes())
             if progress:
                 progress(part.stop, len(ids))

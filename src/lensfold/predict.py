@@ -1,7 +1,7 @@
 """One prediction for validation, out-of-fold and test alike."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from lensfold.batches import Preparation, ahead, slices
 from lensfold.config import PredictSettings
 from lensfold.errors import InputError
 from lensfold.features import Features
+from lensfold.inference import Inference, inference_of
 from lensfold.paths import replacing
 
 if TYPE_CHECKING:
@@ -30,14 +31,28 @@ def logits(
     d4_average: bool,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Logits of ``ids`` in their order, float64, shape (n,); with ``d4_average`` the mean over flips and rotations."""
+    """Logits of ``ids`` in their order, float64, shape (n,); with ``d4_average`` the mean over flips and rotations.
+
+    Batches that do not fit into memory are halved; InputError where not even one object does.
+    """
+    return _logits(inference_of(model, batch_size), preparation, ids, batch_size, d4_average, progress)
+
+
+def _logits(
+    inference: Inference,
+    preparation: Preparation | Features,
+    ids: np.ndarray,
+    batch_size: int,
+    d4_average: bool,
+    progress: Progress | None,
+) -> np.ndarray:
     result = np.empty(len(ids))
     parts = slices(len(ids), batch_size)
     batches = ahead(preparation.plain, [(ids[part],) for part in parts])
     for part, images in zip(parts, batches, strict=True):
         views = d4_views(images) if d4_average else [images]
-        outputs = [_batch_logits(model, view, batch_size) for view in views]
-        result[part] = np.mean(outputs, axis=0)
+        # of several outputs the logit is the first
+        result[part] = np.mean([inference(view)[:, 0].astype(np.float64) for view in views], axis=0)
         if progress:
             progress(part.stop, len(ids))
     return result
@@ -55,6 +70,7 @@ def logits_in_parts(
 
     ``folder`` must be of this network, these pixels and settings alone; it is deleted at the end.
     """
+    inference = inference_of(model, settings.batch_size)
     parts = slices(len(ids), PART_OBJECTS)
     values = np.empty(len(ids))
     for number, part in enumerate(parts):
@@ -62,7 +78,7 @@ def logits_in_parts(
         kept = _kept_part(path, ids[part])
         if kept is None:
             report = (lambda done, _, start=part.start: progress(start + done, len(ids))) if progress else None
-            kept = logits(model, preparation, ids[part], settings.batch_size, settings.d4_average, report)
+            kept = _logits(inference, preparation, ids[part], settings.batch_size, settings.d4_average, report)
             if len(parts) > 1:
                 write_logits(path, ids[part], kept)
         values[part] = kept
@@ -78,17 +94,12 @@ def _kept_part(path: Path, ids: np.ndarray) -> np.ndarray | None:
     return kept.reindex(ids).to_numpy() if set(kept.index) == set(ids.tolist()) else None
 
 
-def _batch_logits(model: "keras.Model", images: np.ndarray, batch_size: int) -> np.ndarray:
-    # the last batch is filled up, so that TensorFlow compiles the network for one shape only
-    filling = np.zeros((batch_size - len(images), *images.shape[1:]), dtype=images.dtype)
-    filled = np.concatenate([images, filling])
-    return np.asarray(model.predict_on_batch(filled), dtype=np.float64)[: len(images), 0]
-
-
-def d4_views(images: np.ndarray) -> list[np.ndarray]:
-    """The eight flips and rotations of a batch (n, side, side, channels)."""
-    turned = [np.rot90(images, turns, axes=(1, 2)) for turns in range(4)]
-    return [np.ascontiguousarray(view) for image in turned for view in (image, image[:, :, ::-1])]
+def d4_views(images: np.ndarray) -> Iterator[np.ndarray]:
+    """The eight flips and rotations of a batch (n, side, side, channels), one at a time to spare memory."""
+    for turns in range(4):
+        turned = np.rot90(images, turns, axes=(1, 2))
+        yield np.ascontiguousarray(turned)
+        yield np.ascontiguousarray(turned[:, :, ::-1])
 
 
 def load_model(path: Path) -> "keras.Model":

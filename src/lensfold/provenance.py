@@ -17,6 +17,7 @@ LIBRARIES = (
     "tensorflow",
     "tensorflow-cpu",
     "keras",
+    "openvino",
     "numpy",
     "albumentations",
     "opencv-python-headless",
