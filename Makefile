@@ -6,7 +6,7 @@
 #   make leaderboard                    every run and submission, best first, into submissions/<pack>/README.md
 #   make look                           pictures of the pack: objects of each lens size, the size histogram
 #   make report                         a static HTML report of the pack's runs, runs/<pack>/report/index.html
-#   make bench                          measure the data layer, into benchmarks/README.md
+#   make bench                          measure data layer, prediction and training, into benchmarks/README.md
 #   make test | make check              tests | style and tests
 #
 # PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, JOBS=<n> folds at a time,

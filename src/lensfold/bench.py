@@ -1,19 +1,14 @@
-"""Benchmarks as ratios taken in one run: what is kept is the comparison, since machines and their load differ.
-
-Each group of benchmarks writes ``benchmarks/<group>.json``; ``benchmarks/README.md`` is made from all of them.
-"""
+"""Benchmarks of the data layer, as ratios taken in one run; what the other groups of benchmarks share."""
 
 import gzip
 import io
 import json
 import os
-import platform
 import re
 import resource
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +21,7 @@ from isal import igzip
 from lensfold.archive import scan_archive
 from lensfold.cache_build import build_cache, read_cutout
 from lensfold.cutouts import Cache
-from lensfold.paths import BAND_SHAPES, BANDS, cutout_file, replacing
+from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
 from lensfold.simulate.fits import fits_bytes
 from lensfold.simulate.objects import simulate_object
 
@@ -160,38 +155,6 @@ def peak_mb() -> float:
         return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def run_benchmarks(root: Path, small: int, large: int, scratch: Path | None = None) -> Path:
-    """Run the benchmarks and keep their tables under ``root/benchmarks``; returns the page.
-
-    ``scratch``: where the packs are made for a while (default: the system's temporary folder); 500 KB an object.
-    """
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        rows = bench_data(Path(folder), small, large)
-    target = root / "benchmarks"
-    table = {
-        "title": "Data layer",
-        "rows": rows,
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-    }
-    with replacing(target / "data.json") as temporary:
-        temporary.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
-    with replacing(target / "README.md") as temporary:
-        temporary.write_text(_page(target))
-    return target / "README.md"
-
-
-def _page(folder: Path) -> str:
-    parts = [
-        "# Benchmarks\n\nMade by `make bench`. Ratios are taken in one run on one machine; rates are that machine's.\n"
-    ]
-    for path in sorted(folder.glob("*.json")):
-        table = json.loads(path.read_text())
-        lines = [f"\n## {table['title']}\n", f"{table['machine']}\n", "| what | measured | asked |", "|---|---|---|"]
-        lines += [f"| {what} | {measured} | {asked} |" for what, measured, asked in table["rows"]]
-        parts.append("\n".join(lines) + "\n")
-    return "".join(parts)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ _ACTIVATIONS = {
 
 
 class TorchNetwork(nn.Module):
-    """The layers of a functional keras network in their order; images (n, channels, side, side) -> (n, outputs)."""
+    """The layers of a functional keras network in their order; images (n, channels, side, side) -> (n, outputs).
+
+    It is made in inference mode.
+    """
 
     def __init__(self, model: "keras.Model"):
         """Copy the weights of ``model``, whose layers must be of the kinds that fast_cnn and EfficientNets have."""
@@ -97,12 +100,14 @@ def _torch_layer(layer: "keras.Layer") -> nn.Module:
         return _Join(kind)
     if kind == "MaxPooling2D":
         return nn.MaxPool2d(layer.pool_size[0], layer.strides[0])
+    if kind == "Swish":
+        return _ACTIVATIONS["swish"]()
     if kind == "Activation":
         return _ACTIVATIONS[layer.activation.__name__]()
     if kind == "ReLU":
         return nn.ReLU6(inplace=True)
     if kind == "Dropout":
-        return nn.Identity()
+        return nn.Dropout(layer.rate)
     raise ValueError(f"{layer.name}: no counterpart in PyTorch for a {kind}")
 
 
@@ -127,7 +132,7 @@ def _convolution(layer: "keras.Layer", depthwise: bool) -> nn.Module:
 
 def _normalisation(layer: "keras.Layer") -> nn.Module:
     kind = nn.BatchNorm2d if len(layer.input.shape) == 4 else nn.BatchNorm1d
-    made = kind(layer.gamma.shape[0], eps=layer.epsilon)
+    made = kind(layer.gamma.shape[0], eps=layer.epsilon, momentum=1 - layer.momentum)
     _fill(
         made,
         weight=layer.gamma,

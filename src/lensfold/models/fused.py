@@ -57,9 +57,9 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     faster ones. It leaves operations with explicit padding to TensorFlow.
     """
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Convolve each channel with its own kernel."""
-        if not self._is_fusable(inputs):
+        if not (training and self._is_fusable(inputs)):
             return super().call(inputs)
         return _depthwise(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], self.padding.upper())
 
@@ -75,9 +75,10 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 class Swish(keras.layers.Layer):
     """x * sigmoid(x) (Ramachandran et al. 2017, arXiv:1710.05941), which keeps the sigmoid for its gradient."""
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Swish of every number."""
-        return _swish(inputs) if keras.backend.backend() == "tensorflow" else keras.ops.silu(inputs)
+        fusable = training and keras.backend.backend() == "tensorflow"
+        return _swish(inputs) if fusable else keras.ops.silu(inputs)
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""

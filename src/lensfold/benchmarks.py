@@ -1,0 +1,64 @@
+"""Benchmarks as ratios taken in one run: what is kept is the comparison, since machines and their load differ.
+
+Each group of benchmarks writes ``benchmarks/<group>.json``; ``benchmarks/README.md`` is made from all of them.
+"""
+
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+from lensfold.bench import Rows, bench_data
+from lensfold.bench_feeding import bench_feeding
+from lensfold.bench_prediction import bench_prediction
+from lensfold.bench_training import bench_training
+from lensfold.errors import InputError
+from lensfold.paths import replacing
+
+#: group -> its title
+GROUPS = {"data": "Data layer", "prediction": "Prediction", "training": "Training"}
+
+
+def run_benchmarks(root: Path, small: int, large: int, scratch: Path | None = None, only: str | None = None) -> Path:
+    """Run all groups of benchmarks, or one, into tables under ``root/benchmarks``; returns the page of all tables there.
+
+    ``small``, ``large``: objects of the two packs of "data". ``scratch``: where they are made for a while (default:
+    the system's temporary folder); 500 KB an object.
+    Raises InputError for a group that is not known.
+    """
+    if only is not None and only not in GROUPS:
+        raise InputError(f"benchmark group {only!r} is not known. Expected one of: {', '.join(GROUPS)}.")
+    target = root / "benchmarks"
+    for group in GROUPS if only is None else [only]:
+        table = {
+            "title": GROUPS[group],
+            "rows": _rows(group, small, large, scratch),
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        }
+        with replacing(target / f"{group}.json") as temporary:
+            temporary.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+    with replacing(target / "README.md") as temporary:
+        temporary.write_text(_page(target))
+    return target / "README.md"
+
+
+def _rows(group: str, small: int, large: int, scratch: Path | None) -> Rows:
+    if group == "prediction":
+        return bench_prediction()
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        if group == "training":
+            return [*bench_feeding(Path(folder)), *bench_training()]
+        return bench_data(Path(folder), small, large)
+
+
+def _page(folder: Path) -> str:
+    parts = [
+        "# Benchmarks\n\nMade by `make bench`. Ratios are taken in one run on one machine; rates are that machine's.\n"
+    ]
+    for path in sorted(folder.glob("*.json")):
+        table = json.loads(path.read_text())
+        lines = [f"\n## {table['title']}\n", f"{table['machine']}\n", "| what | measured | asked |", "|---|---|---|"]
+        lines += [f"| {what} | {measured} | {asked} |" for what, measured, asked in table["rows"]]
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts)
