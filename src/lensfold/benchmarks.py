@@ -21,7 +21,7 @@ GROUPS = {"data": "Data layer", "prediction": "Prediction", "training": "Trainin
 
 
 def run_benchmarks(root: Path, small: int, large: int, scratch: Path | None = None, only: str | None = None) -> Path:
-    """Run all groups of benchmarks, or one, into tables under ``root/benchmarks``; returns the page of all tables there.
+    """Run all groups of benchmarks, or one, into tables under ``root/benchmarks``; return the page of all tables.
 
     ``small``, ``large``: objects of the two packs of "data". ``scratch``: where they are made for a while (default:
     the system's temporary folder); 500 KB an object.
