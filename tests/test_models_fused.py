@@ -65,7 +65,7 @@ def test_a_batch_is_measured_by_the_operation_and_not_by_keras(monkeypatch):
     monkeypatch.setattr(keras.layers.BatchNormalization, "call", None)
     monkeypatch.setattr(keras.layers.DepthwiseConv2D, "call", None)
     assert fused.BatchNormalization()(noise(), training=True).shape == BATCH
-    assert fused.DepthwiseConv2D(3, use_bias=False)(noise()).shape == (4, 3, 4, 3)
+    assert fused.DepthwiseConv2D(3, use_bias=False)(noise(), training=True).shape == (4, 3, 4, 3)
 
 
 def test_frozen_normalisation_uses_and_keeps_its_statistics():
@@ -100,7 +100,7 @@ def test_depthwise_convolution_is_that_of_keras(kernel, strides, padding, size):
     options = {"kernel_size": kernel, "strides": strides, "padding": padding, "use_bias": False}
     shape = (2, *size, 4)
     layers = pair(keras.layers.DepthwiseConv2D, fused.DepthwiseConv2D, shape=shape, **options)
-    assert_same(*(gradients(layer, noise(shape)) for layer in reversed(layers)))
+    assert_same(*(gradients(layer, noise(shape), training=True) for layer in reversed(layers)))
 
 
 @pytest.mark.parametrize("options", [{"use_bias": True}, {"activation": "relu"}, {"dilation_rate": 2}])
@@ -108,13 +108,15 @@ def test_other_depthwise_convolutions_are_left_to_keras(options):
     plain, ours = pair(
         keras.layers.DepthwiseConv2D, fused.DepthwiseConv2D, **{"kernel_size": 2, "use_bias": False} | options
     )
-    assert_same(gradients(ours, noise()), gradients(plain, noise()))
+    assert_same(gradients(ours, noise(), training=True), gradients(plain, noise()))
 
 
 def test_swish_is_that_of_keras():
     x = np.linspace(-120, 120, 4801, dtype="float32").reshape(1, -1)
-    assert_same(gradients(fused.Swish(), x), gradients(keras.layers.Activation("swish"), x), tolerance=1e-6)
-    assert fused.Swish(dtype="mixed_float16")(x).dtype == "float16"
+    expected = gradients(keras.layers.Activation("swish"), x)
+    for training in (True, False):
+        assert_same(gradients(fused.Swish(), x, training=training), expected, tolerance=1e-6)
+        assert fused.Swish(dtype="mixed_float16")(x, training=training).dtype == "float16"
 
 
 def as_keras(model):
