@@ -89,7 +89,7 @@ def faster(layer: keras.layers.Layer, name: str) -> keras.layers.Layer:
     """A new layer of another name that gives what ``layer`` gives, of a class from here where there is one."""
     settings = layer.get_config() | {"name": name}
     if isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.silu:
-        return Swish(name=name, dtype=layer.dtype_policy)
+        return Swish.from_config({key: settings[key] for key in ("name", "trainable", "dtype")})
     kinds = {keras.layers.BatchNormalization: BatchNormalization, keras.layers.DepthwiseConv2D: DepthwiseConv2D}
     return kinds.get(type(layer), type(layer)).from_config(settings)
 
