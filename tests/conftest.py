@@ -16,7 +16,8 @@ PROJECT = Path(__file__).parents[1]
 # one thread, as the experiments ask for: here TensorFlow may start before a command can say so
 os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as backend.start_tensorflow, which comes too late where a test module imports keras
+# as backend.start_tensorflow, which comes too late where a test module imports keras
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 
 TINY = """
 [pixels]
