@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from lensfold.config import PixelSettings
 from lensfold.paths import BAND_SHAPES, BANDS
-from lensfold.pixels import channel_count, fit_constants, linear_channels, on_vis_grid, standardised, stretched
+from lensfold.pixels import (
+    channel_count,
+    fit_constants,
+    linear_channels,
+    on_vis_grid,
+    scaled_by_itself,
+    standardised,
+    stretched,
+)
 
 UNIT = dict.fromkeys(BANDS, 1.0)
 
@@ -98,3 +106,40 @@ def test_standardised_train_sample_has_mean_0_and_scale_1():
     values = np.stack([standardised(linear_channels(i, settings, SIGMA), settings, constants) for i in sample])
     np.testing.assert_allclose(values.mean(axis=(0, 1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(values.std(axis=(0, 1, 2)), 1, rtol=1e-3)
+
+
+def test_per_image_scaling_is_astropys_stretch_then_mean_0_and_deviation_1():
+    from astropy.visualization import LogStretch, MinMaxInterval
+
+    linear = np.random.default_rng(5).gamma(0.5, 30, (40, 40, 2)).astype(np.float32)
+    found = standardised(
+        linear, PixelSettings(stretch="log", scaling="image"), {"sigma": UNIT, "mean": [], "scale": []}
+    )
+    for channel in range(2):
+        expected = (LogStretch() + MinMaxInterval())(linear[..., channel])
+        expected = (expected - expected.mean()) / expected.std()
+        np.testing.assert_allclose(found[..., channel], expected, rtol=1e-3, atol=1e-4)
+    assert found.dtype == np.float32
+    # brightness is gone: that is why packs are not scaled so
+    again = standardised(7 * linear + 3, PixelSettings(stretch="log", scaling="image"), {"sigma": UNIT})
+    np.testing.assert_allclose(again, found, atol=1e-3)
+
+
+def test_per_image_scaling_of_a_frame_without_contrast_is_zero():
+    flat = np.full((10, 10, 1), 4, dtype=np.float32)
+    for stretch in ("log", "none"):
+        assert not scaled_by_itself(flat, PixelSettings(stretch=stretch, scaling="image")).any()
+
+
+def test_per_image_scaling_has_no_asinh():
+    with pytest.raises(ValueError, match="goes with stretch"):
+        PixelSettings(scaling="image", stretch="asinh")
+
+
+def test_without_stretch_and_scaling_pixels_are_background_sigmas():
+    settings = PixelSettings(mix="vis", crop=200, stretch="none", softening=1.0, scaling="none")
+    images = fake_images(np.random.default_rng(3), True)
+    constants = fit_constants([images], settings, SIGMA)
+    linear = linear_channels(images, settings, SIGMA)
+    expected = images["VIS"] / np.float32(SIGMA["VIS"])
+    np.testing.assert_allclose(standardised(linear, settings, constants)[..., 0], expected, rtol=1e-6)

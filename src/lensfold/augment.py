@@ -15,6 +15,27 @@ from lensfold.config import AugmentSettings
 cv2.setNumThreads(0)  # its own threads would fight with TensorFlow's for the same cores
 
 
+#: element of the group of flips and quarter turns, in albumentations' names -> what OpenCV calls it
+_D4 = {
+    "r90": lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    "r180": lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    "r270": lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    "v": lambda image: cv2.flip(image, 0),
+    "h": lambda image: cv2.flip(image, 1),
+    "t": cv2.transpose,
+    "hvt": lambda image: cv2.rotate(cv2.transpose(image), cv2.ROTATE_180),
+}
+
+
+class D4(A.D4):
+    """albumentations' D4 by OpenCV, which copies an image in a quarter of the time."""
+
+    def apply(self, img: np.ndarray, group_element: str, **_: object) -> np.ndarray:
+        """The image flipped or turned, same shape and dtype."""
+        turned = img if group_element == "e" else _D4[group_element](img)
+        return turned.reshape(img.shape)  # OpenCV drops a last axis of one channel
+
+
 class SkyNoise(A.ImageOnlyTransform):
     """Gaussian noise of a level drawn per image; albumentations' own clips float images to [0, 1]."""
 
@@ -91,7 +112,7 @@ class Augmentation:
 def _transforms(settings: AugmentSettings) -> list[A.BasicTransform]:
     transforms: list[A.BasicTransform] = []
     if settings.d4:
-        transforms.append(A.D4(p=1.0))
+        transforms.append(D4(p=1.0))
     if settings.affine_probability:
         transforms.append(_affine(settings))
     if settings.psf_probability and settings.psf_sigma:

@@ -15,7 +15,7 @@ import numpy as np
 from lensfold.batches import Preparation, ahead, whole_slices
 from lensfold.bench import Rows, best_seconds, write_noise_pack
 from lensfold.cache_build import build_cache
-from lensfold.config import Experiment, ModelSettings, PixelSettings, StageSettings, TrainSettings
+from lensfold.config import AugmentSettings, Experiment, ModelSettings, PixelSettings, StageSettings, TrainSettings
 from lensfold.cutouts import Cache, split_bands
 from lensfold.pixels import fit_constants
 
@@ -39,9 +39,10 @@ def bench_feeding(folder: Path) -> Rows:
 
 
 def experiment_of(name: str) -> Experiment:
-    """The default experiment's pixels and augmentation for any network."""
+    """The pixels and the augmentation of experiments/small_cnn.toml for any network."""
     return Experiment(
         pixels=PixelSettings(crop=200, bin=2),
+        augment=AugmentSettings(noise_sigma=0.0),
         model=ModelSettings(name=name),
         train=TrainSettings(batch_size=BATCH),
         stage=(StageSettings(min_size=20, epochs=1, learning_rate=0.001),),

@@ -45,14 +45,23 @@ class PixelSettings(Settings):
     crop: Annotated[int, Field(ge=16, le=200, multiple_of=2)] = 112
     #: VIS pixels added per side into one (2 halves the resolution)
     bin: Literal[1, 2] = 1
-    stretch: Literal["asinh", "log"] = "asinh"
+    stretch: Literal["asinh", "log", "none"] = "asinh"
     #: where the stretch turns from linear to logarithmic, in background sigmas
     softening: Annotated[float, Field(gt=0)] = 3.0
+    #: what the stretched values are centred and scaled by: the train split's mean and standard deviation; nothing; or,
+    #: as the paper's code did, each image's own minimum, maximum, mean and standard deviation, which hides brightness
+    scaling: Literal["pack", "none", "image"] = "pack"
 
     @model_validator(mode="after")
     def _whole_bins(self) -> "PixelSettings":
         if self.crop % (2 * self.bin):
             raise ValueError(f"crop = {self.crop} must be a multiple of 2 x bin = {2 * self.bin}")
+        return self
+
+    @model_validator(mode="after")
+    def _image_scaling_has_its_own_stretch(self) -> "PixelSettings":
+        if self.scaling == "image" and self.stretch == "asinh":
+            raise ValueError('scaling = "image" goes with stretch = "log" (that of the paper\'s code) or "none"')
         return self
 
     @property

@@ -24,6 +24,10 @@ INFRARED_MIXES: dict[str, tuple[tuple[float, float, float], ...]] = {
 }
 
 
+#: a of astropy's LogStretch
+LOG_STRETCH = np.float32(1000)
+
+
 class StretchConstants(TypedDict):
     """What the train split fixes: sigma per band in flux units, mean and scale per stretched channel."""
 
@@ -43,14 +47,14 @@ def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigm
     Returns float32 of shape (side, side, channels). NISP pixels are spread over the VIS grid by exactly × 3, one
     VIS pixel in (their frame covers VIS pixels 1 to 198), with bilinear interpolation.
     """
-    channels = [_cropped(images["VIS"] / np.float32(sigma["VIS"]), settings)]
+    channels = [_cropped(images["VIS"], settings, sigma["VIS"])]
     for weights in INFRARED_MIXES[settings.mix]:
         mixed = sum(np.float32(w) * images[band] for w, band in zip(weights, BANDS[1:], strict=True) if w)
         noise = np.sqrt(sum((w * sigma[band]) ** 2 for w, band in zip(weights, BANDS[1:], strict=True)))
-        channels.append(_cropped(on_vis_grid(mixed / np.float32(noise)), settings))
+        channels.append(_cropped(on_vis_grid(mixed), settings, noise))
     if settings.mix == "rgb-residual":
         channels.append(asymmetric_part(channels[0]))
-    return np.stack(channels, axis=-1)
+    return cv2.merge(channels).reshape(settings.side, settings.side, -1)
 
 
 def asymmetric_part(image: np.ndarray) -> np.ndarray:
@@ -68,18 +72,21 @@ def on_vis_grid(nisp: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(enlarged, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
 
 
-def _cropped(image: np.ndarray, settings: PixelSettings) -> np.ndarray:
+def _cropped(image: np.ndarray, settings: PixelSettings, sigma: float) -> np.ndarray:
+    """The central square in units of ``sigma``, binned, float32."""
     start = (image.shape[0] - settings.crop) // 2
-    crop = image[start : start + settings.crop, start : start + settings.crop]
-    if settings.bin == 1:
-        return crop.astype(np.float32)
+    crop = image[start : start + settings.crop, start : start + settings.crop].astype(np.float32)
+    if settings.bin > 1:
+        # the mean of whole pixels, a hundred times faster than numpy's over two axes
+        crop = cv2.resize(crop, (settings.side, settings.side), interpolation=cv2.INTER_AREA)
     # the mean of n x n pixels has 1/n of their noise, so n times the mean keeps the background at one sigma
-    side, factor = settings.side, settings.bin
-    return crop.reshape(side, factor, side, factor).mean(axis=(1, 3), dtype=np.float32) * np.float32(factor)
+    return crop * np.float32(settings.bin / sigma)
 
 
 def stretched(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
-    """asinh(x / a), or sign(x) log(1 + |x| / a), with a the softening in sigmas; float32, same shape."""
+    """asinh(x / a), or sign(x) log(1 + |x| / a), or x / a, with a the softening in sigmas; float32, same shape."""
+    if settings.stretch == "none":
+        return np.ascontiguousarray(linear / np.float32(settings.softening), dtype=np.float32)
     # numpy has vectorised float32 log and sqrt, but not arcsinh and log1p: written out, and in place, it is several
     # times faster; cv2's log is twice as fast as numpy's
     size = np.abs(linear, order="C")  # what follows works on views of it
@@ -98,7 +105,12 @@ def stretched(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
 
 
 def standardised(linear: np.ndarray, settings: PixelSettings, constants: StretchConstants) -> np.ndarray:
-    """Network input from sigma units: stretch, then (x − mean) / scale with the run's constants; float32."""
+    """Network input from sigma units: stretch, then (x − mean) / scale with the run's constants; float32.
+
+    With ``scaling = "image"`` as :func:`scaled_by_itself` instead.
+    """
+    if settings.scaling == "image":
+        return scaled_by_itself(linear, settings)
     values = stretched(linear, settings)
     # one row of pixels at a time: numpy is slow where the last axis, of the channels, is short
     rows = values.reshape(len(values), -1)
@@ -107,10 +119,30 @@ def standardised(linear: np.ndarray, settings: PixelSettings, constants: Stretch
     return values
 
 
+def scaled_by_itself(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
+    """Network input as the paper's code made it, each channel of each image by its own values; float32, same shape.
+
+    Minimum to maximum become 0 to 1, then log(1 + 1000 x) / log(1001) where a stretch is asked for (astropy's
+    LogStretch), then mean 0 and standard deviation 1. A channel without any contrast becomes 0.
+    """
+    low, high = linear.min(axis=(0, 1)), linear.max(axis=(0, 1))
+    values = (linear - low) / np.where(high > low, high - low, 1)
+    if settings.stretch == "log":
+        values = np.log1p(LOG_STRETCH * values) / np.log1p(LOG_STRETCH)
+    spread = values.std(axis=(0, 1))
+    return ((values - values.mean(axis=(0, 1))) / np.where(spread > 0, spread, 1)).astype(np.float32)
+
+
 def fit_constants(
     sample: Sequence[dict[str, np.ndarray]], settings: PixelSettings, sigma: dict[str, float]
 ) -> StretchConstants:
-    """Stretch constants from a sample of train objects, each a dict of its bands in flux units."""
+    """Stretch constants from a sample of train objects, each a dict of its bands in flux units.
+
+    Unless ``scaling = "pack"`` the mean is 0 and the scale 1, which change nothing.
+    """
+    if settings.scaling != "pack":
+        count = channel_count(settings)
+        return {"sigma": dict(sigma), "mean": [0.0] * count, "scale": [1.0] * count}
     total = np.zeros(channel_count(settings))
     squares = np.zeros(channel_count(settings))
     for images in sample:
