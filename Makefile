@@ -6,11 +6,13 @@
 #   make leaderboard                    every run and submission, best first, into submissions/<pack>/README.md
 #   make look                           pictures of the pack: objects of each lens size, the size histogram
 #   make report                         a static HTML report of the pack's runs, runs/<pack>/report/index.html
+#   make paper SCALE=smoke              the seed paper's tables and figures on a pack, into paper/README.md
 #   make bench                          measure data layer, prediction and training, into benchmarks/README.md
 #   make test | make check              tests | style and tests
 #
 # PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, JOBS=<n> folds at a time,
 # TRAINED=<pack> predicts PACK with runs trained on another pack, SKIP_BAD=1 leaves unusable objects out,
+# SCALE=smoke|default|full is how much of the paper runs,
 # STAGE=<folder> reads caches from a local copy there, SORT=<score> sorts the leaderboard.
 
 SHELL := /bin/bash
@@ -30,6 +32,7 @@ TRAINED ?= $(PACK)
 SUBMISSION ?= default
 SKIP_BAD ?=
 STAGE ?=
+SCALE ?= default
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -57,7 +60,7 @@ OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/
 TEST := $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv
 
-.PHONY: help folds cache train train-folds predict predict-folds grade leaderboard report look test check bench clean
+.PHONY: help folds cache train train-folds predict predict-folds grade leaderboard report paper look test check bench clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -157,6 +160,9 @@ look: $(CACHE_TRAIN)
 
 report: $(READY)
 	@$(LENSFOLD) report $(SELECT) $(if $(SORT),--sort $(SORT))
+
+paper: $(READY)
+	@$(LENSFOLD) paper --scale $(SCALE) --jobs $(JOBS) $(if $(filter command line environment,$(origin PACK)),--pack $(PACK)) $(if $(filter command line environment,$(origin DATA)),--data $(DATA))
 
 bench: $(READY)
 	@$(LENSFOLD) bench

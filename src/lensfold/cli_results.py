@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lensfold.cli_options import (
+    CORES,
     BetaSquared,
     DataFolder,
     ExperimentName,
@@ -153,6 +154,20 @@ def explain(
     workspace, chosen = chosen_pack(root, pack, data)
     for path in explain_objects(workspace, chosen, experiment, ids, method):
         print(path)
+
+
+@app.command()
+def paper(
+    scale: Annotated[str, typer.Option(help="smoke (minutes), default (two hours) or full (a GPU).")] = "default",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Folds trained at a time.")] = CORES,
+) -> None:
+    """Reproduce the seed paper on a pack: every table and figure beside its own numbers, into paper/README.md."""
+    from lensfold.paper import reproduce_paper
+
+    print(reproduce_paper(root, scale, pack, data, jobs))
 
 
 @app.command()

@@ -234,10 +234,14 @@ def train_folds(workspace: Workspace, pack: Pack, name: str, only: int | None) -
     """Train the folds of an experiment that are not complete with these settings, one after the other."""
     folds = read_folds(workspace.folds(pack), catalogs.read_catalog(pack.catalog))
     for fold in range(int(folds.max()) + 1) if only is None else [only]:
-        run_folder = workspace.run(pack.name, name)
-        sources = (run_folder / "config.json", run_folder / "predict.json")
-        if not _is_newer(run_folder / f"fold{fold}" / "oof.csv", *sources):
+        if not is_trained(workspace, pack, name, fold):
             train(workspace, pack, name, fold)
+
+
+def is_trained(workspace: Workspace, pack: Pack, name: str, fold: int) -> bool:
+    """Whether a fold of a configured experiment is complete with the settings that it has now."""
+    run_folder = workspace.run(pack.name, name)
+    return _is_newer(run_folder / f"fold{fold}" / "oof.csv", run_folder / "config.json", run_folder / "predict.json")
 
 
 def predict_pack(

@@ -1,0 +1,107 @@
+"""The paper's figures from a pack and its runs: PNGs beside the page."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lensfold import catalog as catalogs
+from lensfold import pictures
+from lensfold.config import PixelSettings
+from lensfold.cutouts import split_bands
+from lensfold.ensemble import read_oof
+from lensfold.paper.plan import LARGE
+from lensfold.paths import Pack, Workspace
+from lensfold.pictures import Album
+from lensfold.pixels import fit_constants, linear_channels, scaled_by_itself, standardised, stretched
+from lensfold.report_plots import BLUE, Heading, Plot, learning_curves, roc_and_precision
+
+#: sizes of the lenses of figure 4, in pixels
+FALLING_SIZES = (1000, 500, 300, 200, 150, 100, 70, 50, 30, 20, 10, 5)
+#: objects that the constants of figure 2 are fitted on
+FITTED = 64
+
+
+def pack_figures(album: Album, folder: Path) -> None:
+    """Figures 1 to 4: extreme examples, the pre-processing, the histogram of sizes, lenses of falling size."""
+    table = album.catalog.loc[album.catalog.index.intersection(album.cache.ids)]
+    large = _of_size(table, table["n_pix_source"].quantile(0.995))
+    clean = int(table.index[catalogs.without_source(table)][0])
+    title = "Figure 1: a large lens, and an object without a source"
+    _sheet(album, [large, clean], folder / "figure1.png", title, 2)
+    preprocessing(album, large, folder / "figure2.png")
+    title = f"Figure 3: lens sizes of {len(album.catalog):,} objects, {album.name}"
+    pictures.size_histogram(folder / "figure3.png", album.catalog["n_pix_source"], title, album.synthetic)
+    falling = [_of_size(table, size) for size in FALLING_SIZES]
+    _sheet(album, falling, folder / "figure4.png", "Figure 4: lenses of falling size", 4)
+
+
+def _of_size(table: pd.DataFrame, size: float) -> int:
+    """The object with a source whose lens size is nearest, in ratio, to ``size`` pixels."""
+    seen = table["n_pix_source"][(table["n_sources"] > 0) & (table["n_pix_source"] > 0)]
+    return int(np.abs(np.log(seen / size)).idxmin())
+
+
+def _sheet(album: Album, ids: list[int], path: Path, title: str, columns: int) -> None:
+    captions = [f"{i}: {album.catalog.loc[i, 'n_pix_source']:.0f} px of lensed source" for i in ids]
+    tiles = list(zip(map(split_bands, album.cache.read(ids)), captions, strict=True))
+    title = f"{title} ({album.name})"
+    pictures.contact_sheet(path, {"": tiles}, album.cache.sigma, title, album.synthetic, columns)
+
+
+def preprocessing(album: Album, object_id: int, path: Path) -> None:
+    """Figure 2: VIS of one object after each step of the preprocessing, with the histogram of its pixels."""
+    images = split_bands(album.cache.read([object_id])[0])
+    settings = PixelSettings(mix="vis", crop=200, stretch="log")
+    sample = [split_bands(row) for row in album.cache.read(album.cache.ids[:FITTED])]
+    constants = fit_constants(sample, settings, album.cache.sigma)
+    linear = linear_channels(images, settings, album.cache.sigma)
+    by_itself = scaled_by_itself(linear, PixelSettings(mix="vis", crop=200, stretch="log", scaling="image"))
+    steps = {
+        "flux / background sigma": linear,
+        "log scale": stretched(linear, settings),
+        "log scale, standardised": standardised(linear, settings, constants),
+        "the authors' code: each image by itself": by_itself,
+    }
+    heading = Heading(f"object {object_id}", album.name, "VIS", "one object", album.synthetic)
+    plot = Plot("Figure 2: preprocessing", heading, height=6.4)
+    for number, (name, values) in enumerate(steps.items()):
+        left = 0.05 + 0.24 * number
+        picture = plot.axes(left, left + 0.205, "", "", bottom=0.38)
+        picture.imshow(values[..., 0], origin="lower", cmap="gray", interpolation="nearest")
+        picture.set_title(name, fontsize=10)
+        picture.set_axis_off()
+        histogram = plot.axes(left, left + 0.205, "pixel value", "pixels" if number == 0 else "", top=0.30)
+        histogram.hist(values.ravel(), bins=60, color=BLUE, log=True)
+        histogram.tick_params(labelsize=8)
+    plot.save(path)
+
+
+def run_figures(
+    workspace: Workspace, pack: Pack, names: dict[str, str], labels: pd.Series, scores: dict[str, dict], folder: Path
+) -> None:
+    """Figures 5 and 6 of each run: learning curves, ROC with its AUC on the paper's task. ``names``: file → run."""
+    synthetic = pack.key.is_file()
+    for file, name in names.items():
+        run = workspace.run(pack.name, name)
+        oof = read_oof(run)
+        common = labels.index.intersection(oof.index)
+        table = pd.DataFrame({"label": labels[common], "logit": oof["logit"][common], "fold": oof["fold"][common]})
+        counts = f"n = {len(table):,} ({int(table['label'].sum()):,} lenses)"
+        heading = Heading(name, pack.name, f"lenses > {LARGE} px against no source", counts, synthetic)
+        histories = {int(path.name[4:]): pd.read_csv(path / "history.csv") for path in sorted(run.glob("fold*"))}
+        learning_curves(folder / f"figure5-{file}.png", histories, heading)
+        auc = scores[name]["auc"]
+        told = f"AUC {auc['value']:.3f} ({auc['low']:.3f}–{auc['high']:.3f})"
+        roc_and_precision(folder / f"figure6-{file}.png", table, told, heading)
+
+
+def spectrum_figure(shares: dict[str, list[float]], heading: Heading, path: Path) -> None:
+    """The eigenvalues of each kernel PCA, as shares of their sum."""
+    plot = Plot("Kernel PCA: the largest eigenvalues", heading)
+    axes = plot.axes(0.08, 0.75, "component", "share of the sum of all eigenvalues")
+    for name, values in shares.items():
+        axes.plot(range(1, len(values) + 1), values, marker="o", markersize=4, label=name)
+    axes.set_yscale("log")
+    axes.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    plot.save(path)

@@ -1,0 +1,97 @@
+"""The paper's numbers, measured on runs: accuracy and AUC on its task, differences between steps, spectra."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lensfold import catalog as catalogs
+from lensfold.ensemble import read_oof
+from lensfold.evaluation import paired_table, score_table
+from lensfold.paper.plan import LARGE
+from lensfold.paths import Pack, Workspace
+from lensfold.results import score_oof
+from lensfold.submission import read_submission
+
+RULE = "official-2020"
+#: keeps the drawing of the balanced objects apart from everything else that is random
+BALANCE_PURPOSE = 0x70617065
+
+
+def paper_task(catalog: pd.DataFrame) -> pd.Series:
+    """Labels of the paper's task by ID: lenses of more than 150 pixels (1), as many objects without a source (0).
+
+    Of the larger class as many are drawn as the smaller has, the same for every run, as the paper loaded equal
+    numbers of both.
+    """
+    labels = catalogs.large_lens_labels(catalog, RULE, LARGE).dropna()
+    labels = labels[catalogs.has_images(catalog).loc[labels.index]]
+    smaller = int(labels.value_counts().min())
+    generator = np.random.default_rng([BALANCE_PURPOSE])
+    kept = [generator.choice(np.sort(labels.index[labels == label]), smaller, replace=False) for label in (0.0, 1.0)]
+    return labels.loc[np.sort(np.concatenate(kept))]
+
+
+def task_scores(workspace: Workspace, pack: Pack, name: str, labels: pd.Series) -> dict:
+    """Accuracy and AUC of a run on the paper's task with their intervals, and n."""
+    scored = _on_task(workspace, pack, name, labels)
+    table = score_table(scored["label"], scored["logit"], scored["fold"])
+    return {"n": table["n"], **{key: table[key] for key in ("accuracy", "auc")}}
+
+
+def seeds_together(parts: Sequence[dict]) -> dict:
+    """The mean of the scores of runs that differ in their seed alone, and the mean interval."""
+    told: dict[str, object] = {"n": parts[0]["n"], "seeds": len(parts)}
+    for key in ("accuracy", "auc"):
+        told[key] = {limit: float(np.mean([part[key][limit] for part in parts])) for limit in ("value", "low", "high")}
+    return told
+
+
+def improvement(
+    workspace: Workspace, pack: Pack, pairs: Sequence[tuple[str, str]], labels: pd.Series, score: str = "accuracy"
+) -> dict:
+    """What the second runs gain over the first ones, a pair for each seed: mean, and its 95 % limits.
+
+    Two sources of error are added in squares: the objects (mean bootstrap error of the paired differences: the same
+    objects for every seed, so it does not shrink with them) and the seeds (standard error of their mean).
+    """
+    differences, errors = [], []
+    for first, second in pairs:
+        one, two = (_on_task(workspace, pack, name, labels) for name in (first, second))
+        told = paired_table(
+            one["label"], (one["logit"], one["fold"]), (two["logit"], two["fold"]), draws=300
+        )[score]  # fmt: skip
+        differences.append(told["value"])
+        errors.append(told["error"])
+    mean = float(np.mean(differences))
+    seeds = float(np.std(differences, ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else 0.0
+    error = float(np.hypot(np.mean(errors), seeds))
+    return {"value": mean, "low": mean - 1.96 * error, "high": mean + 1.96 * error, "seeds": len(pairs)}
+
+
+def rule_scores(workspace: Workspace, pack: Pack, name: str, catalog: pd.DataFrame) -> dict:
+    """AUC under the label rule, of all lenses and by lens size, with intervals."""
+    scores = score_oof(catalog, read_oof(workspace.run(pack.name, name)), RULE)
+    return {"n": scores["n"], "auc": scores["auc"], "auc_large": scores["auc_large"], "by_size": scores["auc_by_size"]}
+
+
+def entry_grade(workspace: Workspace, pack: Pack) -> dict:
+    """AUC of the entry on the key of a simulated pack's test split, all lenses and those of the paper's task."""
+    submitted = read_submission(workspace.submission(pack, "entry"), header=False, score="probability")
+    key = catalogs.read_catalog(pack.key)
+    table = pd.DataFrame({"logit": submitted[submitted.index.isin(key.index)], "fold": 0})
+    scores = score_oof(key, table, RULE, probabilities=True)
+    return {"n": scores["n"], "auc": scores["auc"], "auc_large": scores["auc_large"]}
+
+
+def eigenvalues(workspace: Workspace, pack: Pack, name: str) -> list[float]:
+    """Shares of the first ten eigenvalues of a kernel PCA in their sum, of the first fold."""
+    table = pd.read_csv(workspace.run(pack.name, name) / "fold0" / "eigenvalues.csv")
+    return table["share"].head(10).tolist()
+
+
+def _on_task(workspace: Workspace, pack: Pack, name: str, labels: pd.Series) -> pd.DataFrame:
+    """Label, logit and fold of the task's objects that the run has, by ID."""
+    oof = read_oof(workspace.run(pack.name, name))
+    common = labels.index.intersection(oof.index)
+    return pd.DataFrame({"label": labels[common], "logit": oof["logit"][common], "fold": oof["fold"][common]})

@@ -1,0 +1,231 @@
+"""``make paper``: train what the paper's tables need, measure it, write the page."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from lensfold import catalog as catalogs
+from lensfold.config import Experiment, validated
+from lensfold.console import progress
+from lensfold.errors import InputError
+from lensfold.inspection import open_album
+from lensfold.jobs import missing_jobs, run_jobs
+from lensfold.paper import figures, measures, page, plan
+from lensfold.paper.plan import Scale
+from lensfold.paths import Pack, Workspace, write_if_changed
+from lensfold.report_plots import Heading
+from lensfold.results import write_json
+from lensfold.steps import cache_split, configure, make_pack_folds, predict_folds
+from lensfold.submitting import submit
+
+ENTRY = ("later-everything", "table3-efficientnet")
+#: what stands for "a more advanced version of EfficientNet"
+LARGER = "efficientnet_b2"
+#: runs whose scores under the whole label rule, by lens size, the page shows
+RULE_RUNS = (
+    "table2-all-seed1",
+    "later-everything",
+    "later-falling-sizes",
+    "scaling-pack-drop",
+    "scaling-pack-negative",
+    "scaling-image-drop",
+    "scaling-image-negative",
+)
+#: pairs whose difference on the paper's task the page shows: second minus first
+COMPARED = (
+    ("table2-all-seed1", "table3-efficientnet"),
+    ("table3-efficientnet", "later-classifier"),
+    ("table3-efficientnet", "later-larger"),
+    ("later-everything", "later-falling-sizes"),
+    ("scaling-pack-drop", "scaling-pack-negative"),
+    ("scaling-pack-drop", "scaling-image-drop"),
+    ("scaling-pack-drop", "scaling-image-negative"),
+)
+
+
+def reproduce_paper(root: Path, scale_name: str, pack_name: str | None, data: Path | None, processes: int) -> Path:
+    """Run everything that is not there yet and write the page; return its path.
+
+    The work lies in ``root/paper/<scale>/``, a project folder of its own with the experiments, runs and submissions of
+    the reproduction; every other command works on it with ``--root``. Without a pack the scale's own is simulated.
+    The page is ``root/paper/README.md``, at smoke scale ``root/paper/smoke/README.md``.
+    Raises InputError where a run fails and for an unknown scale.
+    """
+    scale = plan.scale_of(scale_name)
+    own = pack_name is None and data is None
+    pack = Workspace(root).pack(f"paper-{scale.name}" if own else pack_name, data)
+    workspace = _workspace(root, scale)
+    if own:
+        _simulated(pack, scale, processes)
+    _prepare(workspace, pack, processes)
+    networks = _networks()
+    names = _write_experiments(workspace, plan.experiments(scale, *networks))
+    for name in names:
+        configure(workspace, pack, name)
+    jobs = missing_jobs(workspace, pack, names)
+    print(f"paper, scale {scale.name}, pack {pack.name}: {len(jobs)} of {len(names)} x {scale.folds} folds to train")
+    run_jobs(workspace, pack, jobs, processes)
+    _entry(workspace, pack)
+    target = root / "paper" if scale.name != "smoke" else workspace.root
+    results = _measure(workspace, pack, scale, networks, target / "figures")
+    write_json(target / "results.json", results)
+    write_if_changed(target / "README.md", page.render(results).encode())
+    return target / "README.md"
+
+
+def _workspace(root: Path, scale: Scale) -> Workspace:
+    """The project folder of a scale, which shares the packs and caches of the project around it."""
+    workspace = Workspace(root / "paper" / scale.name)
+    for name in ("experiments", "folds", "submissions"):
+        (workspace.root / name).mkdir(parents=True, exist_ok=True)
+    (root / "data").mkdir(exist_ok=True)
+    shared = workspace.root / "data"
+    if not shared.exists():
+        shared.symlink_to(Path("..") / ".." / "data", target_is_directory=True)
+    settings = f"# Folds of the paper's reproduction.\nk = {scale.folds}\nseed = 1\n"
+    write_if_changed(workspace.root / "folds" / "folds.toml", settings.encode())
+    return workspace
+
+
+def _simulated(pack: Pack, scale: Scale, processes: int) -> None:
+    """Make the scale's own pack, of the challenge's statistics, where it is not there."""
+    if pack.catalog.is_file():
+        return
+    from lensfold.simulate import simulate_pack
+
+    with progress(f"simulate {pack.name}") as report:
+        simulate_pack(pack.folder, "challenge", scale.train, scale.test, 1, processes, report, False)
+
+
+def _prepare(workspace: Workspace, pack: Pack, processes: int) -> None:
+    """Folds and both caches, where they are not there."""
+    if not workspace.folds(pack).is_file():
+        make_pack_folds(workspace, pack)
+    for split in ("train", "test"):
+        if not (workspace.cache(pack, split) / "manifest.json").is_file():
+            cache_split(workspace, pack, split, False, processes)
+
+
+def _networks() -> tuple[str, str, bool]:
+    """The EfficientNet of Table 3, a larger one, and whether that has ImageNet weights: B0 where its file is here."""
+    from lensfold.models.weights import keras_path
+
+    def at_hand(name: str) -> bool:
+        try:
+            keras_path(name, None)
+        except InputError:
+            return False
+        return True
+
+    return ("efficientnet_b0" if at_hand("efficientnet_b0") else "efficientnet_lite0"), LARGER, at_hand(LARGER)
+
+
+def _write_experiments(workspace: Workspace, experiments: dict[str, dict]) -> list[str]:
+    """A TOML file for each, checked against the settings; their names."""
+    for name, content in experiments.items():
+        validated(content, Experiment, workspace.experiment(name))
+        write_if_changed(workspace.experiment(name), as_toml(content).encode())
+    return list(experiments)
+
+
+def as_toml(content: dict) -> str:
+    """An experiment's plain values as TOML: numbers and strings first, then tables, then the stages."""
+    single = [f"{key} = {json.dumps(value)}" for key, value in content.items() if not isinstance(value, dict | list)]
+    parts = ["\n".join(single)] if single else []
+    for key, value in content.items():
+        for table in [value] if isinstance(value, dict) else value if isinstance(value, list) else []:
+            head = f"[{key}]" if isinstance(value, dict) else f"[[{key}]]"
+            parts.append("\n".join([head, *(f"{name} = {json.dumps(entry)}" for name, entry in table.items())]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _entry(workspace: Workspace, pack: Pack) -> None:
+    """An entry for the challenge: the test split, scored by the network of all lenses and the EfficientNet."""
+    members = "".join(f'\n[[member]]\nexperiment = "{name}"\n' for name in ENTRY)
+    settings = f'# The entry for the challenge.\ncombine = "logit-mean"\n{members}'
+    write_if_changed(workspace.submission_settings("entry"), settings.encode())
+    for name in ENTRY:
+        predict_folds(workspace, pack, pack.name, name)
+    submit(workspace, pack, pack.name, "entry")
+
+
+def _measure(workspace: Workspace, pack: Pack, scale: Scale, networks: tuple, folder: Path) -> dict:
+    """Every number of the page; writes the figures on the way."""
+    catalog = catalogs.read_catalog(pack.catalog)
+    labels = measures.paper_task(catalog)
+    known = {
+        name: measures.task_scores(workspace, pack, name, labels)
+        for name in plan.experiments(scale, *networks)
+    }
+    curves = {"small-cnn": "table2-all-seed1", "efficientnet": "table3-efficientnet"}
+    with open_album(workspace, pack, "train") as album:
+        figures.pack_figures(album, folder)
+    figures.run_figures(workspace, pack, curves, labels, known, folder)
+    spectra = _spectra(workspace, pack, folder)
+    return {
+        "scale": scale.name,
+        "says": scale.says,
+        "pack": pack.name,
+        "synthetic": pack.key.is_file(),
+        "objects": len(catalog),
+        "task_objects": len(labels),
+        "folds": scale.folds,
+        "seeds": len(scale.seeds),
+        "epochs": scale.epochs,
+        "pixels": scale.crop // scale.bin,
+        "kernel_objects": scale.kernel_objects,
+        "efficientnet": networks[0],
+        "larger": networks[1],
+        "larger_weights": networks[2],
+        "task": known,
+        "spectra": spectra,
+        "table2": _table2(workspace, pack, scale, labels, known),
+        "rule": {name: measures.rule_scores(workspace, pack, name, catalog) for name in RULE_RUNS},
+        "gains": _gains(workspace, pack, labels),
+        "layers": _layers(scale, networks[0]),
+        "grade": measures.entry_grade(workspace, pack) if pack.key.is_file() else None,
+    }
+
+
+def _spectra(workspace: Workspace, pack: Pack, folder: Path) -> dict[str, list[float]]:
+    shares = {
+        f"{source}, {kernel}": measures.eigenvalues(workspace, pack, f"table1-{source}-pca-{kernel}-none")
+        for source in ("pixels", "embeddings")
+        for kernel in plan.KERNELS
+    }
+    heading = Heading("kernel PCA", pack.name, "lenses > 150 px against no source", "fold 0", pack.key.is_file())
+    figures.spectrum_figure(shares, heading, folder / "spectrum.png")
+    return shares
+
+
+def _table2(workspace: Workspace, pack: Pack, scale: Scale, labels: pd.Series, known: dict) -> dict[str, dict]:
+    """Each step's scores over the seeds, and what it gains over none."""
+    rows = {}
+    for step in plan.PREPROCESSING:
+        runs = [f"table2-{step.replace(' ', '-')}-seed{seed}" for seed in scale.seeds]
+        base = [f"table2-none-seed{seed}" for seed in scale.seeds]
+        pairs = list(zip(base, runs, strict=True))
+        gain = None if step == "none" else measures.improvement(workspace, pack, pairs, labels)
+        rows[step] = {**measures.seeds_together([known[run] for run in runs]), "gain": gain}
+    return rows
+
+
+def _gains(workspace: Workspace, pack: Pack, labels: pd.Series) -> dict[str, dict]:
+    """What one run gains over another on the paper's task, in AUC."""
+    return {
+        f"{first} → {second}": measures.improvement(workspace, pack, [(first, second)], labels, "auc")
+        for first, second in COMPARED
+    }
+
+
+def _layers(scale: Scale, efficientnet: str) -> dict[str, list]:
+    """Figures 7 and 8: layers with output shapes and parameters."""
+    from lensfold.models import build_model, layer_table
+
+    side = scale.crop // scale.bin
+    small = layer_table(build_model("paper_cnn", side, 2))
+    whole = layer_table(build_model(efficientnet, side, 3, dense=(32, 16)))
+    head = [row for row in whole if row[0].startswith("head_")]
+    body = sum(parameters for name, _, parameters in whole if not name.startswith("head_"))
+    return {"small_cnn": small, "efficientnet_head": head, "efficientnet_body_parameters": body}
