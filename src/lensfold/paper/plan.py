@@ -54,7 +54,7 @@ SCALES = {
         "SCALE=smoke proves that everything runs, and nothing else: its scores mean nothing.",
     ),
     "default": Scale(
-        "default", 10_000, 2_000, 3, (1, 2, 3), 144, 2, 12, 1, 4, 1000, 8,
+        "default", 8_000, 2_000, 3, (1, 2, 3), 144, 2, 10, 1, 4, 1000, 8,
         "Images are the central 14.4 arcsec at 0.2 arcsec a pixel; the paper had 20 arcsec at 0.1.",
     ),
     "full": Scale(
@@ -148,7 +148,7 @@ def scalings(scale: Scale) -> dict[str, dict]:
     for scaling in ("pack", "image"):
         for below in ("drop", "negative"):
             settings = small_cnn(scale, scaling=scaling, stages=[stage(LARGE, scale.epochs, "all")])
-            settings["train"]["below"] = below
+            settings["train"] |= {"below": below, "balance": "undersample"}
             found[f"scaling-{scaling}-{below}"] = settings
     return found
 
