@@ -149,11 +149,13 @@ leaderboard: $(READY)
 	@$(LENSFOLD) leaderboard $(SELECT) $(if $(SORT),--sort '$(SORT)')
 
 # ---- tests
+# (a file of tests stays in one process, because its tests share what is slow to make)
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 test: $(READY)
-	@$(VENV)/bin/python -m pytest
+	@$(PYTEST)
 check: $(READY)
 	@$(VENV)/bin/python -m ruff check
-	@$(VENV)/bin/python -m pytest
+	@$(PYTEST)
 
 look: $(CACHE_TRAIN)
 	@$(LENSFOLD) look $(SELECT)

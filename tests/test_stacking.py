@@ -13,6 +13,7 @@ from lensfold.errors import InputError
 from lensfold.stacking import (
     Combiner,
     Recipe,
+    equal_weights,
     fit_combiner,
     greedy_weights,
     nested,
@@ -93,8 +94,12 @@ def test_stacking_gives_no_weight_below_zero():
     y, logits, _ = members()
     weights, _ = stacking_weights(y, np.stack([logits[:, 0], -logits[:, 1]], axis=1))
     assert weights[0] > 0 and weights[1] == 0
-    with pytest.raises(InputError, match="no member ranks lenses above non-lenses"):
-        stacking_weights(y, -logits[:, :1])
+
+
+def test_members_count_alike_where_none_ranks_lenses_above_non_lenses():
+    y, logits, _ = members()
+    weights, offset = stacking_weights(y, -logits[:, :2])
+    assert weights.tolist() == equal_weights(2).tolist() == [0.5, 0.5] and offset == 0
 
 
 def greedy_by_hand(y, logits, rounds):
@@ -248,3 +253,18 @@ def test_a_saturated_member_ruins_a_mean_and_not_a_learnt_ensemble():
     for recipe in (Recipe("stacking", (1.0, 1.0)), Recipe("greedy", (1.0, 1.0), select_by="one-minus-f-beta")):
         learnt = nested(recipe, y, both, fold).logits
         assert scores.tpr_at_false_positives(y, learnt, 0) > 0.5 * of_member
+
+
+def test_a_fall_back_to_equal_weights_is_said(capsys):
+    from lensfold.score_tables import show_ensemble
+
+    def told(weights, offset):
+        shares = {name: value / sum(weights.values()) for name, value in weights.items()}
+        return {"weights": weights, "shares": shares, "offset": offset, "calibration": {"slope": 1.0, "offset": 0.0}}
+
+    equal, learnt = told({"a": 0.5, "b": 0.5}, 0.0), told({"a": 0.5, "b": 0.5}, 0.1)
+    record = {"combine": "stacking", "learnt_from": "other folds", "against_best": None, "calibrate": "none"}
+    show_ensemble({**record, "test": learnt, "by_fold": {"0": equal, "1": learnt}})
+    assert "all count alike: fold 0." in " ".join(capsys.readouterr().out.split())
+    show_ensemble({**record, "test": learnt, "by_fold": {"0": learnt}})
+    assert "alike" not in capsys.readouterr().out

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lensfold import catalog as catalogs
 from lensfold.console import show_table
+from lensfold.stacking import equal_weights
 
 #: How a score is called in a table, and its digits.
 NAMES = {
@@ -146,13 +147,22 @@ def _show_weights(names: Sequence[str], record: dict) -> None:
     if record["calibrate"] != "none":
         for key, title in (("slope", "  slope of the calibration"), ("offset", "  offset of the calibration")):
             rows.append([title, *(f"{part['calibration'][key]:.3f}" for part in told.values())])
-    caption = None
+    caption = ""
     if record["by_fold"]:
         caption = (
             f"Weights and calibration of a fold are learnt from {record['learnt_from']} and judged there; those of the "
             "test split from all."
         )
+    alike = [title for title, part in told.items() if _members_count_alike(record["combine"], part)]
+    if alike:
+        caption += f" No member ranks lenses above non-lenses, so that all count alike: {', '.join(alike)}."
     show_table(f"weights (shares) · {record['combine']}", ("member", *told), rows, caption)
+
+
+def _members_count_alike(combine: str, part: dict) -> bool:
+    """Whether stacking fell back to equal weights (`stacking.stacking_weights`), which it says by their values."""
+    weights = list(part["weights"].values())
+    return combine == "stacking" and part["offset"] == 0 and weights == equal_weights(len(weights)).tolist()
 
 
 def _show_reliability(record: dict) -> None:

@@ -98,16 +98,19 @@ def stacking_weights(y: Floats, logits: Floats) -> tuple[Floats, float]:
     """Non-negative weights (m,) and offset of the logistic regression on the members' logits (Breiman 1996).
 
     With the penalty of scikit-learn's C = 1 on logits of unit standard deviation, which matters for small or separable
-    data only. Raises InputError for a single class, and where no member gets a weight.
+    data only. Where no member ranks lenses above non-lenses (of a few objects by chance) all weights
+    would be 0, and an ensemble of nothing: the members then count alike. Raises InputError for a single class.
     """
     scores.both_classes(y, logits[:, 0])
     weights, offset = fit_logistic(logits, y, penalty=1 / len(y), least=0.0)
     if not weights.any():
-        raise InputError(
-            'combine = "stacking": no member ranks lenses above non-lenses, so all weights are 0. Look at their '
-            'scores; "logit-mean" combines them as they are.'
-        )
+        return equal_weights(logits.shape[1]), 0.0
     return weights, offset
+
+
+def equal_weights(count: int) -> Floats:
+    """What stacking falls back to: weights (count,) of sum 1."""
+    return np.full(count, 1 / count)
 
 
 def greedy_weights(y: Floats, logits: Floats, select_by: Criterion = "auc", rounds: int = GREEDY_ROUNDS) -> Floats:
