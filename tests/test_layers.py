@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "lensfold"
 LAYERS = (
     ("errors", "backend"),
     ("config", "paths", "provenance", "bootstrap"),
+    ("kernel_machines",),
     ("ranking",),
     ("scores",),
     ("catalog", "radius", "history", "submission_rows", "public_scores", "evaluation", "calibration"),
@@ -20,13 +21,13 @@ LAYERS = (
     ("archive",),
     ("simulate", "euclid", "pictures"),
     ("folds", "curriculum"),
-    ("batches",),
+    ("batches", "fold_task"),
     ("models",),
     ("inference",),
     ("features",),
     ("predict",),
     ("optimisation", "checkpoint"),
-    ("train",),
+    ("train", "kernel_train"),
     ("submission_scores",),
     ("submission_check",),
     ("submission_repair", "expected_ids"),
@@ -86,7 +87,10 @@ def test_every_module_has_a_layer():
     assert {module_of(path) for path in FILES} == set(LEVEL)
 
 
-@pytest.mark.parametrize("module", ["cli", "steps", "comparison", "leaderboard", "models", "report", "explain"])
+LIGHT = ["cli", "steps", "comparison", "leaderboard", "models", "report", "explain", "kernel_train"]
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_tensorflow_is_imported_only_by_what_runs_a_model(module):
     code = f"import sys, lensfold.{module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

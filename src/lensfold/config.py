@@ -9,14 +9,22 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from lensfold.errors import InputError
 
 LabelRule = Literal["any-source", "official-2019", "official-2020"]
 Mix = Literal["bands", "paper-ir", "paper-rgb", "vis", "rgb-residual"]
 Task = Literal["lens", "einstein-radius"]
-ModelName = Literal[
+NetworkName = Literal[
     "paper_cnn", "fast_cnn", "wide_cnn",
     "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
     "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
@@ -24,6 +32,8 @@ ModelName = Literal[
     "efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l",
     "efficientnet_lite0",
 ]  # fmt: skip
+#: "raw_pixels" is no network: kernel machines alone see pixels as they are
+ModelName = Literal[NetworkName, "raw_pixels"]
 #: what learns: the classifier, the backbone from a block upwards, or everything ("top" is from block 6)
 Part = Literal["head", "top", "block7", "block6", "block5", "block4", "block3", "block2", "all"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -113,8 +123,9 @@ class StageSettings(Settings):
     replay: Share = 0.0
     #: every non-lens of the label rule, or only objects that no source was put into
     negatives: Literal["all", "clean"] = "all"
-    epochs: PositiveInt
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    #: a network's stages must name these two; a kernel machine has no use for them
+    epochs: PositiveInt = 1
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.001
     trainable: Part = "all"
     #: factor on the learning rate from one block of the backbone to the one below it
     block_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -160,6 +171,31 @@ class TrainSettings(Settings):
     workers: Annotated[int, Field(ge=0, le=256)] = 0
 
 
+class KernelSettings(Settings):
+    """A kernel machine in the place of a network, see `lensfold.kernel_machines`."""
+
+    #: logistic regression, a support vector machine, or kernel principal components and logistic regression on them
+    method: Literal["logistic", "svm", "pca"]
+    #: "sigmoid" is the hyperbolic tangent
+    kernel: Literal["rbf", "polynomial", "sigmoid"] = "rbf"
+    #: the kernel as it is, or by random features (Monte Carlo), or by its values at some of the objects
+    approximation: Literal["none", "random", "nystroem"] = "none"
+    #: training objects, half of them lenses; fewer where one class has fewer
+    objects: Annotated[int, Field(ge=6, multiple_of=2)] = 1000
+    #: features of the approximation, or the most principal components
+    components: PositiveInt = 300
+    #: settings of kernel and classifier that the search tries, each on three parts of the training objects
+    settings_tried: PositiveInt = 12
+
+    @model_validator(mode="after")
+    def _approximation_exists(self) -> "KernelSettings":
+        if self.approximation == "random" and self.kernel == "sigmoid":
+            raise ValueError('the sigmoid kernel has no random features: set approximation = "none" or "nystroem"')
+        if self.approximation != "none" and self.method == "pca":
+            raise ValueError('method = "pca" has no approximation: leave it out')
+        return self
+
+
 class PredictSettings(Settings):
     """What only prediction uses; changing it never retrains."""
 
@@ -182,6 +218,35 @@ class Experiment(Settings):
     train: TrainSettings = TrainSettings()
     stage: Annotated[tuple[StageSettings, ...], Field(min_length=1)]
     predict: PredictSettings = PredictSettings()
+    #: a kernel machine instead of a network, on model.name = "raw_pixels" or on frozen features
+    kernel: KernelSettings | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_kernel(self, handler: SerializerFunctionWrapHandler) -> dict:
+        """A network's resolved settings do not tell of kernels: runs of before there were any stay what they are."""
+        told = handler(self)
+        if told.get("kernel", 0) is None:
+            del told["kernel"]
+        return told
+
+    @model_validator(mode="after")
+    def _network_or_kernel(self) -> "Experiment":
+        if self.kernel is None:
+            if self.model.name == "raw_pixels":
+                raise ValueError('model.name = "raw_pixels" is for kernel machines: add a section [kernel]')
+            for number, stage in enumerate(self.stage):
+                for key in ("epochs", "learning_rate"):
+                    if key not in stage.model_fields_set:
+                        raise ValueError(f"key 'stage.{number}.{key}' is needed and absent")
+            return self
+        if self.model.name != "raw_pixels" and not self.model.frozen:
+            raise ValueError('[kernel] needs model.name = "raw_pixels", or a pretrained network with frozen = true')
+        if self.task != "lens" or len(self.stage) != 1:
+            raise ValueError('[kernel] finds lenses, task = "lens", and has one [[stage]], which chooses its objects')
+        useless = _useless_for_kernels(self)
+        if useless:
+            raise ValueError(f"[kernel] has no use for {', '.join(useless)}: leave them out")
+        return self
 
     @model_validator(mode="after")
     def _bands_where_needed(self) -> "Experiment":
@@ -220,6 +285,29 @@ class Experiment(Settings):
         if self.predict.d4_average:
             raise ValueError("model.frozen = true has one set of features: set predict.d4_average = false")
         return self
+
+
+#: settings of each section that mean something for a kernel machine
+_USED_BY_KERNELS = {
+    "augment": (),
+    "train": ("below", "threads"),
+    "stage": ("min_size", "max_size", "negatives"),
+}
+_USED_OF_FROZEN = ("name", "weights", "weights_file", "frozen", "two_branches")
+
+
+def _useless_for_kernels(experiment: Experiment) -> list[str]:
+    """Settings of a kernel experiment that are not at their defaults and that it has no use for."""
+    used = {**_USED_BY_KERNELS, "model": _USED_OF_FROZEN if experiment.model.frozen else ("name",)}
+    if experiment.model.frozen:  # a frozen network must say that it trains the head alone
+        used["stage"] = (*used["stage"], "trainable")
+    found = []
+    for section, names in used.items():
+        settings = experiment.stage[0] if section == "stage" else getattr(experiment, section)
+        for name, field in type(settings).model_fields.items():
+            if name not in names and getattr(settings, name) != field.default:
+                found.append(f"{section}.{name}")
+    return found
 
 
 class FoldSettings(Settings):

@@ -37,6 +37,17 @@ def task_of(config: dict) -> Task:
     return config["experiment"].get("task", "lens")
 
 
+def learner_of(experiment: dict) -> str:
+    """What a run with these resolved settings is: the name of its network, or its kernel machine and what that sees."""
+    model, kernel = experiment.get("model"), experiment.get("kernel")
+    name = str(model.get("name", "–")) if isinstance(model, dict) else "–"
+    if not isinstance(kernel, dict):
+        return name
+    approximation = kernel.get("approximation", "none")
+    of = "" if approximation == "none" else f", {approximation}"
+    return f"{kernel.get('method', '–')} ({kernel.get('kernel', '–')}{of}) on {name}"
+
+
 def check_task(members: Sequence[Member], task: Task) -> None:
     """InputError unless all members learned ``task``."""
     for member in members:

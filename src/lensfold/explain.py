@@ -122,6 +122,8 @@ def explain_objects(
         raise InputError(f"--method {method!r}: expected one of: {', '.join(METHODS)}.")
     run_folder = workspace.run(pack.name, name)
     experiment, config = run_settings(run_folder)
+    if experiment.kernel:
+        raise InputError(f"{run_folder}: a kernel machine, which is not explained: choose a run of a network.")
     folds = _held_out_by(run_folder, ids)
     from lensfold.train import set_threads
 

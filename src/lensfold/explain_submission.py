@@ -12,6 +12,7 @@ import pandas as pd
 from lensfold.config import Experiment, StageSettings, digest, read_toml, validated
 from lensfold.console import show_table
 from lensfold.cutouts import read_manifest, shards_hash
+from lensfold.ensemble import learner_of
 from lensfold.errors import InputError
 from lensfold.folds import folds_hash
 from lensfold.paths import Pack, Workspace
@@ -137,7 +138,7 @@ def _show_members(manifest: Manifest) -> None:
                 name,
                 "Einstein radii" if name not in manifest.members else "lens",
                 f"{member.weight:g}",
-                experiment.get("model", {}).get("name", "–"),
+                learner_of(experiment),
                 experiment.get("seed", "–"),
                 " ".join(map(str, member.folds)),
                 experiment["label_rule"],

@@ -80,6 +80,18 @@ def network_input(
     return Features(path)
 
 
+def progress_lines(log: Callable[[str], None]) -> Progress:
+    """Progress of a fold's features as lines of its log: one at every fifth of the way."""
+    shown = [0]
+
+    def report(done: int, total: int) -> None:
+        if 5 * done // total > shown[0]:
+            shown[0] = 5 * done // total
+            log(f"features of the frozen backbone: {done}/{total} objects")
+
+    return report
+
+
 def _key(cache: Cache, experiment: Experiment, constants: StretchConstants) -> str:
     return digest(
         {

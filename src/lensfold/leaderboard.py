@@ -16,7 +16,7 @@ from lensfold.leaderboard_rows import REPORT_FOLDER
 from lensfold.leaderboard_standings import Board, build_board
 from lensfold.leaderboard_table import STYLE, as_html, as_markdown, html_page
 from lensfold.paths import Pack, Workspace, write_if_changed
-from lensfold.provenance import training_code
+from lensfold.provenance import training_code, training_root
 
 
 def leaderboard_section(board: Board) -> str:
@@ -56,7 +56,7 @@ def show_leaderboard(board: Board, paths: Sequence[Path]) -> None:
     for problem in board.problems:
         print(f"not shown: {problem.name}: {problem.reason}")
     for row in (row for standing in board.standings for row in standing.rows if row.code):
-        if changed := code_changes(row.code, {"modules": training_code()}):
+        if changed := code_changes(row.code, {"modules": training_code(training_root(row.code["modules"]))}):
             print(f"{row.name}: since it was trained, {changed}")
     for path in paths:
         print(path)

@@ -17,7 +17,7 @@ from lensfold.errors import InputError
 from lensfold.evaluation import paired_table
 from lensfold.leaderboard_rows import Problem, Row
 from lensfold.paths import Pack
-from lensfold.provenance import file_sha256
+from lensfold.provenance import file_sha256, training_root
 from lensfold.radius import cross_fitted_radii, fitting_parts, radii_of_logs
 from lensfold.ranking import Ranking
 from lensfold.results import lens_task, write_json
@@ -257,7 +257,10 @@ def code_changes(above: dict | None, own: dict | None) -> str | None:
     if not above or not own:
         return "code of one of them not recorded"
     one, two = above["modules"], own["modules"]
-    changed = sorted(name for name in {*one, *two} if one.get(name) != two.get(name))
+    names = {*one, *two}
+    if training_root(one) != training_root(two):  # a network beside a kernel machine: what both are trained with
+        names = {*one} & {*two}
+    changed = sorted(name for name in names if one.get(name) != two.get(name))
     if not changed:
         return None
     more = [f"and {len(changed) - MODULES_SHOWN} more modules"] if len(changed) > MODULES_SHOWN else []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lensfold import catalog as catalogs
+from lensfold.ensemble import learner_of
 from lensfold.leaderboard_differences import DRAWS, Difference, code_changes, settings_changes
 from lensfold.leaderboard_public import Pair, pairs_of, public_blocks
 from lensfold.leaderboard_rows import Row, Score
@@ -130,8 +131,7 @@ def _newest_public(row: Row, public: Sequence[Pair]) -> str:
 
 def _made_of(row: Row) -> str:
     if row.recipe is None:
-        model = (row.settings or {}).get("model")
-        return str(model.get("name", NOTHING)) if isinstance(model, dict) else NOTHING
+        return learner_of(row.settings or {})
     calibration = "" if row.recipe.calibrate == "none" else f", {row.recipe.calibrate}"
     return f"{row.recipe.how} of {len(row.members)} run{'s' if len(row.members) > 1 else ''}{calibration}"
 

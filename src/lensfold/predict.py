@@ -12,13 +12,15 @@ from lensfold.batches import Preparation, ahead, slices
 from lensfold.config import PredictSettings
 from lensfold.errors import InputError
 from lensfold.features import Features
-from lensfold.inference import Inference, inference_of
+from lensfold.inference import inference_of
 from lensfold.paths import replacing
 
 if TYPE_CHECKING:
     import keras
 
 Progress = Callable[[int, int], None]
+#: outputs (n, …) of network input (n, …)
+Outputs = Callable[[np.ndarray], np.ndarray]
 #: objects whose predictions are kept together while a long prediction goes on
 PART_OBJECTS = 8192
 
@@ -35,17 +37,18 @@ def logits(
 
     Batches that do not fit into memory are halved; InputError where not even one object does.
     """
-    return _logits(inference_of(model, batch_size), preparation, ids, batch_size, d4_average, progress)
+    return logits_of(inference_of(model, batch_size), preparation, ids, batch_size, d4_average, progress)
 
 
-def _logits(
-    inference: Inference,
+def logits_of(
+    inference: Outputs,
     preparation: Preparation | Features,
     ids: np.ndarray,
     batch_size: int,
     d4_average: bool,
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> np.ndarray:
+    """As :func:`logits`, of anything that gives outputs (n, 1 or more) of network input (n, …)."""
     result = np.empty(len(ids))
     parts = slices(len(ids), batch_size)
     batches = ahead(preparation.plain, [(ids[part],) for part in parts])
@@ -70,7 +73,18 @@ def logits_in_parts(
 
     ``folder`` must be of this network, these pixels and settings alone; it is deleted at the end.
     """
-    inference = inference_of(model, settings.batch_size)
+    return logits_of_in_parts(inference_of(model, settings.batch_size), preparation, ids, settings, folder, progress)
+
+
+def logits_of_in_parts(
+    inference: Outputs,
+    preparation: Preparation | Features,
+    ids: np.ndarray,
+    settings: PredictSettings,
+    folder: Path,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """As :func:`logits_in_parts`, of anything that gives outputs of network input."""
     parts = slices(len(ids), PART_OBJECTS)
     values = np.empty(len(ids))
     for number, part in enumerate(parts):
@@ -78,7 +92,7 @@ def logits_in_parts(
         kept = _kept_part(path, ids[part])
         if kept is None:
             report = (lambda done, _, start=part.start: progress(start + done, len(ids))) if progress else None
-            kept = _logits(inference, preparation, ids[part], settings.batch_size, settings.d4_average, report)
+            kept = logits_of(inference, preparation, ids[part], settings.batch_size, settings.d4_average, report)
             if len(parts) > 1:
                 write_logits(path, ids[part], kept)
         values[part] = kept

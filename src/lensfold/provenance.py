@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 #: What decides a result; edits elsewhere (README, notes) do not make a result "dirty".
@@ -58,14 +59,15 @@ def changed_since(root: Path, commit: str) -> list[str] | None:
     return [*changed.splitlines(), *new.splitlines()]
 
 
-def training_code() -> dict[str, str]:
-    """The modules that decide what a network learns, each with the first 12 hex digits of its SHA-256.
+def training_code(root: str = "train") -> dict[str, str]:
+    """The modules that decide what is learnt, each with the first 12 hex digits of its SHA-256.
 
-    They are ``train`` and what it imports, directly or not, without the HARMLESS ones.
+    They are the module ``root`` (``train`` of networks, ``kernel_train`` of kernel machines) and what it imports,
+    directly or not, without the HARMLESS ones.
     """
     package = Path(__file__).parent
     found: dict[str, str] = {}
-    waiting = ["train"]
+    waiting = [root]
     while waiting:
         name = waiting.pop()
         if name in found or name in HARMLESS:
@@ -77,6 +79,11 @@ def training_code() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def training_root(modules: Collection[str]) -> str:
+    """The module that :func:`training_code` began with, from the modules it found."""
+    return "kernel_train" if "kernel_train" in modules else "train"
+
+
 def _imported(source: bytes) -> set[str]:
     """Top modules of lensfold that a source imports anywhere."""
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
@@ -85,10 +92,13 @@ def _imported(source: bytes) -> set[str]:
 
 
 class TrainingRecord:
-    """What ``run.json`` tells of how a network came about, begun before the first epoch."""
+    """What ``run.json`` tells of how a network came about, begun before the first epoch.
 
-    def __init__(self) -> None:
-        self._code = {**code_state(Path(__file__).parents[2]), "modules": training_code()}
+    ``root``: the module that trains, as :func:`training_code` takes it.
+    """
+
+    def __init__(self, root: str = "train") -> None:
+        self._code = {**code_state(Path(__file__).parents[2]), "modules": training_code(root)}
         self._earlier: float | None = 0.0
         self._started = _cpu_seconds()
 

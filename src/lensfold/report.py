@@ -24,6 +24,7 @@ from lensfold import report_gallery as galleries
 from lensfold import report_plots as plots
 from lensfold import report_stats as stats
 from lensfold.config import digest
+from lensfold.ensemble import learner_of
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace, replacing, write_if_changed
 from lensfold.radius import cross_fitted_radii, fitting_parts, radii_of_logs
@@ -178,7 +179,7 @@ def _write_run(site: _Site, run: Run, runs: Sequence[Run]) -> None:
     content = _kept_content(site, run, radii)
     lists, left_out = _lens_lists(site, run, runs) if is_lens else (_radius_lists(site, run, radii), {})
     ids = list(dict.fromkeys(card.id for part in lists for card in part["cards"]))
-    network = run.config["experiment"].get("model", {}).get("name", "unknown network")
+    network = learner_of(run.config["experiment"])
     site.write(
         _page(run.name),
         "run.html",

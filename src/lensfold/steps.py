@@ -6,9 +6,11 @@ A step reads the files of the steps before it and writes its own; nothing is han
 import json
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from lensfold import catalog as catalogs
 from lensfold.archive import build_cache_from_scan, scan_archive
@@ -19,9 +21,13 @@ from lensfold.console import progress
 from lensfold.cutouts import Cache, file_sha256, read_manifest, shards_hash, split_bands, stage_cache, verify_cache
 from lensfold.ensemble import Member, fold_folders
 from lensfold.errors import InputError
+from lensfold.features import network_input
+from lensfold.fold_task import FoldTask
 from lensfold.folds import folds_hash, make_folds, read_folds, write_folds
+from lensfold.inference import inference_of
 from lensfold.paths import Pack, Split, Workspace, replacing
 from lensfold.pixels import fit_constants
+from lensfold.predict import Outputs, load_model, logits_of_in_parts, write_logits
 
 CONSTANTS_SAMPLE = 512
 
@@ -133,9 +139,6 @@ def run_settings(run_folder: Path) -> tuple[Experiment, dict]:
 
 def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | None = None) -> None:
     """Train one fold of a configured experiment, one line an epoch; from a copy of the cache in ``stage`` if given."""
-    start_tensorflow()
-    from lensfold.train import FoldTask, train_fold
-
     run_folder = workspace.run(pack.name, name)
     experiment, config = run_settings(run_folder)
     catalog = catalogs.read_catalog(pack.catalog)
@@ -144,6 +147,12 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         raise InputError(f"{run_folder}: configured for other folds than {workspace.folds(pack)}. Configure it again.")
     if fold not in set(folds):
         raise InputError(f"fold {fold} does not exist: the folds of {pack.name} are 0 to {folds.max()}.")
+    if experiment.kernel:
+        _start_where_needed(experiment)
+        from lensfold.kernel_train import train_fold
+    else:
+        start_tensorflow()
+        from lensfold.train import train_fold
     task = FoldTask(
         experiment,
         config["constants"],
@@ -156,6 +165,16 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         run_folder / f"fold{fold}",
     )
     train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
+
+
+def _start_where_needed(experiment: Experiment) -> None:
+    """TensorFlow with the experiment's threads, unless it is a kernel machine on pixels: that needs none."""
+    if experiment.kernel and not experiment.model.frozen:
+        return
+    start_tensorflow()
+    from lensfold.train import set_threads
+
+    set_threads(experiment.train.threads)
 
 
 def _staged(workspace: Workspace, pack: Pack, split: Split, stage: Path | None) -> Path:
@@ -176,38 +195,59 @@ def predict_folds(
 
     A fold whose file exists and is newer than its network and the cache is left alone.
     """
-    start_tensorflow()
-    from lensfold.features import network_input
-    from lensfold.predict import load_model, logits_in_parts, write_logits
-    from lensfold.train import set_threads
-
     run_folder = workspace.run(trained_on, name)
     experiment, config = run_settings(run_folder)
     folders = [folder for folder in fold_folders(run_folder) if not only or int(folder.name[4:]) in only]
     if not folders:
         raise InputError(f"{run_folder}: no complete fold to predict with. Run `make train EXPERIMENT={name}`.")
-    set_threads(experiment.train.threads)
+    _start_where_needed(experiment)
     cache_folder = workspace.cache(pack, "test")
-    settings = experiment.predict
+    source = pack if trained_on == pack.name else workspace.pack(trained_on)
     for folder in folders:
         target = folder / "test" / f"{pack.name}.csv"
         if _is_newer(target, folder / "oof.csv", cache_folder / "manifest.json"):
             continue
-        model = load_model(folder / "model.keras")
-        staged = _staged(workspace, pack, "test", stage)
-        with Cache(staged) as cache, progress(f"predict {pack.name} test: {name} {folder.name}") as report:
-            features = run_folder / "features" / f"{pack.name}-test.npy"
-            preparation = network_input(cache, experiment, config["constants"], features, report)
-            parts = target.with_name(f".{target.stem}-{_prediction_key(folder, experiment, cache.manifest)[:12]}")
-            values = logits_in_parts(model, preparation, cache.ids, settings, parts, report)
-        write_logits(target, cache.ids, values)
+        with _threads(experiment):
+            outputs = _outputs_of(experiment, config, folder, workspace.cache(source, "train"))
+            values = _predicted(pack, experiment, config, target, outputs, _staged(workspace, pack, "test", stage))
+        write_logits(target, *values)
+
+
+def _threads(experiment: Experiment) -> AbstractContextManager:
+    """Of a kernel machine the threads of its linear algebra, fixed as TensorFlow's are, for the same reason."""
+    return threadpool_limits(experiment.train.threads) if experiment.kernel else nullcontext()
+
+
+def _outputs_of(experiment: Experiment, config: dict, folder: Path, train_cache: Path) -> Outputs:
+    """What a trained fold gives of network input: its network, or its kernel machine, fitted again."""
+    if experiment.kernel is None:
+        return inference_of(load_model(folder / "model.keras"), experiment.predict.batch_size)
+    from lensfold.kernel_train import fitted_again
+
+    return fitted_again(experiment, config["constants"], folder, train_cache, print).decisions
+
+
+def _predicted(
+    pack: Pack, experiment: Experiment, config: dict, target: Path, outputs: Outputs, cache_folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """IDs of a test cache and their logits by the fold whose test logits ``target`` will be."""
+    folder = target.parent.parent
+    with (
+        Cache(cache_folder) as cache,
+        progress(f"predict {pack.name} test: {folder.parent.name} {folder.name}") as report,
+    ):
+        features = folder.parent / "features" / f"{pack.name}-test.npy"
+        preparation = network_input(cache, experiment, config["constants"], features, report)
+        parts = target.with_name(f".{target.stem}-{_prediction_key(folder, experiment, cache.manifest)[:12]}")
+        return cache.ids, logits_of_in_parts(outputs, preparation, cache.ids, experiment.predict, parts, report)
 
 
 def _prediction_key(fold_folder: Path, experiment: Experiment, manifest: dict) -> str:
     """Changes whenever the network, the pixels it scores or the way it does so change."""
     return digest(
         {
-            "network": file_sha256(fold_folder / "model.keras"),
+            # a kernel machine is the record of its fit
+            "network": file_sha256(fold_folder / ("run.json" if experiment.kernel else "model.keras")),
             "pixels": shards_hash(manifest),
             "predict": experiment.predict.model_dump(mode="json"),
         }

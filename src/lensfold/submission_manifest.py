@@ -16,8 +16,10 @@ from lensfold.provenance import code_state, file_sha256, versions
 
 #: number of the manifest's layout. 1, which does not tell its number, lacks the files of folds, predict and folds
 FORMAT = 2
-#: files of a fold whose hashes are kept, beside its test logits
+#: files of a fold whose hashes are kept, beside its test logits: those that are there
 FOLD_FILES = ("oof.csv", "model.keras")
+#: and those of a kernel machine, which has no network: what it was fitted to, and the settings that were chosen
+KERNEL_FILES = ("oof.csv", "objects.csv", "run.json")
 
 # these are printed as parts of commands, and of paths
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -141,7 +143,7 @@ def origin(members: Sequence[Member], pack: Pack) -> dict:
             "config": config,
             "predict": _predict_settings(member.folder),
             "folds": [int(folder.name[4:]) for folder in folders],
-            "files": _hashes(member.folder, folders, pack.name),
+            "files": _hashes(member.folder, folders, pack.name, config["experiment"].get("kernel") is not None),
         }
     return {"members": told, "label_rule": members[0].config()["experiment"]["label_rule"]}
 
@@ -222,6 +224,7 @@ def _predict_settings(run_folder: Path) -> dict | None:
         raise InputError(f"{path}: damaged ({error}). Run `lensfold configure` again.") from error
 
 
-def _hashes(run_folder: Path, folders: Sequence[Path], pack_name: str) -> dict[str, str]:
-    paths = [folder / name for folder in folders for name in (*FOLD_FILES, f"test/{pack_name}.csv")]
+def _hashes(run_folder: Path, folders: Sequence[Path], pack_name: str, is_kernel: bool) -> dict[str, str]:
+    names = (*(KERNEL_FILES if is_kernel else FOLD_FILES), f"test/{pack_name}.csv")
+    paths = [folder / name for folder in folders for name in names]
     return {str(path.relative_to(run_folder)): file_sha256(path) for path in paths if path.is_file()}

@@ -24,7 +24,8 @@ from lensfold.config import Experiment, StageSettings
 from lensfold.curriculum import class_weights, epoch_order, stage_rows, with_twins
 from lensfold.cutouts import Cache
 from lensfold.errors import InputError
-from lensfold.features import Features, network_input
+from lensfold.features import Features, network_input, progress_lines
+from lensfold.fold_task import FoldTask
 from lensfold.models import (
     block_depth,
     network_of,
@@ -36,7 +37,6 @@ from lensfold.models import (
 )
 from lensfold.optimisation import averaged_weights, learning_rate, loss_of, optimiser_of
 from lensfold.paths import replacing
-from lensfold.pixels import StretchConstants
 from lensfold.predict import load_model, logits, write_logits
 from lensfold.provenance import TrainingRecord
 from lensfold.scores import auc
@@ -46,21 +46,6 @@ Log = Callable[[str], None]
 STATISTICS_BATCHES = 64
 #: keeps this choice's random numbers apart from others of the same seed
 TWINS_PURPOSE = 0x7477696E
-
-
-@dataclass(frozen=True)
-class FoldTask:
-    """Everything one fold needs; the arrays are IDs, the pixels stay in the cache."""
-
-    experiment: Experiment
-    constants: StretchConstants
-    config_hash: str
-    fold: int
-    folds: pd.Series
-    catalog: pd.DataFrame
-    cache_folder: Path
-    twins_folder: Path | None
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -92,12 +77,11 @@ def train_fold(task: FoldTask, log: Log) -> None:
         twins = stack.enter_context(Cache(task.twins_folder)) if task.twins_folder else None
         features = task.folder.parent / "features" / "train.npy"
         preparation = network_input(
-            cache, task.experiment, task.constants, features, _features_progress(log), twins=twins
+            cache, task.experiment, task.constants, features, progress_lines(log), twins=twins
         )
-        cached = set(cache.ids.tolist())
-        held_out = _ids_in(task.folds[task.folds == task.fold], cached)
-        if not _is_trained(task):
-            training = _ids_in(task.folds[task.folds != task.fold], cached)
+        held_out = task.held_out(cache.ids)
+        if not task.is_trained("model.keras"):
+            training = task.training(cache.ids)
             twin_ids = twins.ids if twins else np.empty(0, dtype=np.int64)
             _FoldTraining(task, preparation, training, twin_ids, held_out, log, record).run()
         model = load_model(task.folder / "model.keras")
@@ -107,18 +91,6 @@ def train_fold(task: FoldTask, log: Log) -> None:
     write_logits(task.folder / "oof.csv", held_out, values)
 
 
-def _features_progress(log: Log) -> Callable[[int, int], None]:
-    """Progress of a fold's features as lines of its log: one at every fifth of the way."""
-    shown = [0]
-
-    def report(done: int, total: int) -> None:
-        if 5 * done // total > shown[0]:
-            shown[0] = 5 * done // total
-            log(f"features of the frozen backbone: {done}/{total} objects")
-
-    return report
-
-
 def set_threads(count: int) -> None:
     """Fix TensorFlow's thread counts for this process; later calls in the same process change nothing."""
     try:
@@ -126,18 +98,6 @@ def set_threads(count: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:  # TensorFlow has started already, with the threads it has
         return
-
-
-def _ids_in(folds: pd.Series, cached: set[int]) -> np.ndarray:
-    return np.array([object_id for object_id in folds.index if object_id in cached], dtype=np.int64)
-
-
-def _is_trained(task: FoldTask) -> bool:
-    try:
-        run = json.loads((task.folder / "run.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return run.get("config_hash") == task.config_hash and (task.folder / "model.keras").is_file()
 
 
 class _FoldTraining:

@@ -8,7 +8,7 @@ have a backbone, ``vis_`` or ``nisp_`` stands before these.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
-from lensfold.config import Experiment, ModelName
+from lensfold.config import Experiment, NetworkName
 from lensfold.errors import InputError
 from lensfold.models.parts import block_depth, set_trainable
 from lensfold.models.statistics import reestimate_statistics
@@ -30,7 +30,7 @@ __all__ = [
     "without_auxiliary",
 ]
 
-MODEL_NAMES: tuple[str, ...] = get_args(ModelName)
+MODEL_NAMES: tuple[str, ...] = get_args(NetworkName)
 
 _SMALL_CNNS = ("paper_cnn", "fast_cnn", "wide_cnn")
 #: Below this the last feature map has no pixel left (CNNs) or EfficientNet is no longer itself.
