@@ -92,8 +92,10 @@ def table1(scale: Scale) -> dict[str, dict]:
         for method, kernel, approximation in METHODS:
             pixels = {"mix": "paper-rgb", "crop": 200, "bin": 2}
             model: dict[str, object] = {"name": "raw_pixels"}
+            rows: dict[str, object] = {"min_size": LARGE, "negatives": "clean"}
             if source == "embeddings":
                 model = {"name": "efficientnet_lite0", "weights": "imagenet", "frozen": True}
+                rows["trainable"] = "head"
             found[f"table1-{source}-{method}-{kernel}-{approximation}"] = {
                 "pixels": pixels,
                 "model": model,
@@ -105,7 +107,7 @@ def table1(scale: Scale) -> dict[str, dict]:
                     "components": min(300, scale.kernel_objects // 4),
                     "settings_tried": scale.settings_tried,
                 },
-                "stage": [{"min_size": LARGE, "negatives": "clean"}],
+                "stage": [rows],
                 "predict": {"d4_average": False},
             }
     return found
