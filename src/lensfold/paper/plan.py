@@ -56,8 +56,8 @@ SCALES = {
     ),
     "default": Scale(
         "default", 8_000, 2_000, 3, (1, 2, 3), 144, 2, 10, 0.0, 1, 4, 1000, 8,
-        "Images are the central 14.4 arcsec at 0.2 arcsec a pixel, where the paper had 20 arcsec at 0.1, and the small CNN "
-        "drops nothing out: with the paper's 0.5 it learns nothing in so few epochs.",
+        "Images are the central 14.4 arcsec at 0.2 arcsec a pixel, where the paper had 20 arcsec at 0.1, and the small "
+        "CNN drops nothing out: with the paper's 0.5 it learns nothing in so few epochs.",
     ),
     "full": Scale(
         "full", 40_000, 10_000, 3, (1, 2, 3), 200, 1, 37, 0.5, 2, 20, 1000, 30,

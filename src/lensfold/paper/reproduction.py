@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lensfold import catalog as catalogs
+from lensfold.backend import start_tensorflow
 from lensfold.config import Experiment, validated
 from lensfold.console import progress
 from lensfold.errors import InputError
@@ -109,6 +110,7 @@ def _prepare(workspace: Workspace, pack: Pack, processes: int) -> None:
 
 def _networks() -> tuple[str, str, bool]:
     """The EfficientNet of Table 3, a larger one, and whether that has ImageNet weights: B0 where its file is here."""
+    start_tensorflow()
     from lensfold.models.weights import keras_path
 
     def at_hand(name: str) -> bool:
