@@ -116,11 +116,11 @@ def test_approximations_approach_the_exact_kernel():
     for kernel, approximation in (("rbf", "random"), ("rbf", "nystroem"), ("polynomial", "random")):
         exact = fit_machine(settings("logistic", kernel), rows, labels, SEEDS, CHOSEN[kernel]).decisions(others)[:, 0]
         errors = []
-        for components in (10, 100, 3000):
+        for components in (10, 3000):
             chosen = settings("logistic", kernel, approximation, components=components)
             found = fit_machine(chosen, rows, labels, SEEDS, CHOSEN[kernel]).decisions(others)[:, 0]
             errors.append(np.sqrt(np.mean((found - exact) ** 2)) / exact.std())
-        assert errors[0] > errors[1] > errors[2] and errors[2] < 0.35, (kernel, approximation, errors)
+        assert errors[1] < min(0.35, errors[0] / 2), (kernel, approximation, errors)
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "polynomial"])
@@ -356,3 +356,14 @@ def test_a_stage_with_too_few_objects_is_refused(workspace):
     (workspace / "experiments" / "kernel.toml").write_text(SVM.replace("min_size = 20", "min_size = 100000"))
     done = run_again(workspace, "train", "--fold", "0", check=False)
     assert done.returncode == 1 and "100000" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_kernel_machine_on_frozen_features(workspace):
+    model = '[model]\nname = "efficientnet_lite0"\nweights = "imagenet"\nfrozen = true\n'
+    text = SVM.replace('[model]\nname = "raw_pixels"\n', model)
+    text = text.replace("min_size = 20", 'min_size = 20\ntrainable = "head"')
+    (workspace / "experiments" / "kernel.toml").write_text(text.replace('"svm"', '"logistic"'))
+    done = run_again(workspace, "train", "--fold", "2")
+    assert "features of the frozen backbone" in done.stdout and "logistic, rbf kernel, 24 objects" in done.stdout
+    run_again(workspace, "predict-fold", "2")
+    assert len(read_logits(fold(workspace, 2) / "test" / "fake.csv")) == 8
