@@ -8,10 +8,11 @@ import pandas as pd
 from fake_catalog import catalog_text, fake_catalog
 
 from lensfold.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
-from lensfold.config import Experiment, digest
+from lensfold.config import Experiment
 from lensfold.history import append_history
 from lensfold.paths import Pack, Workspace
 from lensfold.predict import write_logits
+from lensfold.settings_files import digest
 
 RULE = "official-2020"
 STAGE = {"min_size": 20, "epochs": 2, "learning_rate": 0.001}

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from test_provenance import git
 from test_results import PACK, RULE, write_radii, write_run, write_settings
 
-from lensfold.config import Experiment, digest, read_toml
+from lensfold.config import Experiment
 from lensfold.ensemble import Member
 from lensfold.errors import InputError
 from lensfold.explain_submission import commands, differences, explain, held_against
 from lensfold.paths import Workspace
 from lensfold.provenance import changed_since, file_sha256
+from lensfold.settings_files import digest, read_toml
 from lensfold.submission_manifest import FORMAT, Manifest, MemberRecord, read_submission_manifest
 
 CSV = "submissions/fake/default.csv"

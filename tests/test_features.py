@@ -8,12 +8,13 @@ from conftest import lensfold
 
 from lensfold import features
 from lensfold.batches import Preparation
-from lensfold.config import Experiment, validated
+from lensfold.config import Experiment
 from lensfold.cutouts import Cache
 from lensfold.errors import InputError
 from lensfold.features import network_input
 from lensfold.models import build_model, split_at_head
 from lensfold.pixels import fit_constants
+from lensfold.settings_files import validated
 
 FROZEN = """
 [pixels]

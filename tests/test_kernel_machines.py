@@ -13,11 +13,12 @@ from sklearn.metrics.pairwise import pairwise_kernels, rbf_kernel
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from lensfold.config import Experiment, KernelSettings, validated
+from lensfold.config import Experiment, KernelSettings
 from lensfold.errors import InputError
 from lensfold.kernel_machines import KernelComponents, Landmarks, TrainingSpan, _machine, fit_machine, seeds_of
 from lensfold.kernel_train import eigenvalue_table
 from lensfold.predict import read_logits
+from lensfold.settings_files import validated
 
 SEEDS = seeds_of(1, 0)
 CHOSEN = {

@@ -12,7 +12,7 @@ LAYERS = (
     ("errors", "backend"),
     ("config", "paths", "provenance", "bootstrap"),
     ("kernel_machines",),
-    ("ranking",),
+    ("ranking", "settings_files"),
     ("scores",),
     ("catalog", "radius", "history", "submission_rows", "public_scores", "evaluation", "calibration"),
     ("stacking",),

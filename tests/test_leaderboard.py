@@ -8,10 +8,10 @@ import pytest
 from conftest import lensfold
 from fake_board import board_workspace, code, lens_scores, write_history, write_run, write_submission
 
-from lensfold.config import digest
 from lensfold.errors import InputError
 from lensfold.leaderboard import leaderboard_section, write_leaderboard
 from lensfold.leaderboard_standings import build_board
+from lensfold.settings_files import digest
 
 GOLDEN = Path(__file__).parent / "golden" / "leaderboard.md"
 

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensfold.catalog import large_lens_labels, read_catalog
-from lensfold.config import Experiment, validated
+from lensfold.config import Experiment
 from lensfold.errors import InputError
 from lensfold.paper import measures, page, plan
 from lensfold.paper.reproduction import COMPARED, ENTRY, RULE_RUNS, as_toml
 from lensfold.paths import Pack, Workspace
+from lensfold.settings_files import validated
 
 NETWORKS = ("efficientnet_lite0", "efficientnet_b2", False)
 SCORE = {"value": 0.8123, "low": 0.79, "high": 0.83}

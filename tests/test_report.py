@@ -16,11 +16,11 @@ from fake_report_runs import give_radii, write_run
 from PIL import Image
 
 from lensfold.catalog import read_catalog
-from lensfold.config import digest
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
 from lensfold.report import write_report
 from lensfold.report_gallery import lens_lists, worst_radii
+from lensfold.settings_files import digest
 
 PACK = ("--pack", "fake")
 #: what HTML in a name would do, were it not escaped

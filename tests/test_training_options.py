@@ -37,8 +37,9 @@ def test_processes_that_prepare_change_nothing(workspace, trained_workspace):
 
 def test_processes_that_prepare_never_import_tensorflow(fake_workspace):
     from lensfold.batches import Preparation, ahead, preparing_processes
-    from lensfold.config import Experiment, read_toml
+    from lensfold.config import Experiment
     from lensfold.cutouts import Cache
+    from lensfold.settings_files import read_toml
 
     experiment = read_toml(fake_workspace / "experiments" / "tiny.toml", Experiment)
     constants = {"sigma": {"VIS": 1.0, "Y": 1.0, "J": 1.0, "H": 1.0}, "mean": [0.0] * 3, "scale": [1.0] * 3}

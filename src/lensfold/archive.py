@@ -22,11 +22,11 @@ import numpy as np
 from isal import igzip
 
 from lensfold.cache_build import Progress, assemble, building_folder, frame_from_bytes, unexpected_ids
-from lensfold.config import digest
 from lensfold.cutouts import BadCutout
 from lensfold.defects import MAX_BAD_SHARE
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS, replacing
+from lensfold.settings_files import digest
 
 #: a cutout has 164,160 bytes, the catalog some 20 million; more than this is no member of a pack
 LARGEST_MEMBER = 1 << 28

@@ -19,7 +19,6 @@ from typing import Protocol
 
 import numpy as np
 
-from lensfold.config import digest
 from lensfold.cutouts import (
     BORDER,
     FORMAT,
@@ -35,6 +34,7 @@ from lensfold.defects import MAX_BAD_SHARE, UnusableFrame, mended
 from lensfold.errors import InputError
 from lensfold.fits_reader import NotFits, read_frame
 from lensfold.paths import BAND_SHAPES, BANDS, cutout_file, replacing
+from lensfold.settings_files import digest
 
 Progress = Callable[[int, int], None]
 

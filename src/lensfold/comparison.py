@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lensfold import catalog as catalogs
-from lensfold.config import SubmissionSettings, read_toml
+from lensfold.config import SubmissionSettings
 from lensfold.ensemble import Member, check_common_folds, check_task, read_oof, short
 from lensfold.errors import InputError
 from lensfold.evaluation import paired_table
@@ -13,6 +13,7 @@ from lensfold.folds import folds_hash
 from lensfold.paths import Pack, Workspace
 from lensfold.results import folds_are_grouped, lens_task
 from lensfold.scores import CHALLENGE_BETA_SQUARED
+from lensfold.settings_files import read_toml
 from lensfold.submitting import Source, build_ensemble, recipe_of
 
 #: What tells a submission from a run on the command line.

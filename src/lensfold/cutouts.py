@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lensfold.config import digest
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS, replacing
+from lensfold.settings_files import digest
 
 #: number of the cache's layout; a cache of another one is built again
 FORMAT = 2

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from lensfold.config import Experiment, StageSettings, digest, read_toml, validated
+from lensfold.config import Experiment, StageSettings
 from lensfold.console import show_table
 from lensfold.cutouts import read_manifest, shards_hash
 from lensfold.ensemble import learner_of
@@ -18,6 +18,7 @@ from lensfold.folds import folds_hash
 from lensfold.paths import Pack, Workspace
 from lensfold.provenance import changed_since, code_state, file_sha256, versions
 from lensfold.public_scores import known_submissions, read_public_scores
+from lensfold.settings_files import digest, read_toml, validated
 from lensfold.submission_manifest import Manifest, MemberRecord, read_submission_manifest
 
 Verdict = Literal["matches", "differs", "absent"]

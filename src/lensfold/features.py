@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from lensfold.batches import Preparation, ahead, slices
-from lensfold.config import Experiment, digest
+from lensfold.config import Experiment
 from lensfold.cutouts import Cache
 from lensfold.errors import InputError
 from lensfold.inference import inference_of
 from lensfold.models import network_of, split_at_head
 from lensfold.paths import replacing
 from lensfold.pixels import StretchConstants
+from lensfold.settings_files import digest
 
 Progress = Callable[[int, int], None]
 BATCH = 64

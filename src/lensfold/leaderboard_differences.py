@@ -11,7 +11,6 @@ import pandas as pd
 
 from lensfold import catalog as catalogs
 from lensfold.bootstrap import Floats, difference, drawn_estimates
-from lensfold.config import digest
 from lensfold.ensemble import read_oof, read_oofs
 from lensfold.errors import InputError
 from lensfold.evaluation import paired_table
@@ -21,6 +20,7 @@ from lensfold.provenance import file_sha256, training_root
 from lensfold.radius import cross_fitted_radii, fitting_parts, radii_of_logs
 from lensfold.ranking import Ranking
 from lensfold.results import lens_task, write_json
+from lensfold.settings_files import digest
 from lensfold.stacking import nested
 
 #: Draws behind a standard error: 100 tell it to 7 %, and a pair of runs of 100,000 objects takes half a second.

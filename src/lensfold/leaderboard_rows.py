@@ -8,11 +8,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lensfold.config import Experiment, Task, digest, validated
+from lensfold.config import Experiment, Task
 from lensfold.ensemble import Member
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
 from lensfold.scores import CHALLENGE_BETA_SQUARED
+from lensfold.settings_files import digest, validated
 from lensfold.stacking import Recipe
 
 #: where reports of a pack lie, beside its runs

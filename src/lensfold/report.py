@@ -23,7 +23,6 @@ from lensfold import catalog as catalogs
 from lensfold import report_gallery as galleries
 from lensfold import report_plots as plots
 from lensfold import report_stats as stats
-from lensfold.config import digest
 from lensfold.ensemble import learner_of
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace, replacing, write_if_changed
@@ -41,6 +40,7 @@ from lensfold.report_runs import (
     run_names,
 )
 from lensfold.scores import auc
+from lensfold.settings_files import digest
 
 #: source files that decide what a run's plots and numbers look like
 DECISIVE = ("report.py", "report_plots.py", "report_stats.py", "report_runs.py", "scores.py", "radius.py", "catalog.py")

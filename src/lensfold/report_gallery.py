@@ -15,11 +15,11 @@ import pandas as pd
 from scipy.special import expit
 
 from lensfold import catalog as catalogs
-from lensfold.config import digest
 from lensfold.cutouts import Cache, split_bands
 from lensfold.errors import InputError
 from lensfold.paths import replacing
 from lensfold.pictures import colour, grey
+from lensfold.settings_files import digest
 
 #: changes with how pictures are drawn
 DRAWING = "1"

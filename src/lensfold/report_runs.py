@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold import catalog as catalogs
-from lensfold.config import Task, digest
+from lensfold.config import Task
 from lensfold.cutouts import read_manifest
 from lensfold.ensemble import Member, fold_folders, read_oof, task_of
 from lensfold.errors import InputError
@@ -19,6 +19,7 @@ from lensfold.folds import folds_hash, read_folds
 from lensfold.paths import Pack, Workspace
 from lensfold.provenance import file_sha256
 from lensfold.scores import auc, fold_ranks
+from lensfold.settings_files import digest
 
 #: folder of a pack's runs that holds the report, and so no run
 REPORT_FOLDER = "report"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold import catalog as catalogs
-from lensfold.config import Task, digest
+from lensfold.config import Task
 from lensfold.console import show_table
 from lensfold.cutouts import read_manifest
 from lensfold.ensemble import Member, check_oof, fold_folders, read_oof, task_of
@@ -21,6 +21,7 @@ from lensfold.paths import Pack, Workspace, replacing
 from lensfold.radius import radii_of_logs, radius_table
 from lensfold.score_tables import show_scores
 from lensfold.scores import CHALLENGE_BETA_SQUARED
+from lensfold.settings_files import digest
 from lensfold.submission import read_submission
 from lensfold.submission_manifest import read_submission_manifest
 from lensfold.submission_rows import ScoreKind

@@ -16,7 +16,7 @@ from lensfold import catalog as catalogs
 from lensfold.archive import build_cache_from_scan, scan_archive
 from lensfold.backend import start_tensorflow
 from lensfold.cache_build import FolderSource, build_cache, rebuild_damaged
-from lensfold.config import Experiment, FoldSettings, SubmissionSettings, digest, read_toml, validated
+from lensfold.config import Experiment, FoldSettings, SubmissionSettings
 from lensfold.console import progress
 from lensfold.cutouts import Cache, file_sha256, read_manifest, shards_hash, split_bands, stage_cache, verify_cache
 from lensfold.ensemble import Member, fold_folders
@@ -28,6 +28,7 @@ from lensfold.inference import inference_of
 from lensfold.paths import Pack, Split, Workspace, replacing
 from lensfold.pixels import fit_constants
 from lensfold.predict import Outputs, load_model, logits_of_in_parts, write_logits
+from lensfold.settings_files import digest, read_toml, validated
 
 CONSTANTS_SAMPLE = 512
 

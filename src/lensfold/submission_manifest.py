@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from lensfold.config import FoldSettings, digest, read_toml
+from lensfold.config import FoldSettings
 from lensfold.cutouts import shards_hash
 from lensfold.ensemble import Member, fold_folders
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
 from lensfold.provenance import code_state, file_sha256, versions
+from lensfold.settings_files import digest, read_toml
 
 #: number of the manifest's layout. 1, which does not tell its number, lacks the files of folds, predict and folds
 FORMAT = 2

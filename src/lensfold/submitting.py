@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from lensfold import catalog as catalogs
 from lensfold.calibration import reliability
-from lensfold.config import SubmissionSettings, Task, read_toml
+from lensfold.config import SubmissionSettings, Task
 from lensfold.cutouts import read_manifest
 from lensfold.ensemble import (
     Member,
@@ -34,6 +34,7 @@ from lensfold.radius import radii_of_logs
 from lensfold.results import folds_are_grouped, lens_task, run_scores, score_oof, write_json
 from lensfold.score_tables import show_ensemble, show_scores
 from lensfold.scores import CHALLENGE_BETA_SQUARED, brier
+from lensfold.settings_files import read_toml
 from lensfold.stacking import Combiner, Nested, Recipe, fit_combiner, nested
 from lensfold.submission import read_submission, write_submission
 from lensfold.submission_manifest import made_with, origin

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lensfold import catalog as catalogs
 from lensfold.backend import start_tensorflow
-from lensfold.config import Experiment, validated
+from lensfold.config import Experiment
 from lensfold.console import progress
 from lensfold.errors import InputError
 from lensfold.inspection import open_album
@@ -17,6 +17,7 @@ from lensfold.paper.plan import Scale
 from lensfold.paths import Pack, Workspace, write_if_changed
 from lensfold.report_plots import Heading
 from lensfold.results import write_json
+from lensfold.settings_files import validated
 from lensfold.steps import cache_split, configure, make_pack_folds, predict_folds
 from lensfold.submitting import submit
 
