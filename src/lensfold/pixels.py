@@ -75,7 +75,7 @@ def on_vis_grid(nisp: np.ndarray) -> np.ndarray:
 def _cropped(image: np.ndarray, settings: PixelSettings, sigma: float) -> np.ndarray:
     """The central square in units of ``sigma``, binned, float32."""
     start = (image.shape[0] - settings.crop) // 2
-    crop = image[start : start + settings.crop, start : start + settings.crop].astype(np.float32)
+    crop = np.asarray(image[start : start + settings.crop, start : start + settings.crop], dtype=np.float32)
     if settings.bin > 1:
         # the mean of whole pixels, a hundred times faster than numpy's over two axes
         crop = cv2.resize(crop, (settings.side, settings.side), interpolation=cv2.INTER_AREA)
