@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import PercentFormatter
 
 from lensfold import catalog as catalogs
 from lensfold import pictures
@@ -17,7 +18,7 @@ from lensfold.pixels import fit_constants, linear_channels, scaled_by_itself, st
 from lensfold.report_plots import BLUE, Heading, Plot, learning_curves, roc_and_precision
 
 #: sizes of the lenses of figure 4, in pixels
-FALLING_SIZES = (1000, 500, 300, 200, 150, 100, 70, 50, 30, 20, 10, 5)
+FALLING_SIZES = (500, 300, 150, 70, 20)
 #: objects that the constants of figure 2 are fitted on
 FITTED = 64
 
@@ -27,13 +28,13 @@ def pack_figures(album: Album, folder: Path) -> None:
     table = album.catalog.loc[album.catalog.index.intersection(album.cache.ids)]
     large = _of_size(table, table["n_pix_source"].quantile(0.995))
     clean = int(table.index[catalogs.without_source(table)][0])
-    title = "Figure 1: a large lens, and an object without a source"
+    title = "Figure 1: the extremes"
     _sheet(album, [large, clean], folder / "figure1.png", title, 2)
     preprocessing(album, large, folder / "figure2.png")
     title = f"Figure 3: lens sizes of {len(album.catalog):,} objects, {album.name}"
     pictures.size_histogram(folder / "figure3.png", album.catalog["n_pix_source"], title, album.synthetic)
     falling = [_of_size(table, size) for size in FALLING_SIZES]
-    _sheet(album, falling, folder / "figure4.png", "Figure 4: lenses of falling size", 4)
+    _sheet(album, falling, folder / "figure4.png", "Figure 4: lenses of falling size", 5)
 
 
 def _of_size(table: pd.DataFrame, size: float) -> int:
@@ -61,9 +62,10 @@ def preprocessing(album: Album, object_id: int, path: Path) -> None:
         "flux / background sigma": linear,
         "log scale": stretched(linear, settings),
         "log scale, standardised": standardised(linear, settings, constants),
-        "the authors' code: each image by itself": by_itself,
+        "as the authors' code:\neach image by itself": by_itself,
     }
-    heading = Heading(f"object {object_id}", album.name, "VIS", "one object", album.synthetic)
+    size = f"{album.catalog.loc[object_id, 'n_pix_source']:.0f} px of lensed source"
+    heading = Heading(f"VIS of object {object_id}", album.name, "none", size, album.synthetic)
     plot = Plot("Figure 2: preprocessing", heading, height=6.4)
     for number, (name, values) in enumerate(steps.items()):
         left = 0.05 + 0.24 * number
@@ -99,9 +101,10 @@ def run_figures(
 def spectrum_figure(shares: dict[str, list[float]], heading: Heading, path: Path) -> None:
     """The eigenvalues of each kernel PCA, as shares of their sum."""
     plot = Plot("Kernel PCA: the largest eigenvalues", heading)
-    axes = plot.axes(0.08, 0.75, "component", "share of the sum of all eigenvalues")
+    axes = plot.axes(0.08, 0.75, "component", "share of the sum of all")
     for name, values in shares.items():
         axes.plot(range(1, len(values) + 1), values, marker="o", markersize=4, label=name)
-    axes.set_yscale("log")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     plot.save(path)
