@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 from fake_pack import write_pack
+from hypothesis import settings
 
 PROJECT = Path(__file__).parents[1]
+# a busy machine is no failure: tests run side by side
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 # one thread, as the experiments ask for: here TensorFlow may start before a command can say so
 os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
