@@ -163,8 +163,9 @@ look: $(CACHE_TRAIN)
 report: $(READY)
 	@$(LENSFOLD) report $(SELECT) $(if $(SORT),--sort $(SORT))
 
-paper: $(READY)
-	@$(LENSFOLD) paper --scale $(SCALE) --jobs $(JOBS) $(if $(filter command line environment,$(origin PACK)),--pack $(PACK)) $(if $(filter command line environment,$(origin DATA)),--data $(DATA))
+ASKED := $(filter command line environment,$(origin PACK) $(origin DATA))
+paper: $(READY) $(if $(ASKED),$(CATALOG))
+	@$(LENSFOLD) paper --scale $(SCALE) --jobs $(JOBS) $(if $(SKIP_BAD),--skip-bad) $(if $(filter command line environment,$(origin PACK)),--pack $(PACK)) $(if $(filter command line environment,$(origin DATA)),--data $(DATA))
 
 bench: $(READY)
 	@$(LENSFOLD) bench

@@ -368,3 +368,19 @@ def test_a_kernel_machine_on_frozen_features(workspace):
     assert "features of the frozen backbone" in done.stdout and "logistic, rbf kernel, 24 objects" in done.stdout
     run_again(workspace, "predict-fold", "2")
     assert len(read_logits(fold(workspace, 2) / "test" / "fake.csv")) == 8
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "polynomial"])
+def test_random_features_do_not_tell_training_rows_from_others(kernel):
+    """Far more features than rows: what lies outside of the training rows' span must not shift all other decisions."""
+    generator = np.random.default_rng(4)
+    rows, others = generator.normal(size=(120, 1500)), generator.normal(size=(400, 1500))
+    labels = np.arange(120) % 2
+    settings = KernelSettings(method="logistic", kernel=kernel, approximation="random", objects=120, components=60)
+    chosen = {"gamma": 1 / 1500, "C": 1.0, **({"degree": 2, "coef0": 1.0} if kernel == "polynomial" else {})}
+    shifts = []
+    for seed in range(6):
+        machine = fit_machine(settings, rows, labels, seeds_of(seed, 0), chosen)
+        decisions = machine.decisions(others)
+        shifts.append(decisions.mean() / decisions.std())
+    assert np.abs(shifts).max() < 0.6

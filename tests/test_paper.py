@@ -68,6 +68,12 @@ def test_the_task_is_balanced_and_the_same_each_time():
     assert measures.paper_task(catalog.sample(frac=1, random_state=1)).equals(labels)
 
 
+def test_a_pack_without_the_task_is_refused():
+    catalog = fake_catalog(400)
+    with pytest.raises(InputError, match="0 lenses of more than 150 px and .* task needs 20 of each"):
+        measures.paper_task(catalog.assign(n_pix_source=catalog["n_pix_source"].clip(upper=100)))
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("paper")
@@ -90,6 +96,24 @@ def test_scores_are_those_of_the_task_alone(runs):
     assert told["n"] == len(labels) and told["accuracy"]["value"] > 0.8
 
 
+def test_ranks_within_folds_do_not_see_their_scales(runs, tmp_path):
+    from lensfold.predict import read_logits, write_logits
+
+    workspace, pack = runs
+    labels = measures.paper_task(read_catalog(pack.catalog))
+    before = measures.task_scores(workspace, pack, "good", labels, ranked=True)
+    for fold, scale in enumerate((1.0, 50.0, 0.01)):
+        path = workspace.run("fake", "good") / f"fold{fold}" / "oof.csv"
+        values = read_logits(path)
+        write_logits(tmp_path / f"{fold}.csv", values.index.to_numpy(), scale * values.to_numpy() + fold)
+        path.rename(tmp_path / f"kept{fold}.csv")
+        path.write_bytes((tmp_path / f"{fold}.csv").read_bytes())
+    after = measures.task_scores(workspace, pack, "good", labels, ranked=True)
+    for fold in range(3):
+        (tmp_path / f"kept{fold}.csv").rename(workspace.run("fake", "good") / f"fold{fold}" / "oof.csv")
+    assert after == before
+
+
 def test_an_improvement_holds_the_error_of_objects_and_seeds(runs):
     workspace, pack = runs
     labels = measures.paper_task(read_catalog(pack.catalog))
@@ -99,9 +123,9 @@ def test_an_improvement_holds_the_error_of_objects_and_seeds(runs):
     parts = [measures.improvement(workspace, pack, [pair], labels, "auc") for pair in pairs]
     assert one["low"] < one["value"] < one["high"] and one["value"] > 0 and two["seeds"] == 2
     assert two["value"] == pytest.approx(np.mean([part["value"] for part in parts]))
-    object_error = np.mean([(part["high"] - part["value"]) / 1.96 for part in parts])
-    seed_error = np.std([part["value"] for part in parts], ddof=1) / np.sqrt(2)
-    assert (two["high"] - two["value"]) / 1.96 == pytest.approx(np.hypot(object_error, seed_error))
+    of_objects = np.mean([part["high"] - part["value"] for part in parts])
+    of_seeds = 12.706 * np.std([part["value"] for part in parts], ddof=1) / np.sqrt(2)  # Student's t, one degree
+    assert two["high"] - two["value"] == pytest.approx(np.hypot(of_objects, of_seeds), rel=1e-4)
     nothing = measures.improvement(workspace, pack, [("good", "good")], labels)
     assert nothing["value"] == nothing["low"] == nothing["high"] == 0
 

@@ -11,6 +11,8 @@ def start_tensorflow() -> None:
     nothing.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # several folds may share a GPU: none takes all of its memory at once
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     kept = os.dup(2)
     silent = os.open(os.devnull, os.O_WRONLY)
     try:

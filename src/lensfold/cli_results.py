@@ -12,6 +12,7 @@ from lensfold.cli_options import (
     ExperimentName,
     PackName,
     Root,
+    SkipBad,
     SortScore,
     SubmissionName,
     chosen_pack,
@@ -163,11 +164,12 @@ def paper(
     data: DataFolder = None,
     root: Root = Path(),
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Folds trained at a time.")] = CORES,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Reproduce the seed paper on a pack: every table and figure beside its own numbers, into paper/README.md."""
     from lensfold.paper import reproduce_paper
 
-    print(reproduce_paper(root, scale, pack, data, jobs))
+    print(reproduce_paper(root, scale, pack, data, jobs, skip_bad))
 
 
 @app.command()

@@ -67,6 +67,14 @@ class PixelSettings(Settings):
             raise ValueError('scaling = "image" goes with stretch = "log" (that of the paper\'s code) or "none"')
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_default_scaling(self, handler: SerializerFunctionWrapHandler) -> dict:
+        """Resolved settings tell of another scaling alone: runs of before there were any stay what they are."""
+        told = handler(self)
+        if told.get("scaling") == "pack":
+            del told["scaling"]
+        return told
+
     @property
     def side(self) -> int:
         """Side of the network's input in pixels."""

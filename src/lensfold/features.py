@@ -4,11 +4,9 @@ A frozen backbone gives an object the same features in every epoch and fold, so 
 again. Augmentation has no effect on such a run, and neither has averaging over flips and rotations.
 """
 
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ from lensfold.cutouts import Cache
 from lensfold.errors import InputError
 from lensfold.inference import inference_of
 from lensfold.models import network_of, split_at_head
-from lensfold.paths import replacing
+from lensfold.paths import alone, replacing
 from lensfold.pixels import StretchConstants
 from lensfold.settings_files import digest
 
@@ -73,7 +71,7 @@ def network_input(
         return preparation
     key = _key(cache, experiment, constants)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path.with_suffix(".lock")):
+    with alone(path.with_suffix(".lock")):
         if not _is_current(path, key):
             _compute(preparation, cache.ids, experiment, path, progress)
             with replacing(path.with_suffix(".json")) as temporary:
@@ -102,14 +100,6 @@ def _key(cache: Cache, experiment: Experiment, constants: StretchConstants) -> s
             "shards": [shard["sha256"] for shard in cache.manifest["shards"]],
         }
     )
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time; the lock goes with the process that holds it."""
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _is_current(path: Path, key: str) -> bool:

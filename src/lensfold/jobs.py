@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +60,9 @@ def run_jobs(workspace: Workspace, pack: Pack, jobs: Sequence[TrainingJob], proc
             print(f"{job.experiment} fold {job.fold} trained  {place}", flush=True)
 
     with ThreadPoolExecutor(max(1, processes)) as pool:
-        futures = [pool.submit(run, job) for job in jobs]
+        futures: list[Future] = []
         try:
+            futures += [pool.submit(run, job) for job in jobs]
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             for future in futures:

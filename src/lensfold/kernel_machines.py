@@ -191,9 +191,11 @@ def fit_machine(
     """Fit a machine to rows (n, features) with labels 0 and 1, with the settings ``chosen`` or else searched for.
 
     The same arguments give the same machine. Standardisation and span are those of all rows, in the search too: they
-    know nothing of labels.
+    know nothing of labels. Random features are made from the rows themselves: they are no function of a kernel's
+    values, and the length outside of the span, 0 for training rows alone, would shift those of all other rows.
     """
-    basis = make_pipeline(StandardScaler(copy=False), TrainingSpan())
+    span = [] if settings.approximation == "random" else [TrainingSpan()]
+    basis = make_pipeline(StandardScaler(copy=False), *span)
     coordinates = basis.fit_transform(rows.astype(np.float64))
     tried = ()
     if chosen is None:

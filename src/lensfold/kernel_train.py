@@ -49,9 +49,8 @@ def train_fold(task: FoldTask, log: Log) -> None:
     with threadpool_limits(task.experiment.train.threads), Cache(task.cache_folder) as cache:
         features = task.folder.parent / "features" / "train.npy"
         preparation = network_input(cache, task.experiment, task.constants, features, progress_lines(log))
-        if task.is_trained("objects.csv"):
-            machine = _fitted_again(task.experiment, task.folder, task.fold, preparation)
-        else:
+        machine = _kept_machine(task, preparation)
+        if machine is None:
             objects = _training_objects(task, task.training(cache.ids))
             machine = _fit(task.experiment, objects, task.fold, preparation)
             _log_fit(log, task.experiment, objects, machine)
@@ -110,10 +109,20 @@ def _fit(
     return fit_machine(experiment.kernel, np.concatenate(rows), objects["label"].to_numpy(), seeds, chosen)
 
 
+def _kept_machine(task: FoldTask, preparation: Preparation | Features) -> KernelMachine | None:
+    """The machine that the folder's record tells of; None where there is none of these settings, or it is damaged."""
+    if not task.is_trained("objects.csv"):
+        return None
+    try:
+        return _fitted_again(task.experiment, task.folder, task.fold, preparation)
+    except InputError:
+        return None
+
+
 def _fitted_again(
     experiment: Experiment, folder: Path, fold: int, preparation: Preparation | Features
 ) -> KernelMachine:
-    remedy = f"Train fold {fold} again."
+    remedy = "Delete this folder and train again."
     try:
         chosen = json.loads((folder / "run.json").read_text())["chosen"]
         objects = pd.read_csv(folder / "objects.csv", index_col="ID", dtype=np.int64)
@@ -141,7 +150,7 @@ def _check_same(
         worst = int(sample.index[different][0])
         raise InputError(
             f"{folder}: fitted again, its kernel machine gives ID {worst} another decision than oof.csv has. Pixels, "
-            "settings or libraries are not those it was trained with: train the fold again."
+            "settings or libraries are not those it was trained with: delete this folder and train again."
         )
 
 

@@ -1,5 +1,6 @@
 """Where everything lies. Every other module asks here for a path; none builds one of its own."""
 
+import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -147,6 +148,23 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path, told: str = "") -> Iterator[None]:
+    """One process at a time holds the lock file ``path``; the lock goes with the process, however that ends.
+
+    ``told`` is printed where another one holds it and this one waits.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if told:
+                print(told, flush=True)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def write_if_changed(path: Path, content: bytes) -> None:

@@ -44,6 +44,8 @@ def _describe(error: dict) -> str:
         return f"unknown key {key!r}; compare with the settings in src/lensfold/config.py"
     if error["type"] == "missing":
         return f"key {key!r} is needed and absent"
+    if not error["loc"]:  # of several keys together: what was found is the whole file
+        return error["msg"]
     return f"{key!r}: {error['msg']}, found {error['input']!r}"
 
 

@@ -25,7 +25,7 @@ from lensfold.features import network_input
 from lensfold.fold_task import FoldTask
 from lensfold.folds import folds_hash, make_folds, read_folds, write_folds
 from lensfold.inference import inference_of
-from lensfold.paths import Pack, Split, Workspace, replacing
+from lensfold.paths import Pack, Split, Workspace, alone, replacing
 from lensfold.pixels import fit_constants
 from lensfold.predict import Outputs, load_model, logits_of_in_parts, write_logits
 from lensfold.settings_files import digest, read_toml, validated
@@ -111,10 +111,9 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
 
 def _twins(workspace: Workspace, pack: Pack) -> dict:
     """The manifest of the twins' cache, which is built where it is absent or of an earlier pack."""
-    cache_folder = workspace.cache(pack, "twins")
-    if not _is_newer(cache_folder / "manifest.json", pack.catalog):
+    if not is_cached(workspace, pack, "twins"):
         return cache_split(workspace, pack, "twins", False, os.cpu_count() or 1)
-    return read_manifest(cache_folder)
+    return read_manifest(workspace.cache(pack, "twins"))
 
 
 def _rewrite_if_changed(path: Path, content: dict) -> bool:
@@ -165,7 +164,9 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         _staged(workspace, pack, "twins", stage) if experiment.train.twins else None,
         run_folder / f"fold{fold}",
     )
-    train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
+    waiting = f"{name} fold {fold}  another process trains it; waiting for that one to end"
+    with alone(run_folder / f".fold{fold}.lock", waiting):
+        train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
 
 
 def _start_where_needed(experiment: Experiment) -> None:
@@ -277,6 +278,11 @@ def train_folds(workspace: Workspace, pack: Pack, name: str, only: int | None) -
     for fold in range(int(folds.max()) + 1) if only is None else [only]:
         if not is_trained(workspace, pack, name, fold):
             train(workspace, pack, name, fold)
+
+
+def is_cached(workspace: Workspace, pack: Pack, split: Split) -> bool:
+    """Whether a split's cache is complete and not older than the pack's catalog."""
+    return _is_newer(workspace.cache(pack, split) / "manifest.json", pack.catalog)
 
 
 def is_trained(workspace: Workspace, pack: Pack, name: str, fold: int) -> bool:

@@ -10,7 +10,7 @@ from lensfold import catalog as catalogs
 from lensfold import pictures
 from lensfold.config import PixelSettings
 from lensfold.cutouts import split_bands
-from lensfold.ensemble import read_oof
+from lensfold.paper.measures import on_task
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
 from lensfold.pictures import Album
@@ -86,9 +86,7 @@ def run_figures(
     synthetic = pack.key.is_file()
     for file, name in names.items():
         run = workspace.run(pack.name, name)
-        oof = read_oof(run)
-        common = labels.index.intersection(oof.index)
-        table = pd.DataFrame({"label": labels[common], "logit": oof["logit"][common], "fold": oof["fold"][common]})
+        table = on_task(workspace, pack, name, labels)
         counts = f"n = {len(table):,} ({int(table['label'].sum()):,} lenses)"
         heading = Heading(name, pack.name, f"lenses > {LARGE} px against no source", counts, synthetic)
         histories = {int(path.name[4:]): pd.read_csv(path / "history.csv") for path in sorted(run.glob("fold*"))}

@@ -1,19 +1,26 @@
 """The paper's numbers, measured on runs: accuracy and AUC on its task, differences between steps, spectra."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
+from scipy.stats import norm, t
 
 from lensfold import catalog as catalogs
 from lensfold.ensemble import read_oof
+from lensfold.errors import InputError
 from lensfold.evaluation import paired_table, score_table
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
 from lensfold.results import score_oof
+from lensfold.scores import fold_ranks
 from lensfold.submission import read_submission
 
 RULE = "official-2020"
+#: fewest objects of a class that the page is made from
+LEAST = 20
 #: keeps the drawing of the balanced objects apart from everything else that is random
 BALANCE_PURPOSE = 0x70617065
 
@@ -23,20 +30,39 @@ def paper_task(catalog: pd.DataFrame) -> pd.Series:
 
     Of the larger class as many are drawn as the smaller has, the same for every run, as the paper loaded equal
     numbers of both.
+    Raises InputError where a class has fewer than LEAST objects.
     """
     labels = catalogs.large_lens_labels(catalog, RULE, LARGE).dropna()
     labels = labels[catalogs.has_images(catalog).loc[labels.index]]
-    smaller = int(labels.value_counts().min())
+    lenses = int(labels.sum())
+    smaller = min(lenses, len(labels) - lenses)
+    if smaller < LEAST:
+        raise InputError(
+            f"{lenses} lenses of more than {LARGE} px and {len(labels) - lenses} objects without a source: the paper's "
+            f"task needs {LEAST} of each. Choose a larger pack."
+        )
     generator = np.random.default_rng([BALANCE_PURPOSE])
     kept = [generator.choice(np.sort(labels.index[labels == label]), smaller, replace=False) for label in (0.0, 1.0)]
     return labels.loc[np.sort(np.concatenate(kept))]
 
 
-def task_scores(workspace: Workspace, pack: Pack, name: str, labels: pd.Series) -> dict:
-    """Accuracy and AUC of a run on the paper's task with their intervals, and n."""
-    scored = _on_task(workspace, pack, name, labels)
-    table = score_table(scored["label"], scored["logit"], scored["fold"])
+def task_scores(workspace: Workspace, pack: Pack, name: str, labels: pd.Series, ranked: bool = False) -> dict:
+    """Accuracy and AUC of a run on the paper's task with their intervals, and n.
+
+    ``ranked``: scores are ranks within their fold, for machines whose decisions have a scale of their own in each.
+    """
+    scored = on_task(workspace, pack, name, labels)
+    values = scored["logit"]
+    if ranked:
+        values = logit(fold_ranks(values, scored["fold"]))
+    table = score_table(scored["label"], values, scored["fold"])
     return {"n": table["n"], **{key: table[key] for key in ("accuracy", "auc")}}
+
+
+def trained_objects(workspace: Workspace, pack: Pack, names: Sequence[str]) -> int:
+    """The most objects that a fold of these kernel machines was fitted to."""
+    records = [path for name in names for path in workspace.run(pack.name, name).glob("fold*/run.json")]
+    return max(json.loads(path.read_text())["objects"] for path in records)
 
 
 def seeds_together(parts: Sequence[dict]) -> dict:
@@ -52,21 +78,23 @@ def improvement(
 ) -> dict:
     """What the second runs gain over the first ones, a pair for each seed: mean, and its 95 % limits.
 
-    Two sources of error are added in squares: the objects (mean bootstrap error of the paired differences: the same
-    objects for every seed, so it does not shrink with them) and the seeds (standard error of their mean).
+    Two half-widths are added in squares: of the objects (normal, with the mean bootstrap error of the paired
+    differences: the same objects for every seed, so it does not shrink with them) and of the seeds (Student's t, with
+    the standard error of their mean). Of a single seed the second is not known, and not in it.
     """
     differences, errors = [], []
     for first, second in pairs:
-        one, two = (_on_task(workspace, pack, name, labels) for name in (first, second))
+        one, two = (on_task(workspace, pack, name, labels) for name in (first, second))
         told = paired_table(
             one["label"], (one["logit"], one["fold"]), (two["logit"], two["fold"]), draws=300
         )[score]  # fmt: skip
         differences.append(told["value"])
         errors.append(told["error"])
-    mean = float(np.mean(differences))
-    seeds = float(np.std(differences, ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else 0.0
-    error = float(np.hypot(np.mean(errors), seeds))
-    return {"value": mean, "low": mean - 1.96 * error, "high": mean + 1.96 * error, "seeds": len(pairs)}
+    mean, count = float(np.mean(differences)), len(differences)
+    half = norm.ppf(0.975) * float(np.mean(errors))
+    if count > 1:
+        half = float(np.hypot(half, t.ppf(0.975, count - 1) * np.std(differences, ddof=1) / np.sqrt(count)))
+    return {"value": mean, "low": mean - half, "high": mean + half, "seeds": count}
 
 
 def rule_scores(workspace: Workspace, pack: Pack, name: str, catalog: pd.DataFrame) -> dict:
@@ -90,7 +118,7 @@ def eigenvalues(workspace: Workspace, pack: Pack, name: str) -> list[float]:
     return table["share"].head(10).tolist()
 
 
-def _on_task(workspace: Workspace, pack: Pack, name: str, labels: pd.Series) -> pd.DataFrame:
+def on_task(workspace: Workspace, pack: Pack, name: str, labels: pd.Series) -> pd.DataFrame:
     """Label, logit and fold of the task's objects that the run has, by ID."""
     oof = read_oof(workspace.run(pack.name, name))
     common = labels.index.intersection(oof.index)

@@ -56,12 +56,12 @@ SCALES = {
     ),
     "default": Scale(
         "default", 8_000, 2_000, 3, (1, 2, 3), 144, 2, 10, 0.0, 1, 4, 1000, 8,
-        "Images are the central 14.4 arcsec at 0.2 arcsec a pixel, where the paper had 20 arcsec at 0.1, and the small "
-        "CNN drops nothing out: with the paper's 0.5 it learns nothing in so few epochs.",
+        "Networks see the central 14.4 arcsec at 0.2 arcsec a pixel, where the paper's saw 20 arcsec at 0.1, and the "
+        "small CNN drops nothing out: with the paper's 0.5 it learns nothing in so few epochs.",
     ),
     "full": Scale(
         "full", 40_000, 10_000, 3, (1, 2, 3), 200, 1, 37, 0.5, 2, 20, 1000, 30,
-        "The paper's own counts: about 10,000 objects of its task, 200 pixels, 37 epochs.",
+        "The paper's own counts: about 10,000 objects of its task; networks see 200 pixels, the small one 37 times.",
     ),
 }  # fmt: skip
 
@@ -136,7 +136,7 @@ def large_networks(scale: Scale, efficientnet: str, larger: str, larger_weights:
 def all_lenses(scale: Scale) -> dict[str, dict]:
     """Every lens of the rule against every non-lens: with sizes that fall from stage to stage, and at once.
 
-    Both see about as many images: the early stages are small.
+    Both have as many epochs, with as many images in each: classes are balanced by repetition.
     """
     first = max(1, scale.epochs // 6)
     sizes = [(300, first), (LARGE, first), (70, first), (20, max(1, scale.epochs - 3 * first))]

@@ -18,7 +18,7 @@ from lensfold.paths import Pack, Workspace, write_if_changed
 from lensfold.report_plots import Heading
 from lensfold.results import write_json
 from lensfold.settings_files import validated
-from lensfold.steps import cache_split, configure, make_pack_folds, predict_folds
+from lensfold.steps import cache_split, configure, is_cached, make_pack_folds, predict_folds
 from lensfold.submitting import submit
 
 ENTRY = ("later-everything", "table3-efficientnet")
@@ -46,13 +46,16 @@ COMPARED = (
 )
 
 
-def reproduce_paper(root: Path, scale_name: str, pack_name: str | None, data: Path | None, processes: int) -> Path:
+def reproduce_paper(
+    root: Path, scale_name: str, pack_name: str | None, data: Path | None, processes: int, skip_bad: bool = False
+) -> Path:
     """Run everything that is not there yet and write the page; return its path.
 
     The work lies in ``root/paper/<scale>/``, a project folder of its own with the experiments, runs and submissions of
     the reproduction; every other command works on it with ``--root``. Without a pack the scale's own is simulated.
-    The page is ``root/paper/README.md``, at smoke scale ``root/paper/smoke/README.md``.
-    Raises InputError where a run fails and for an unknown scale.
+    The page is ``root/paper/README.md``, at smoke scale ``root/paper/smoke/README.md``, of a pack that was asked for
+    ``root/paper/<scale>/<pack>/README.md``. ``skip_bad``: leave unusable objects out.
+    Raises InputError where a run fails, for an unknown scale, and for a pack without the paper's task.
     """
     scale = plan.scale_of(scale_name)
     own = pack_name is None and data is None
@@ -60,7 +63,8 @@ def reproduce_paper(root: Path, scale_name: str, pack_name: str | None, data: Pa
     workspace = _workspace(root, scale)
     if own:
         _simulated(pack, scale, processes)
-    _prepare(workspace, pack, processes)
+    labels = measures.paper_task(catalogs.read_catalog(pack.catalog))
+    _prepare(workspace, pack, skip_bad, processes)
     networks = _networks()
     names = _write_experiments(workspace, plan.experiments(scale, *networks))
     for name in names:
@@ -69,8 +73,11 @@ def reproduce_paper(root: Path, scale_name: str, pack_name: str | None, data: Pa
     print(f"paper, scale {scale.name}, pack {pack.name}: {len(jobs)} of {len(names)} x {scale.folds} folds to train")
     run_jobs(workspace, pack, jobs, processes)
     _entry(workspace, pack)
-    target = root / "paper" if scale.name != "smoke" else workspace.root
-    results = _measure(workspace, pack, scale, networks, target / "figures")
+    target = workspace.root if own else workspace.root / pack.name
+    if own and scale.name != "smoke":
+        target = root / "paper"
+    results = _measure(workspace, pack, scale, networks, labels)
+    _draw(workspace, pack, results, labels, target / "figures")
     write_json(target / "results.json", results)
     write_if_changed(target / "README.md", page.render(results).encode())
     return target / "README.md"
@@ -93,6 +100,12 @@ def _workspace(root: Path, scale: Scale) -> Workspace:
 def _simulated(pack: Pack, scale: Scale, processes: int) -> None:
     """Make the scale's own pack, of the challenge's statistics, where it is not there."""
     if pack.catalog.is_file():
+        found = len(catalogs.read_catalog(pack.catalog))
+        if found != scale.train:
+            raise InputError(
+                f"{pack.folder}: has {found} train objects, scale {scale.name} has {scale.train}. Delete the folder, "
+                f"and {Path('paper', scale.name)}, to make them again."
+            )
         return
     from lensfold.simulate import simulate_pack
 
@@ -100,13 +113,12 @@ def _simulated(pack: Pack, scale: Scale, processes: int) -> None:
         simulate_pack(pack.folder, "challenge", scale.train, scale.test, 1, processes, report, False)
 
 
-def _prepare(workspace: Workspace, pack: Pack, processes: int) -> None:
-    """Folds and both caches, where they are not there."""
-    if not workspace.folds(pack).is_file():
-        make_pack_folds(workspace, pack)
+def _prepare(workspace: Workspace, pack: Pack, skip_bad: bool, processes: int) -> None:
+    """Folds and both caches, where they are absent or older than the catalog."""
+    make_pack_folds(workspace, pack)
     for split in ("train", "test"):
-        if not (workspace.cache(pack, split) / "manifest.json").is_file():
-            cache_split(workspace, pack, split, False, processes)
+        if not is_cached(workspace, pack, split):
+            cache_split(workspace, pack, split, skip_bad, processes)
 
 
 def _networks() -> tuple[str, str, bool]:
@@ -153,19 +165,24 @@ def _entry(workspace: Workspace, pack: Pack) -> None:
     submit(workspace, pack, pack.name, "entry")
 
 
-def _measure(workspace: Workspace, pack: Pack, scale: Scale, networks: tuple, folder: Path) -> dict:
-    """Every number of the page; writes the figures on the way."""
-    catalog = catalogs.read_catalog(pack.catalog)
-    labels = measures.paper_task(catalog)
-    known = {
-        name: measures.task_scores(workspace, pack, name, labels)
-        for name in plan.experiments(scale, *networks)
-    }
+def _draw(workspace: Workspace, pack: Pack, results: dict, labels: pd.Series, folder: Path) -> None:
+    """The figures, from the pack and the results."""
     curves = {"small-cnn": "table2-all-seed1", "efficientnet": "table3-efficientnet"}
     with open_album(workspace, pack, "train") as album:
         figures.pack_figures(album, folder)
-    figures.run_figures(workspace, pack, curves, labels, known, folder)
-    spectra = _spectra(workspace, pack, folder)
+    figures.run_figures(workspace, pack, curves, labels, results["task"], folder)
+    heading = Heading("kernel PCA", pack.name, "lenses > 150 px against no source", "fold 0", pack.key.is_file())
+    figures.spectrum_figure(results["spectra"], heading, folder / "spectrum.png")
+
+
+def _measure(workspace: Workspace, pack: Pack, scale: Scale, networks: tuple, labels: pd.Series) -> dict:
+    """Every number of the page."""
+    catalog = catalogs.read_catalog(pack.catalog)
+    kernels = list(plan.table1(scale))
+    known = {
+        name: measures.task_scores(workspace, pack, name, labels, ranked=name in kernels)
+        for name in plan.experiments(scale, *networks)
+    }
     return {
         "scale": scale.name,
         "says": scale.says,
@@ -177,12 +194,12 @@ def _measure(workspace: Workspace, pack: Pack, scale: Scale, networks: tuple, fo
         "seeds": len(scale.seeds),
         "epochs": scale.epochs,
         "pixels": scale.crop // scale.bin,
-        "kernel_objects": scale.kernel_objects,
+        "kernel_objects": measures.trained_objects(workspace, pack, kernels),
         "efficientnet": networks[0],
         "larger": networks[1],
         "larger_weights": networks[2],
         "task": known,
-        "spectra": spectra,
+        "spectra": _spectra(workspace, pack),
         "table2": _table2(workspace, pack, scale, labels, known),
         "rule": {name: measures.rule_scores(workspace, pack, name, catalog) for name in RULE_RUNS},
         "gains": _gains(workspace, pack, labels),
@@ -191,15 +208,12 @@ def _measure(workspace: Workspace, pack: Pack, scale: Scale, networks: tuple, fo
     }
 
 
-def _spectra(workspace: Workspace, pack: Pack, folder: Path) -> dict[str, list[float]]:
-    shares = {
+def _spectra(workspace: Workspace, pack: Pack) -> dict[str, list[float]]:
+    return {
         f"{source}, {kernel}": measures.eigenvalues(workspace, pack, f"table1-{source}-pca-{kernel}-none")
         for source in ("pixels", "embeddings")
         for kernel in plan.KERNELS
     }
-    heading = Heading("kernel PCA", pack.name, "lenses > 150 px against no source", "fold 0", pack.key.is_file())
-    figures.spectrum_figure(shares, heading, folder / "spectrum.png")
-    return shares
 
 
 def _table2(workspace: Workspace, pack: Pack, scale: Scale, labels: pd.Series, known: dict) -> dict[str, dict]:
