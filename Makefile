@@ -129,7 +129,7 @@ train: $(FOLDS_FILE) $(CACHE_TRAIN)
 	@$(MAKE) --no-print-directory -s -j$(JOBS) $(OOF) $(if $(filter predict,$(MAKECMDGOALS)),$(TEST))
 	@$(MAKE) --no-print-directory -s $(EXPERIMENT:%=runs/$(PACK)/%/score.json)
 $(EVERY:%=runs/$(PACK)/%/score.json): runs/$(PACK)/%/score.json: $(foreach f,$(FOLD),runs/$(PACK)/%/fold$(f)/oof.csv)
-	@$(LENSFOLD) score $(SELECT) --experiment $*
+	@$(LENSFOLD) score $(SELECT) --experiment $* --brief
 
 # ---- predict: every member's folds on the test split, then the submission and its scores
 predict:

@@ -29,13 +29,15 @@ def score(
     data: DataFolder = None,
     root: Root = Path(),
     beta_squared: BetaSquared = 0.001,
+    brief: Annotated[bool, typer.Option("--brief", help="The table of scores and the one by lens size alone.")] = False,
 ) -> None:
     """Score a run's complete folds out of fold; marked where folds are still missing."""
     from lensfold.results import score_run
     from lensfold.score_tables import show_scores
 
     workspace, chosen = chosen_pack(root, pack, data)
-    show_scores(chosen.name, [score_run(workspace, chosen, experiment, beta_squared)], detail=True)
+    scores = score_run(workspace, chosen, experiment, beta_squared)
+    show_scores(chosen.name, [scores], detail="brief" if brief else "full")
 
 
 @app.command()

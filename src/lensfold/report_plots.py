@@ -121,8 +121,10 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
         if number:
             axes.axvline(edge, color="0.5", linestyle="--", linewidth=1)
         learning = "" if part.iloc[start] == "all" else f", {part.iloc[start]}"
-        text = f"> {history['min_size'].iloc[start]:g} px{learning}"
-        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": 9.5}
+        narrow = end - edge < 0.2 * last
+        text = f"> {history['min_size'].iloc[start]:g}{'' if narrow else ' px'}{learning}"
+        size = 8 if narrow else 9.5
+        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": size}
         axes.text((edge + end) / 2, 1.01, text, color="0.35", parse_math=False, **place)
     axes.xaxis.get_major_locator().set_params(integer=True)
 

@@ -1,10 +1,13 @@
 """The tables that answer "how good is it": scores of runs, of ensembles, and of one run against another."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from lensfold import catalog as catalogs
 from lensfold.console import show_table
 from lensfold.stacking import equal_weights
+
+Detail = Literal["brief", "usual", "full"]
 
 #: How a score is called in a table, and its digits.
 NAMES = {
@@ -33,10 +36,10 @@ _BINNED = {
 }
 
 
-def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold", detail: bool = False) -> None:
+def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold", detail: Detail = "usual") -> None:
     """One row a run, all of one task and rule, with 95 % bootstrap intervals; then the same by lens size.
 
-    ``detail``: also by Einstein radius and magnitudes.
+    ``detail``: "usual" adds the readings of F_beta, "full" also Einstein radius and magnitudes, "brief" neither.
     """
     if not rows:
         print("No out-of-fold scores: the runs have no score.json here.")
@@ -44,10 +47,11 @@ def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold",
         _show_radius_scores(pack_name, rows, kind)
     else:
         _show_lens_scores(pack_name, rows, kind)
-        _show_readings(rows)
-        for name in _BINNED if detail else ("size",):
+        if detail != "brief":
+            _show_readings(rows)
+        for name in _BINNED if detail == "full" else ("size",):
             _show_bins(name, rows)
-        if detail:
+        if detail == "full":
             _show_draws(rows)
 
 
