@@ -260,8 +260,10 @@ def test_workers_end_with_their_parent(tmp_path, sent, whole_group):
     """After Ctrl-C (to the group) and after a kill of the parent alone no process of the group is left."""
     script = tmp_path / "run.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom lensfold.simulate import simulate_pack\n"
-        "if __name__ == '__main__':\n    simulate_pack(Path(sys.argv[1]), 'smoke', 3000, 1000, 1, 2)\n"
+        "import signal\nimport sys\nfrom pathlib import Path\nfrom lensfold.simulate import simulate_pack\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
+        "    simulate_pack(Path(sys.argv[1]), 'smoke', 3000, 1000, 1, 2)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent / "src")}
     folder = tmp_path / "p"
