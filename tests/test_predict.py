@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as npst
 from lensfold.batches import ahead, slices, whole_slices
 from lensfold.config import PredictSettings
 from lensfold.errors import InputError
+from lensfold.inference import inference_of
 from lensfold.predict import d4_views, load_model, logits, logits_in_parts, read_logits, write_logits
 
 
@@ -99,11 +100,11 @@ def test_a_stopped_prediction_goes_on_where_it_was(tmp_path, monkeypatch):
 
     settings, folder = PredictSettings(batch_size=4, d4_average=False), tmp_path / "parts"
     with pytest.raises(Interrupted):
-        logits_in_parts(corner_model(2), Pixels(), ids, settings, folder, stop_at(25))
+        logits_in_parts(inference_of(corner_model(2), 4), Pixels(), ids, settings, folder, stop_at(25))
     assert sorted(path.name for path in folder.iterdir()) == ["part-00000.csv", "part-00001.csv"]
     (folder / "part-00001.csv").write_text("ID,logit\n200011,")  # killed while it was copied, say
     asked.clear()
-    values = logits_in_parts(corner_model(2), Pixels(), ids, settings, folder, stop_at(99))
+    values = logits_in_parts(inference_of(corner_model(2), 4), Pixels(), ids, settings, folder, stop_at(99))
     assert min(asked) == 200011 and not folder.exists()
     np.testing.assert_array_equal(values, logits(corner_model(2), Pixels(), ids, 4, False))
 

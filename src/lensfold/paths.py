@@ -167,9 +167,10 @@ def alone(path: Path, told: str = "") -> Iterator[None]:
         yield
 
 
-def write_if_changed(path: Path, content: bytes) -> None:
-    """Write ``content`` as by `replacing`, unless the file holds it already: its time then stays."""
+def write_if_changed(path: Path, content: bytes) -> bool:
+    """Write ``content`` as by `replacing`, unless the file holds it already: its time then stays. Whether it wrote."""
     if path.is_file() and path.read_bytes() == content:
-        return
+        return False
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+    return True

@@ -62,21 +62,6 @@ def logits_of(
 
 
 def logits_in_parts(
-    model: "keras.Model",
-    preparation: Preparation | Features,
-    ids: np.ndarray,
-    settings: PredictSettings,
-    folder: Path,
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """As :func:`logits`, with every PART_OBJECTS objects kept in ``folder``: a prediction that was stopped goes on.
-
-    ``folder`` must be of this network, these pixels and settings alone; it is deleted at the end.
-    """
-    return logits_of_in_parts(inference_of(model, settings.batch_size), preparation, ids, settings, folder, progress)
-
-
-def logits_of_in_parts(
     inference: Outputs,
     preparation: Preparation | Features,
     ids: np.ndarray,
@@ -84,7 +69,10 @@ def logits_of_in_parts(
     folder: Path,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """As :func:`logits_in_parts`, of anything that gives outputs of network input."""
+    """As :func:`logits_of`, with every PART_OBJECTS objects kept in ``folder``: a prediction that was stopped goes on.
+
+    ``folder`` must be of these outputs, pixels and settings alone; it is deleted at the end.
+    """
     parts = slices(len(ids), PART_OBJECTS)
     values = np.empty(len(ids))
     for number, part in enumerate(parts):

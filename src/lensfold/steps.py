@@ -25,9 +25,9 @@ from lensfold.features import network_input
 from lensfold.fold_task import FoldTask
 from lensfold.folds import folds_hash, make_folds, read_folds, write_folds
 from lensfold.inference import inference_of
-from lensfold.paths import Pack, Split, Workspace, alone, replacing
+from lensfold.paths import Pack, Split, Workspace, alone, write_if_changed
 from lensfold.pixels import fit_constants
-from lensfold.predict import Outputs, load_model, logits_of_in_parts, write_logits
+from lensfold.predict import Outputs, load_model, logits_in_parts, write_logits
 from lensfold.settings_files import digest, read_toml, validated
 
 CONSTANTS_SAMPLE = 512
@@ -117,12 +117,7 @@ def _twins(workspace: Workspace, pack: Pack) -> dict:
 
 
 def _rewrite_if_changed(path: Path, content: dict) -> bool:
-    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-    if path.is_file() and path.read_text() == text:
-        return False
-    with replacing(path) as temporary:
-        temporary.write_text(text)
-    return True
+    return write_if_changed(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
 def run_settings(run_folder: Path) -> tuple[Experiment, dict]:
@@ -241,7 +236,7 @@ def _predicted(
         features = folder.parent / "features" / f"{pack.name}-test.npy"
         preparation = network_input(cache, experiment, config["constants"], features, report)
         parts = target.with_name(f".{target.stem}-{_prediction_key(folder, experiment, cache.manifest)[:12]}")
-        return cache.ids, logits_of_in_parts(outputs, preparation, cache.ids, experiment.predict, parts, report)
+        return cache.ids, logits_in_parts(outputs, preparation, cache.ids, experiment.predict, parts, report)
 
 
 def _prediction_key(fold_folder: Path, experiment: Experiment, manifest: dict) -> str:
