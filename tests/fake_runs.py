@@ -68,5 +68,3 @@ def write_run(
 def write_submission_settings(root: Path, text: str, name: str = "default") -> None:
     (root / "submissions").mkdir(exist_ok=True)
     (root / "submissions" / f"{name}.toml").write_text(text)
-
-

@@ -27,9 +27,7 @@ def test_table_agrees_with_the_single_metrics():
     sizes, large = generator.integers(0, 5, 900), generator.choice([0.0, 1.0, np.nan], 900)
     table = score_table(y, s, fold, {"size": sizes}, large, draws=20)
     decided = scores.cross_fitted_decisions(y, s, fold)
-    decided_f_beta = scores.cross_fitted_decisions(
-        y, s, fold, lambda y, s: scores.best_f_beta_threshold(y, s, 0.001)
-    )
+    decided_f_beta = scores.cross_fitted_decisions(y, s, fold, lambda y, s: scores.best_f_beta_threshold(y, s, 0.001))
     corner = scores.cross_fitted_decisions(y, s, fold, scores.roc_corner_threshold)
     expected = {
         "auc": metrics.roc_auc_score(y, s),

@@ -45,8 +45,9 @@ def experiment(**model) -> Experiment:
 
 
 @pytest.fixture
-def cache(fake_workspace):
-    with Cache(fake_workspace / "data" / "fake" / "cache" / "train") as cache:
+def cache(fake_workspace, tmp_path):
+    folder = shutil.copytree(fake_workspace / "data" / "fake" / "cache" / "train", tmp_path / "cache")
+    with Cache(folder) as cache:
         yield cache
 
 
@@ -57,9 +58,9 @@ def constants(cache):
     return fit_constants([split_bands(row) for row in cache.read(cache.ids[:8])], experiment().pixels, cache.sigma)
 
 
-def test_features_are_those_of_the_whole_network(cache, constants, tmp_path):
+def test_features_are_those_of_the_whole_network(cache, constants):
     settings = experiment()
-    rows = network_input(cache, settings, constants, tmp_path / "f" / "train.npy")
+    rows = network_input(cache, settings, constants)
     model = build_model("efficientnet_lite0", 32, 3, weights="imagenet")
     backbone, head = split_at_head(model)
     ids = cache.ids[[7, 0, 59]]
@@ -71,7 +72,7 @@ def test_features_are_those_of_the_whole_network(cache, constants, tmp_path):
     np.testing.assert_array_equal(rows.augmented(ids, np.arange(3), 1, 0, 0), found)
 
 
-def test_they_are_computed_once_and_again_for_other_settings(cache, constants, tmp_path, monkeypatch):
+def test_they_are_computed_once_and_again_for_other_settings(cache, constants, monkeypatch):
     computed = []
 
     def compute(preparation, ids, settings, path, progress):
@@ -79,18 +80,18 @@ def test_they_are_computed_once_and_again_for_other_settings(cache, constants, t
         np.save(path, np.zeros((len(ids), 3), dtype="<f4"))
 
     monkeypatch.setattr(features, "_compute", compute)
-    path = tmp_path / "f" / "train.npy"
-    network_input(cache, experiment(), constants, path)
-    network_input(cache, experiment(dropout=0.5), constants, path)
+    network_input(cache, experiment(), constants)
+    (path,) = (cache.folder / "features").glob("*.npy")
+    network_input(cache, experiment(dropout=0.5), constants)
     assert computed == [64]
-    network_input(cache, experiment(), {**constants, "mean": [0.0] * 3}, path)
+    network_input(cache, experiment(), {**constants, "mean": [0.0] * 3})
     assert len(computed) == 2
     path.with_suffix(".json").write_text("{")
-    rows = network_input(cache, experiment(), constants, path)
+    rows = network_input(cache, experiment(), constants)
     assert len(computed) == 3
     assert (rows.plain(cache.ids) == 0).all()
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(InputError, match=r"train\.npy: ends too early"):
+    with pytest.raises(InputError, match=r"\.npy: ends too early"):
         rows.plain(cache.ids)
 
 

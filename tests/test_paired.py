@@ -26,9 +26,7 @@ def test_values_are_those_of_the_single_tables():
     y, fold, first, second = two()
     large, size = np.where(np.arange(400) % 3, y, np.nan), np.arange(400) % 6
     paired = paired_table(y, (first, fold), (second, fold[::-1]), {"size": size}, large, draws=20)
-    tables = [
-        score_table(y, s, f, {"size": size}, large, draws=0) for s, f in ((first, fold), (second, fold[::-1]))
-    ]
+    tables = [score_table(y, s, f, {"size": size}, large, draws=0) for s, f in ((first, fold), (second, fold[::-1]))]
     for name in SCORES:
         one, other = (table[name]["value"] for table in tables)
         assert paired[name]["first"] == pytest.approx(one) and paired[name]["second"] == pytest.approx(other)

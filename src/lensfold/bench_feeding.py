@@ -65,9 +65,7 @@ def measured_feeding(cache_folder: Path, name: str, count: int) -> dict[str, flo
     with Cache(cache_folder) as cache:
         sample = [split_bands(row) for row in cache.read(cache.ids[:64])]
         preparation = Preparation(cache, experiment, fit_constants(sample, experiment.pixels, cache.sigma))
-        calls = [
-            (cache.ids[part], np.arange(part.start, part.stop), 1, 0, 0) for part in whole_slices(count, BATCH)
-        ]
+        calls = [(cache.ids[part], np.arange(part.start, part.stop), 1, 0, 0) for part in whole_slices(count, BATCH)]
         kept = [preparation.augmented(*call) for call in calls]
         targets = (np.arange(BATCH) % 2).astype(np.float32)[:, None]
 

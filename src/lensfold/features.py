@@ -1,4 +1,4 @@
-"""Features of a frozen, pretrained backbone: computed once for a run and split, then read as pixels are.
+"""Features of a frozen, pretrained backbone: computed once for all runs that share them, then read as pixels are.
 
 A frozen backbone gives an object the same features in every epoch and fold, so only the head need ever see them
 again. Augmentation has no effect on such a run, and neither has averaging over flips and rotations.
@@ -57,20 +57,20 @@ def network_input(
     cache: Cache,
     experiment: Experiment,
     constants: StretchConstants,
-    path: Path,
     progress: Progress | None = None,
     twins: Cache | None = None,
 ) -> Preparation | Features:
-    """What the network of a run is fed with: its pixels, or, frozen, its features, kept in ``path`` (.npy).
+    """What the network of a run is fed with: its pixels, or, frozen, its features, kept with the cache.
 
-    Features are computed where ``path`` is absent or of other pixels, settings or weights; the first process does
-    it, others that come meanwhile wait.
+    Features are computed where there are none of these pixels, settings and weights yet; the first process does it,
+    others that come meanwhile wait. Every run of the same backbone and pixels reads the same file.
     """
     preparation = Preparation(cache, experiment, constants, twins)
     if not experiment.model.frozen:
         return preparation
     key = _key(cache, experiment, constants)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = cache.folder / "features" / f"{key[:16]}.npy"
+    path.parent.mkdir(exist_ok=True)
     with alone(path.with_suffix(".lock")):
         if not _is_current(path, key):
             _compute(preparation, cache.ids, experiment, path, progress)

@@ -47,8 +47,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
     (task.folder / "oof.csv").unlink(missing_ok=True)
     record, started = TrainingRecord("kernel_train"), time.monotonic()
     with threadpool_limits(task.experiment.train.threads), Cache(task.cache_folder) as cache:
-        features = task.folder.parent / "features" / "train.npy"
-        preparation = network_input(cache, task.experiment, task.constants, features, progress_lines(log))
+        preparation = network_input(cache, task.experiment, task.constants, progress_lines(log))
         machine = _kept_machine(task, preparation)
         if machine is None:
             objects = _training_objects(task, task.training(cache.ids))
@@ -76,8 +75,7 @@ def fitted_again(
             "trained on: build that pack's cache first (lensfold cache --split train)."
         )
     with Cache(cache_folder) as cache:
-        features = folder.parent / "features" / "train.npy"
-        preparation = network_input(cache, experiment, constants, features, progress_lines(log))
+        preparation = network_input(cache, experiment, constants, progress_lines(log))
         machine = _fitted_again(experiment, folder, int(folder.name[4:]), preparation)
         _check_same(machine, experiment, folder, preparation)
     return machine

@@ -100,9 +100,7 @@ def score_radii(
     return {"task": "einstein-radius", "rule": rule, **scores}
 
 
-def score_run(
-    workspace: Workspace, pack: Pack, experiment: str, beta_squared: float = CHALLENGE_BETA_SQUARED
-) -> dict:
+def score_run(workspace: Workspace, pack: Pack, experiment: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> dict:
     """Score a run's complete folds, keep the result in ``score.json``, ``oof.csv`` and the pack's history."""
     member = Member(experiment, workspace.run(pack.name, experiment))
     config = member.config()
@@ -160,9 +158,7 @@ def check_folds(member: Member, folds: pd.Series, path: Path) -> None:
         )
 
 
-def grade_submission(
-    workspace: Workspace, pack: Pack, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED
-) -> None:
+def grade_submission(workspace: Workspace, pack: Pack, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> None:
     """Score the CSV against the key of a simulated pack; the rule is the one its members were trained under.
 
     The file of Einstein radii too, where the submission has one.

@@ -233,8 +233,7 @@ def _predicted(
         Cache(cache_folder) as cache,
         progress(f"predict {pack.name} test: {folder.parent.name} {folder.name}") as report,
     ):
-        features = folder.parent / "features" / f"{pack.name}-test.npy"
-        preparation = network_input(cache, experiment, config["constants"], features, report)
+        preparation = network_input(cache, experiment, config["constants"], report)
         parts = target.with_name(f".{target.stem}-{_prediction_key(folder, experiment, cache.manifest)[:12]}")
         return cache.ids, logits_in_parts(outputs, preparation, cache.ids, experiment.predict, parts, report)
 

@@ -327,9 +327,7 @@ def _which_columns(
     line = first[0]
     if len(columns) == 2:
         if _holds_ids(columns[1], expected) and not _holds_ids(columns[0], expected):
-            rows.tell(
-                "columns", "error", "score before ID", "ID,score", "Swap them.", line, repair="columns swapped"
-            )
+            rows.tell("columns", "error", "score before ID", "ID,score", "Swap them.", line, repair="columns swapped")
             return 1, 0
         rows.tell("columns", "fine", "two columns")
         return 0, 1

@@ -75,10 +75,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
     with ExitStack() as stack:
         cache = stack.enter_context(Cache(task.cache_folder))
         twins = stack.enter_context(Cache(task.twins_folder)) if task.twins_folder else None
-        features = task.folder.parent / "features" / "train.npy"
-        preparation = network_input(
-            cache, task.experiment, task.constants, features, progress_lines(log), twins=twins
-        )
+        preparation = network_input(cache, task.experiment, task.constants, progress_lines(log), twins)
         held_out = task.held_out(cache.ids)
         if not task.is_trained("model.keras"):
             training = task.training(cache.ids)

@@ -106,7 +106,7 @@ def table1(scale: Scale) -> dict[str, dict]:
                     "kernel": kernel,
                     "approximation": approximation,
                     "objects": scale.kernel_objects,
-                    "components": min(300, scale.kernel_objects // 4),
+                    "components": scale.kernel_objects // (1 if approximation == "random" else 3),
                     "settings_tried": scale.settings_tried,
                 },
                 "stage": [rows],
