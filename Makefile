@@ -8,9 +8,11 @@
 #   make report                         a static HTML report of the pack's runs, runs/<pack>/report/index.html
 #   make paper SCALE=smoke              the seed paper's tables and figures on a pack, into paper/README.md
 #   make bench                          measure data layer, prediction and training, into benchmarks/README.md
+#   make jobs                           what the pack still needs, job by job, and how far each is
 #   make test | make check              tests | style and tests
 #
-# PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, JOBS=<n> folds at a time,
+# PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, JOBS=<n> jobs at a time,
+# EXECUTOR=local|ray|slurm runs the jobs, ADDRESS=<host:port> joins a Ray cluster (docs/scaling.md),
 # TRAINED=<pack> predicts PACK with runs trained on another pack, SKIP_BAD=1 leaves unusable objects out,
 # SCALE=smoke|default|full is how much of the paper runs,
 # STAGE=<folder> reads caches from a local copy there, SORT=<score> sorts the leaderboard.
@@ -33,7 +35,7 @@ SUBMISSION ?= default
 SKIP_BAD ?=
 STAGE ?=
 SCALE ?= default
-JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+EXECUTOR ?= local
 
 export NO_ALBUMENTATIONS_UPDATE := 1
 export TF_CPP_MIN_LOG_LEVEL := 2
@@ -60,7 +62,7 @@ OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/
 TEST := $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv
 
-.PHONY: help folds cache train train-folds predict predict-folds grade leaderboard report paper look test check bench clean
+.PHONY: help folds cache train predict jobs grade leaderboard report paper look test check bench clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -102,7 +104,6 @@ $(CACHE_TEST): $(if $(filter $(PACK),$(TRAINED)),$(CATALOG)) | $(READY)
 define EXPERIMENT_RULES
 runs/$(PACK)/$(1)/.configured: experiments/$(1).toml $(FOLDS_FILE) $(CACHE_TRAIN)
 	@$(LENSFOLD) configure $(SELECT) --experiment $(1)
-	@touch $$@
 runs/$(PACK)/$(1)/config.json runs/$(PACK)/$(1)/predict.json: runs/$(PACK)/$(1)/.configured
 	@test -f $$@ || $(LENSFOLD) configure $(SELECT) --experiment $(1)
 endef
@@ -115,31 +116,45 @@ runs/$(TRAINED)/$(1)/fold$(2)/test/$(PACK).csv: runs/$(TRAINED)/$(1)/fold$(2)/oo
 	@$(LENSFOLD) predict-fold $(SELECT) --trained-on $(TRAINED) --experiment $(1) $(2) $(if $(STAGE),--stage $(STAGE))
 endef
 EVERY := $(sort $(EXPERIMENT) $(MEMBERS) $(RADIUS))
+# UP_TO_DATE asks whether there is anything to do, once the settings are resolved
+ifndef UP_TO_DATE
 $(foreach e,$(EVERY),$(eval $(call EXPERIMENT_RULES,$(e))))
+endif
 $(foreach e,$(EVERY),$(foreach f,$(ALL_FOLDS),$(eval $(call FOLD_RULES,$(e),$(f)))))
 $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),$(eval $(call TEST_RULES,$(e),$(f)))))
 
 experiments/%.toml:
 	@echo "error: $@ does not exist. Experiments there: $(patsubst experiments/%.toml,%,$(wildcard experiments/*.toml))" >&2; exit 1
 
-# ---- train: several folds at a time, then the scores of each run
-# (where `predict` is asked for too, a core that has no fold left predicts meanwhile)
-train: $(FOLDS_FILE) $(CACHE_TRAIN)
-	@$(MAKE) --no-print-directory -s $(EXPERIMENT:%=runs/$(PACK)/%/config.json)
-	@$(MAKE) --no-print-directory -s -j$(JOBS) $(OOF) $(if $(filter predict,$(MAKECMDGOALS)),$(TEST))
-	@$(MAKE) --no-print-directory -s $(EXPERIMENT:%=runs/$(PACK)/%/score.json)
+# ---- train and predict: jobs, which the executor runs side by side
+LOCAL := $(filter local,$(EXECUTOR))
+ASK := $(MAKE) --no-print-directory -s
+FRESH := $(if $(LOCAL),$(ASK) -q UP_TO_DATE=1,false)
+RUN := $(LENSFOLD) run-jobs $(SELECT) --executor $(EXECUTOR) $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(PARTS),--parts $(PARTS)) $(if $(GPUS),--gpus $(GPUS)) $(if $(SKIP_BAD),--skip-bad) $(if $(STAGE),--stage $(STAGE))
+TRAINING := $(EXPERIMENT:%=--experiment %) $(if $(filter command line environment,$(origin FOLD)),$(FOLD:%=--fold %))
+PREDICTING := $(MEMBERS:%=--predict %) $(RADIUS:%=--predict %)
+TRAINING_MEMBERS := $(MEMBERS:%=--experiment %) $(RADIUS:%=--experiment %)
+HERE := $(filter $(PACK),$(TRAINED))
+ALSO := $(filter predict,$(MAKECMDGOALS))
+
+train: $(FOLDS_FILE) $(if $(LOCAL),$(CACHE_TRAIN) $(if $(ALSO),$(CACHE_TEST)))
+	@$(if $(LOCAL),$(ASK) $(EXPERIMENT:%=runs/$(PACK)/%/config.json))
+	@$(FRESH) $(OOF) $(if $(ALSO),$(if $(HERE),$(TEST))) 2>/dev/null || $(RUN) $(TRAINING) $(if $(ALSO),$(if $(HERE),$(PREDICTING)))
+	@$(if $(filter slurm,$(EXECUTOR)),,$(ASK) $(EXPERIMENT:%=runs/$(PACK)/%/score.json))
 $(EVERY:%=runs/$(PACK)/%/score.json): runs/$(PACK)/%/score.json: $(foreach f,$(FOLD),runs/$(PACK)/%/fold$(f)/oof.csv)
 	@$(LENSFOLD) score $(SELECT) --experiment $* --brief
 
-# ---- predict: every member's folds on the test split, then the submission and its scores
+# every member's folds on the test split, then the submission and its scores
 predict:
 	@test -n "$(MEMBERS)" || { echo "error: submissions/$(SUBMISSION).toml is absent or names no member." >&2; exit 1; }
-	@$(MAKE) --no-print-directory -s $(CACHE_TEST)
-	@$(MAKE) --no-print-directory -s -j$(JOBS) $(TEST)
-	@$(MAKE) --no-print-directory -s $(CSV)
-	@echo "$(CSV) is up to date"
+	@$(if $(LOCAL),$(ASK) $(CACHE_TEST) $(if $(HERE),$(MEMBERS:%=runs/$(PACK)/%/config.json) $(RADIUS:%=runs/$(PACK)/%/config.json)))
+	@$(FRESH) $(TEST) 2>/dev/null || $(RUN) $(if $(HERE),$(TRAINING_MEMBERS),--trained-on $(TRAINED)) $(PREDICTING)
+	@$(if $(filter slurm,$(EXECUTOR)),,$(ASK) $(CSV) && echo "$(CSV) is up to date")
 $(CSV): submissions/$(SUBMISSION).toml $(TEST)
 	@$(LENSFOLD) submit $(SELECT) --trained-on $(TRAINED) --submission $(SUBMISSION)
+
+jobs: $(CATALOG) | $(READY)
+	@$(LENSFOLD) jobs $(SELECT) $(if $(PARTS),--parts $(PARTS)) $(if $(HERE),$(TRAINING),--trained-on $(TRAINED)) $(PREDICTING)
 
 grade: $(CSV)
 	@$(LENSFOLD) grade $(SELECT) --submission $(SUBMISSION)
@@ -165,7 +180,7 @@ report: $(READY)
 
 ASKED := $(filter command line environment,$(origin PACK) $(origin DATA))
 paper: $(READY) $(if $(ASKED),$(CATALOG))
-	@$(LENSFOLD) paper --scale $(SCALE) --jobs $(JOBS) $(if $(SKIP_BAD),--skip-bad) $(if $(filter command line environment,$(origin PACK)),--pack $(PACK)) $(if $(filter command line environment,$(origin DATA)),--data $(DATA))
+	@$(LENSFOLD) paper --scale $(SCALE) $(if $(JOBS),--jobs $(JOBS)) $(if $(SKIP_BAD),--skip-bad) $(if $(filter command line environment,$(origin PACK)),--pack $(PACK)) $(if $(filter command line environment,$(origin DATA)),--data $(DATA))
 
 bench: $(READY)
 	@$(LENSFOLD) bench

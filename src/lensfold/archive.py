@@ -113,6 +113,11 @@ def scan_archive(archive: Path, cache_folder: Path, progress: Progress | None = 
         raise InputError(f"{cache_folder}: the cache cannot be written: {error}.") from error
 
 
+def is_scanned(archive: Path, cache_folder: Path) -> bool:
+    """Whether :func:`scan_archive` has passed over this very file."""
+    return _known(archive, building_folder(cache_folder)) is not None
+
+
 def build_cache_from_scan(
     scan: ScannedArchive,
     cache_folder: Path,

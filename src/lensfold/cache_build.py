@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -224,11 +225,56 @@ def build_cache(
     build and InputError is raised; with it they are left out and recorded under ``refused``. A build that was stopped,
     or refused, goes on with the shards it had, where their files have not changed.
     """
-    ids = object_ids(split_folder)
-    refused = unexpected_ids(ids, expected_ids)
-    wanted = [object_id for object_id in ids if str(object_id) not in refused]
+    wanted, refused = folder_ids(split_folder, expected_ids)
     source = FolderSource(split_folder)
     return assemble(source, split_folder, cache_folder, wanted, refused, skip_bad, workers, progress, max_bad_share)
+
+
+def folder_ids(split_folder: Path, expected_ids: Sequence[int] | None) -> tuple[list[int], dict[str, str]]:
+    """Sorted IDs of a split's files that are as expected, and the others, each with its reason."""
+    ids = object_ids(split_folder)
+    refused = unexpected_ids(ids, expected_ids)
+    return [object_id for object_id in ids if str(object_id) not in refused], refused
+
+
+def build_part(
+    source: FrameSource,
+    cache_folder: Path,
+    ids: Sequence[int],
+    number: int,
+    count: int,
+    progress: Progress | None = None,
+    max_bad_share: float = MAX_BAD_SHARE,
+) -> None:
+    """Build the shards of part ``number`` (from 0) of ``count``, which :func:`build_cache` then finds finished.
+
+    ``ids``: of the whole cache, in order. Objects that cannot be used are told of when the cache is put together.
+    """
+    building = building_folder(cache_folder)
+    try:
+        building.mkdir(parents=True, exist_ok=True)
+        tasks = _part(_tasks(source, building, ids, max_bad_share), number, count)
+        _collected(map(_build_shard, tasks), sum(len(task.ids) for task in tasks), progress)
+    except OSError as error:
+        raise InputError(f"{cache_folder}: the cache cannot be written: {error}.") from error
+
+
+def is_part_built(cache_folder: Path, ids: Sequence[int], number: int, count: int) -> bool:
+    """Whether every ID of a part stands in its shard's record."""
+    tasks = _part(_tasks(FolderSource(cache_folder), building_folder(cache_folder), ids, 0.0), number, count)
+    return all(_recorded_ids(task.target) == set(task.ids) for task in tasks)
+
+
+def _part(tasks: list[_ShardTask], number: int, count: int) -> list[_ShardTask]:
+    return tasks[len(tasks) * number // count : len(tasks) * (number + 1) // count]
+
+
+def _recorded_ids(shard: Path) -> set[int]:
+    try:
+        record = json.loads(_record(shard).read_text())
+        return {*record["ids"], *map(int, record["refused"])}
+    except (OSError, ValueError, KeyError):
+        return set()
 
 
 def assemble(
@@ -252,6 +298,7 @@ def assemble(
             refused.update(record["refused"])
         if refused and not skip_bad:
             raise InputError(_refusal(where, refused))
+        _check_complete(ids, records)
         manifest = _manifest(records, refused, max_bad_share)
         with replacing(building / "manifest.json") as temporary:
             temporary.write_text(json.dumps(manifest))
@@ -264,6 +311,18 @@ def assemble(
         with suppress(OSError):
             building.rmdir()  # only where nothing was done
     return manifest
+
+
+def _check_complete(ids: Sequence[int], records: Sequence[dict]) -> None:
+    """InputError unless each object arrived in one shard, once, or was refused there."""
+    arrived = Counter(int(i) for record in records for i in (*record["ids"], *record["refused"]))
+    expected = Counter(ids)
+    strange = sorted(i for i in {*expected, *arrived} if arrived[i] != expected[i])
+    if strange:
+        raise InputError(
+            f"ID {strange[0]} arrived {arrived[strange[0]]} times in the shards, expected once ({len(strange)} such "
+            "IDs). Delete the folder .building-* beside the cache and build it again."
+        )
 
 
 def building_folder(cache_folder: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lensfold import cli_results
+from lensfold import cli_jobs, cli_results
 from lensfold.cli_options import (
     CORES,
     BetaSquared,
@@ -219,7 +219,7 @@ def predict_fold(
     stage: Stage = None,
 ) -> None:
     """Predict a pack's test split with one trained fold (what make calls)."""
-    from lensfold.steps import predict_folds
+    from lensfold.predicting import predict_folds
 
     workspace, chosen = chosen_pack(root, pack, data)
     predict_folds(workspace, chosen, trained_on or chosen.name, experiment, [fold], stage)
@@ -237,7 +237,7 @@ def predict(
     beta_squared: BetaSquared = 0.001,
 ) -> None:
     """From any pack folder and trained runs to a submission: cache, predict every fold, combine, write, validate."""
-    from lensfold.steps import predict_pack
+    from lensfold.predicting import predict_pack
     from lensfold.submitting import submit
 
     workspace, chosen = chosen_pack(root, pack, data)
@@ -261,6 +261,7 @@ def submit(
     write(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
 
 
+app.add_typer(cli_jobs.app)
 app.add_typer(cli_results.app)
 
 

@@ -105,9 +105,17 @@ class Workspace:
         """Folder of an experiment trained on a pack."""
         return self.runs(pack_name) / experiment
 
+    def configured(self, pack_name: str, experiment: str) -> Path:
+        """Stamp of when a run's settings were last resolved."""
+        return self.run(pack_name, experiment) / ".configured"
+
     def runs(self, pack_name: str) -> Path:
         """Folder of a pack's runs."""
         return self.root / "runs" / pack_name
+
+    def jobs(self, pack_name: str) -> Path:
+        """Folder of what a pack's jobs print, and when and where they ran."""
+        return self.runs(pack_name) / ".jobs"
 
     def report(self, pack_name: str) -> Path:
         """Folder of the report of a pack's runs."""

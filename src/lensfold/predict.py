@@ -1,6 +1,6 @@
 """One prediction for validation, out-of-fold and test alike."""
 
-import shutil
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,38 @@ def logits_of(
     return result
 
 
+def part_slices(objects: int, count: int) -> list[slice]:
+    """``count`` consecutive slices of almost equal length that together cover ``objects`` once; some may be empty."""
+    edges = [objects * number // count for number in range(count + 1)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def part_count(objects: int) -> int:
+    """Parts that a prediction is done in where nobody asks for a number: one for every PART_OBJECTS objects."""
+    return max(1, -(-objects // PART_OBJECTS))
+
+
+def part_file(folder: Path, number: int, count: int) -> Path:
+    """Where the logits of part ``number`` (from 0) of ``count`` are kept."""
+    return folder / f"part-{number + 1}of{count}.csv"
+
+
+def predict_part(
+    inference: Outputs,
+    preparation: Preparation | Features,
+    ids: np.ndarray,
+    settings: PredictSettings,
+    path: Path,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """As :func:`logits_of`, kept in ``path``, from where they come if it holds exactly ``ids``."""
+    kept = kept_part(path, ids)
+    if kept is None:
+        kept = logits_of(inference, preparation, ids, settings.batch_size, settings.d4_average, progress)
+        write_logits(path, ids, kept)
+    return kept
+
+
 def logits_in_parts(
     inference: Outputs,
     preparation: Preparation | Features,
@@ -68,27 +100,34 @@ def logits_in_parts(
     settings: PredictSettings,
     folder: Path,
     progress: Progress | None = None,
+    count: int | None = None,
 ) -> np.ndarray:
-    """As :func:`logits_of`, with every PART_OBJECTS objects kept in ``folder``: a prediction that was stopped goes on.
+    """As :func:`logits_of`, each part kept in ``folder``: a prediction that was stopped goes on, parts may come from
+    other processes, and what is absent or does not hold exactly its IDs is predicted here.
 
-    ``folder`` must be of these outputs, pixels and settings alone; it is deleted at the end.
+    ``folder`` must be of these outputs, pixels and settings alone; whoever keeps the logits deletes it.
     """
-    parts = slices(len(ids), PART_OBJECTS)
+    count = part_count(len(ids)) if count is None else count
     values = np.empty(len(ids))
-    for number, part in enumerate(parts):
-        path = folder / f"part-{number:05d}.csv"
-        kept = _kept_part(path, ids[part])
-        if kept is None:
-            report = (lambda done, _, start=part.start: progress(start + done, len(ids))) if progress else None
-            kept = logits_of(inference, preparation, ids[part], settings.batch_size, settings.d4_average, report)
-            if len(parts) > 1:
-                write_logits(path, ids[part], kept)
-        values[part] = kept
-    shutil.rmtree(folder, ignore_errors=True)
+    for number, part in enumerate(part_slices(len(ids), count)):
+        report = (lambda done, _, start=part.start: progress(start + done, len(ids))) if progress else None
+        values[part] = predict_part(
+            inference, preparation, ids[part], settings, part_file(folder, number, count), report
+        )
     return values
 
 
-def _kept_part(path: Path, ids: np.ndarray) -> np.ndarray | None:
+def kept_logits(folder: Path, ids: np.ndarray, count: int) -> np.ndarray | None:
+    """Logits of ``ids`` from the ``count`` parts in ``folder``; None unless each has exactly its IDs, once."""
+    parts = [
+        kept_part(part_file(folder, number, count), ids[part])
+        for number, part in enumerate(part_slices(len(ids), count))
+    ]
+    return None if any(part is None for part in parts) else np.concatenate(parts)
+
+
+def kept_part(path: Path, ids: np.ndarray) -> np.ndarray | None:
+    """Logits in ``path`` of ``ids`` in their order; None where the file is absent, damaged or of other objects."""
     try:
         kept = read_logits(path)
     except InputError:  # absent, or damaged: predicted again

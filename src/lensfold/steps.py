@@ -5,29 +5,31 @@ A step reads the files of the steps before it and writes its own; nothing is han
 
 import json
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from lensfold import catalog as catalogs
-from lensfold.archive import build_cache_from_scan, scan_archive
+from lensfold.archive import build_cache_from_scan, is_scanned, scan_archive
 from lensfold.backend import start_tensorflow
-from lensfold.cache_build import FolderSource, build_cache, rebuild_damaged
-from lensfold.config import Experiment, FoldSettings, SubmissionSettings
+from lensfold.cache_build import (
+    FolderSource,
+    build_cache,
+    build_part,
+    building_folder,
+    folder_ids,
+    is_part_built,
+    rebuild_damaged,
+)
+from lensfold.config import Experiment, FoldSettings
 from lensfold.console import progress
 from lensfold.cutouts import Cache, file_sha256, read_manifest, shards_hash, split_bands, stage_cache, verify_cache
-from lensfold.ensemble import Member, fold_folders
+from lensfold.ensemble import Member
 from lensfold.errors import InputError
-from lensfold.features import network_input
 from lensfold.fold_task import FoldTask
 from lensfold.folds import folds_hash, make_folds, read_folds, write_folds
-from lensfold.inference import inference_of
-from lensfold.paths import Pack, Split, Workspace, alone, write_if_changed
+from lensfold.paths import Pack, Split, Workspace, alone, replacing, write_if_changed
 from lensfold.pixels import fit_constants
-from lensfold.predict import Outputs, load_model, logits_in_parts, write_logits
 from lensfold.settings_files import digest, read_toml, validated
 
 CONSTANTS_SAMPLE = 512
@@ -50,10 +52,7 @@ def check_pack_folds(workspace: Workspace, pack: Pack) -> tuple:
 
 def cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> dict:
     """Build the cache of one split and return its manifest; of the train split, the catalog's IDs are expected."""
-    expected = None
-    if split == "train":
-        catalog = catalogs.read_catalog(pack.catalog)
-        expected = catalog.index[catalogs.has_images(catalog)].tolist()
+    expected = _expected_ids(pack, split)
     source, target = pack.split_source(split), workspace.cache(pack, split)
     scan = None
     if not source.is_dir():
@@ -63,6 +62,64 @@ def cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, 
         if scan:
             return build_cache_from_scan(scan, target, expected, skip_bad, workers, report)
         return build_cache(source, target, expected, skip_bad, workers, report)
+
+
+def _expected_ids(pack: Pack, split: Split) -> list[int] | None:
+    """IDs that a split should have by its catalog; None where it has none."""
+    if split != "train":
+        return None
+    catalog = catalogs.read_catalog(pack.catalog)
+    return catalog.index[catalogs.has_images(catalog)].tolist()
+
+
+def plan_split(workspace: Workspace, pack: Pack, split: Split) -> list[int] | None:
+    """IDs that a split's cache will hold, kept for :func:`cache_part`; None for an archive, which has to be read first.
+
+    The folder of a split is listed anew each time.
+    """
+    source = pack.split_source(split)
+    if not source.is_dir():
+        return None
+    ids, _ = folder_ids(source, _expected_ids(pack, split))
+    write_if_changed(_plan_file(workspace, pack, split), json.dumps({"ids": ids}).encode())
+    return ids
+
+
+def _plan_file(workspace: Workspace, pack: Pack, split: Split) -> Path:
+    return building_folder(workspace.cache(pack, split)) / "plan.json"
+
+
+def _planned(workspace: Workspace, pack: Pack, split: Split) -> list[int] | None:
+    try:
+        return json.loads(_plan_file(workspace, pack, split).read_text())["ids"]
+    except (OSError, ValueError, KeyError):
+        return plan_split(workspace, pack, split)
+
+
+def cache_part(workspace: Workspace, pack: Pack, split: Split, number: int, count: int) -> None:
+    """Build the shards of part ``number`` (from 0) of ``count`` of a split, for :func:`cache_split` to put together.
+
+    An archive is read whole by the first part, and the others have nothing to do: gzip has no other order.
+    """
+    ids, target = _planned(workspace, pack, split), workspace.cache(pack, split)
+    if ids is None:
+        if number == 0:
+            source = pack.split_source(split)
+            with progress(f"read {source.name}", "MB") as report:
+                scan_archive(source, target, report)
+        return
+    with progress(f"cache {pack.name} {split}, part {number + 1} of {count}") as report:
+        build_part(FolderSource(pack.split_source(split)), target, ids, number, count, report)
+
+
+def is_part_cached(workspace: Workspace, pack: Pack, split: Split, number: int, count: int) -> bool:
+    """Whether each planned object of a part is in the record of a shard, or the whole cache is there."""
+    if is_cached(workspace, pack, split):
+        return True
+    ids, target = _planned(workspace, pack, split), workspace.cache(pack, split)
+    if ids is None:
+        return number > 0 or is_scanned(pack.split_source(split), target)
+    return is_part_built(target, ids, number, count)
 
 
 def verify_split(workspace: Workspace, pack: Pack, split: Split, rebuild: bool) -> dict[str, str]:
@@ -106,7 +163,17 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
         for oof in folder.glob("fold*/oof.csv"):  # of other settings: they must not be scored with new folds
             oof.unlink()
     _rewrite_if_changed(folder / "predict.json", experiment.predict.model_dump(mode="json"))
+    workspace.configured(pack.name, name).touch()
     return folder
+
+
+def configure_once(workspace: Workspace, pack: Pack, name: str) -> None:
+    """As :func:`configure`, unless nothing that it reads is newer than when it was last done; one process at a time."""
+    stamp = workspace.configured(pack.name, name)
+    sources = workspace.experiment(name), workspace.folds(pack), workspace.cache(pack, "train") / "manifest.json"
+    with alone(stamp.with_name(".configure.lock")):
+        if not is_newer(stamp, *sources):
+            configure(workspace, pack, name)
 
 
 def _twins(workspace: Workspace, pack: Pack) -> dict:
@@ -143,7 +210,7 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
     if fold not in set(folds):
         raise InputError(f"fold {fold} does not exist: the folds of {pack.name} are 0 to {folds.max()}.")
     if experiment.kernel:
-        _start_where_needed(experiment)
+        start_where_needed(experiment)
         from lensfold.kernel_train import train_fold
     else:
         start_tensorflow()
@@ -155,16 +222,43 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         fold,
         folds,
         catalog,
-        _staged(workspace, pack, "train", stage),
-        _staged(workspace, pack, "twins", stage) if experiment.train.twins else None,
+        staged(workspace, pack, "train", stage),
+        staged(workspace, pack, "twins", stage) if experiment.train.twins else None,
         run_folder / f"fold{fold}",
     )
     waiting = f"{name} fold {fold}  another process trains it; waiting for that one to end"
     with alone(run_folder / f".fold{fold}.lock", waiting):
         train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
+        write_marker(task.folder / "done.json", _training_marker(run_folder))
 
 
-def _start_where_needed(experiment: Experiment) -> None:
+def _training_marker(run_folder: Path) -> dict[str, str]:
+    """What a fold of a run was trained and predicted with: hashes of its settings, its folds and its pixels."""
+    config = Member(run_folder.name, run_folder).config()
+    predict = run_folder / "predict.json"
+    return {
+        "settings": digest(config),
+        "predict": file_sha256(predict) if predict.is_file() else "",
+        "folds": config["folds_hash"],
+        "pixels": config["data_hash"],
+    }
+
+
+def write_marker(path: Path, content: dict[str, str]) -> None:
+    """Say beside a result what it was made from."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def has_marker(path: Path, content: dict[str, str]) -> bool:
+    """Whether ``path`` says that a result was made from this."""
+    try:
+        return json.loads(path.read_text()) == content
+    except (OSError, ValueError):
+        return False
+
+
+def start_where_needed(experiment: Experiment) -> None:
     """TensorFlow with the experiment's threads, unless it is a kernel machine on pixels: that needs none."""
     if experiment.kernel and not experiment.model.frozen:
         return
@@ -174,83 +268,14 @@ def _start_where_needed(experiment: Experiment) -> None:
     set_threads(experiment.train.threads)
 
 
-def _staged(workspace: Workspace, pack: Pack, split: Split, stage: Path | None) -> Path:
+def staged(workspace: Workspace, pack: Pack, split: Split, stage: Path | None) -> Path:
     """The cache folder to read from: the split's own, or its copy under ``stage``."""
     cache_folder = workspace.cache(pack, split)
     return cache_folder if stage is None else stage_cache(cache_folder, stage / pack.name / split)
 
 
-def predict_folds(
-    workspace: Workspace,
-    pack: Pack,
-    trained_on: str,
-    name: str,
-    only: Sequence[int] = (),
-    stage: Path | None = None,
-) -> None:
-    """Logits of a pack's test split from a run's complete folds (or ``only`` some), one file a fold.
-
-    A fold whose file exists and is newer than its network and the cache is left alone.
-    """
-    run_folder = workspace.run(trained_on, name)
-    experiment, config = run_settings(run_folder)
-    folders = [folder for folder in fold_folders(run_folder) if not only or int(folder.name[4:]) in only]
-    if not folders:
-        raise InputError(f"{run_folder}: no complete fold to predict with. Run `make train EXPERIMENT={name}`.")
-    _start_where_needed(experiment)
-    cache_folder = workspace.cache(pack, "test")
-    source = pack if trained_on == pack.name else workspace.pack(trained_on)
-    for folder in folders:
-        target = folder / "test" / f"{pack.name}.csv"
-        if _is_newer(target, folder / "oof.csv", cache_folder / "manifest.json"):
-            continue
-        with _threads(experiment):
-            outputs = _outputs_of(experiment, config, folder, workspace.cache(source, "train"))
-            values = _predicted(pack, experiment, config, target, outputs, _staged(workspace, pack, "test", stage))
-        write_logits(target, *values)
-
-
-def _threads(experiment: Experiment) -> AbstractContextManager:
-    """Of a kernel machine the threads of its linear algebra, fixed as TensorFlow's are, for the same reason."""
-    return threadpool_limits(experiment.train.threads) if experiment.kernel else nullcontext()
-
-
-def _outputs_of(experiment: Experiment, config: dict, folder: Path, train_cache: Path) -> Outputs:
-    """What a trained fold gives of network input: its network, or its kernel machine, fitted again."""
-    if experiment.kernel is None:
-        return inference_of(load_model(folder / "model.keras"), experiment.predict.batch_size)
-    from lensfold.kernel_train import fitted_again
-
-    return fitted_again(experiment, config["constants"], folder, train_cache, print).decisions
-
-
-def _predicted(
-    pack: Pack, experiment: Experiment, config: dict, target: Path, outputs: Outputs, cache_folder: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """IDs of a test cache and their logits by the fold whose test logits ``target`` will be."""
-    folder = target.parent.parent
-    with (
-        Cache(cache_folder) as cache,
-        progress(f"predict {pack.name} test: {folder.parent.name} {folder.name}") as report,
-    ):
-        preparation = network_input(cache, experiment, config["constants"], report)
-        parts = target.with_name(f".{target.stem}-{_prediction_key(folder, experiment, cache.manifest)[:12]}")
-        return cache.ids, logits_in_parts(outputs, preparation, cache.ids, experiment.predict, parts, report)
-
-
-def _prediction_key(fold_folder: Path, experiment: Experiment, manifest: dict) -> str:
-    """Changes whenever the network, the pixels it scores or the way it does so change."""
-    return digest(
-        {
-            # a kernel machine is the record of its fit
-            "network": file_sha256(fold_folder / ("run.json" if experiment.kernel else "model.keras")),
-            "pixels": shards_hash(manifest),
-            "predict": experiment.predict.model_dump(mode="json"),
-        }
-    )
-
-
-def _is_newer(target: Path, *sources: Path) -> bool:
+def is_newer(target: Path, *sources: Path) -> bool:
+    """Whether ``target`` is there and no source is absent or younger."""
     if not target.is_file():
         return False
     made = target.stat().st_mtime_ns
@@ -276,23 +301,10 @@ def train_folds(workspace: Workspace, pack: Pack, name: str, only: int | None) -
 
 def is_cached(workspace: Workspace, pack: Pack, split: Split) -> bool:
     """Whether a split's cache is complete and not older than the pack's catalog."""
-    return _is_newer(workspace.cache(pack, split) / "manifest.json", pack.catalog)
+    return is_newer(workspace.cache(pack, split) / "manifest.json", pack.catalog)
 
 
 def is_trained(workspace: Workspace, pack: Pack, name: str, fold: int) -> bool:
     """Whether a fold of a configured experiment is complete with the settings that it has now."""
-    run_folder = workspace.run(pack.name, name)
-    return _is_newer(run_folder / f"fold{fold}" / "oof.csv", run_folder / "config.json", run_folder / "predict.json")
-
-
-def predict_pack(
-    workspace: Workspace, pack: Pack, trained_on: str, submission: str, skip_bad: bool, workers: int
-) -> None:
-    """Cache of a pack's test split where it is absent, and every member's predictions of it."""
-    settings = read_toml(workspace.submission_settings(submission), SubmissionSettings)
-    for name in settings.experiments:
-        run_settings(workspace.run(trained_on, name))  # a missing run is told before the long cache
-    if not (workspace.cache(pack, "test") / "manifest.json").is_file():
-        cache_split(workspace, pack, "test", skip_bad, workers)
-    for name in settings.experiments:
-        predict_folds(workspace, pack, trained_on, name)
+    folder = workspace.run(pack.name, name) / f"fold{fold}"
+    return (folder / "oof.csv").is_file() and has_marker(folder / "done.json", _training_marker(folder.parent))

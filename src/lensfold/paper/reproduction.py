@@ -11,14 +11,16 @@ from lensfold.config import Experiment
 from lensfold.console import progress
 from lensfold.errors import InputError
 from lensfold.inspection import open_album
-from lensfold.jobs import missing_jobs, run_jobs
+from lensfold.jobs.plan import Work
+from lensfold.jobs.run import run_needed
 from lensfold.paper import figures, measures, page, plan
 from lensfold.paper.plan import Scale
 from lensfold.paths import Pack, Workspace, write_if_changed
+from lensfold.predicting import predict_folds
 from lensfold.report_plots import Heading
 from lensfold.results import write_json
 from lensfold.settings_files import validated
-from lensfold.steps import cache_split, configure, is_cached, make_pack_folds, predict_folds
+from lensfold.steps import cache_split, configure, is_cached, make_pack_folds
 from lensfold.submitting import submit
 
 ENTRY = ("later-everything", "table3-efficientnet")
@@ -69,9 +71,8 @@ def reproduce_paper(
     names = _write_experiments(workspace, plan.experiments(scale, *networks))
     for name in names:
         configure(workspace, pack, name)
-    jobs = missing_jobs(workspace, pack, names)
-    print(f"paper, scale {scale.name}, pack {pack.name}: {len(jobs)} of {len(names)} x {scale.folds} folds to train")
-    run_jobs(workspace, pack, jobs, processes)
+    print(f"paper, scale {scale.name}, pack {pack.name}: {len(names)} x {scale.folds} folds")
+    run_needed(Work(workspace, pack, tuple(names)), processes=processes, brief=True)
     _entry(workspace, pack)
     target = workspace.root if own else workspace.root / pack.name
     if own and scale.name != "smoke":

@@ -1,0 +1,178 @@
+"""A Ray cluster as the engine: the same processes as on one machine, started where Ray finds a place for them.
+
+Only command lines and paths travel; all nodes see the same folder, which is checked before anything starts.
+"""
+
+import os
+import platform
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+
+from lensfold.errors import InputError
+from lensfold.jobs.job import Job
+from lensfold.jobs.plan import Work
+from lensfold.jobs.process import run_process
+from lensfold.provenance import training_code, versions
+
+#: seconds that a head node has to answer, and that the nodes have to be looked at
+ANSWER_SECONDS, LOOK_SECONDS = 5, 120
+#: times that Ray itself starts a job again whose node or worker process was lost
+RESTARTS = 3
+#: Ray sets it to the cores of a job; a result must not depend on who starts the job
+NOT_FROM_RAY: Mapping[str, None] = {"OMP_NUM_THREADS": None}
+
+
+class RayEngine:
+    """Runs jobs on the cluster that this process has joined; Ray queues them and starts lost ones again."""
+
+    def __init__(self, work: Work, gpus: int):
+        """``gpus``: of each job that runs a network."""
+        import ray
+
+        self._work = work
+        self._gpus = gpus
+        self._run = ray.remote(run_process)
+
+    def submit(self, job: Job) -> Future:
+        """Run a job as soon as a node has room for it."""
+        place = self._run.options(
+            num_cpus=self._work.threads(job),
+            num_gpus=self._gpus if job.kind in ("train", "predict") else 0,
+            max_retries=RESTARTS,
+            name=str(job),
+        )
+        return place.remote(self._work.command(job), str(self._work.log(job).resolve()), NOT_FROM_RAY).future()
+
+
+@contextmanager
+def ray_engine(work: Work, address: str | None, processes: int | None, jobs: list[Job]) -> Iterator[RayEngine]:
+    """The engine on the cluster at ``address`` (``host:port``), or on one of this machine with ``processes`` cores.
+
+    Raises InputError where Ray is not installed, where nothing answers at the address, where a node has other versions
+    or does not see this project's folder, and where no node is large enough for a job.
+    """
+    ray = _installed_ray()
+    if address:
+        _check_answers(address)
+    options = {"address": address} if address else {"num_cpus": processes, "include_dashboard": False}
+    try:
+        ray.init(**options, logging_level="ERROR", log_to_driver=False, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"Ray cannot start or join ({error}). Check ADDRESS and the versions of the nodes.") from error
+    try:
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        gpus = int(any(node["Resources"].get("GPU") for node in nodes))
+        _check_room(work, jobs, nodes)
+        _check_nodes(work, nodes)
+        yield RayEngine(work, gpus)
+    finally:
+        ray.shutdown()
+
+
+def _installed_ray():  # noqa: ANN202  # a module, which is there only with the extra
+    # else Ray would tell its makers about each use over the network
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError('EXECUTOR=ray needs Ray: .venv/bin/python -m pip install -e ".[ray]"') from error
+    return ray
+
+
+def _check_answers(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"ADDRESS={address}: expected host:port of the head node, as `ray start --head` prints it.")
+    try:
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"ADDRESS={address}: nothing answers there ({error}). Start a head node with `ray start --head`, and take "
+            "the address it prints."
+        ) from error
+
+
+def _check_room(work: Work, jobs: list[Job], nodes: list[dict]) -> None:
+    most = max((int(node["Resources"].get("CPU", 0)) for node in nodes), default=0)
+    for job in jobs:
+        if work.threads(job) > most:
+            raise InputError(
+                f"{job} computes with {work.threads(job)} threads (train.threads), the largest node has {most} cores. "
+                "Join a larger node, or set train.threads lower."
+            )
+
+
+def _check_nodes(work: Work, nodes: list[dict]) -> None:
+    """InputError naming the first node that has other versions than this one, or another file system."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    folder = work.workspace.jobs(work.pack.name).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".probe-{secrets.token_hex(8)}"
+    probe.write_text(probe.name)
+    look = ray.remote(look_around)
+    try:
+        looks = [
+            look.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .remote(str(probe))
+            for node in nodes
+        ]  # fmt: skip
+        for node, found in zip(nodes, looks, strict=True):
+            name = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+            _check_node(name, probe, _answer(name, found))
+    finally:
+        for path in folder.glob(f"{probe.name}*"):
+            path.unlink()
+
+
+def _answer(name: str, look: object) -> dict:
+    import ray
+
+    try:
+        return ray.get(look, timeout=LOOK_SECONDS)
+    except ray.exceptions.GetTimeoutError as error:
+        raise InputError(f"{name}: does not answer for {LOOK_SECONDS} s. Remove it from the cluster.") from error
+    except ray.exceptions.RayError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise InputError(
+            f"{name}: lensfold does not start there ({last}). Install the same lensfold there as here."
+        ) from error
+
+
+def _check_node(name: str, probe: Path, found: dict) -> None:
+    here = what_is_here()
+    different = [key for key in sorted(here.keys() | found["here"].keys()) if here.get(key) != found["here"].get(key)]
+    if different:
+        key = different[0]
+        raise InputError(
+            f"{name}: {key} is {found['here'].get(key)}, here it is {here.get(key)}: results would differ. Install the "
+            "same versions on every node."
+        )
+    if found["read"] != probe.name or not Path(found["wrote"]).is_file():
+        raise InputError(
+            f"{name}: does not see {probe.parent} as this machine does. Every node needs this project's folder at the "
+            "same path, on a shared file system."
+        )
+
+
+def what_is_here() -> dict[str, str]:
+    """Versions of all that can change a result, lensfold's own code among them."""
+    code = {f"lensfold.{name}": digest for name, digest in training_code().items()}
+    return {**versions(), **code, "machine": platform.machine()}
+
+
+def look_around(probe: str) -> dict:
+    """On a node: its versions, what it reads in the file ``probe``, and the file that it wrote beside it."""
+    path = Path(probe)
+    wrote = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
+    try:
+        read = path.read_text()
+        wrote.write_text("seen")
+    except OSError:
+        read = None
+    return {"here": what_is_here(), "read": read, "wrote": str(wrote)}

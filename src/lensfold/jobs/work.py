@@ -1,0 +1,57 @@
+"""One job, done."""
+
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+from lensfold.jobs.job import Job
+from lensfold.jobs.plan import Work, is_done
+from lensfold.paths import alone, replacing
+from lensfold.predicting import predict_folds, predict_part_of_folds
+from lensfold.steps import cache_part, cache_split, configure_once, train
+
+
+def run_job(work: Work, job: Job) -> None:
+    """Do a job unless it is done; one process at a time, others that are to do the same wait and then find it done.
+
+    Every result is written under a temporary name and renamed, so that a job may be killed and run again anywhere
+    that sees the same files. Raises what the step raises.
+    """
+    record = work.log(job).with_suffix(".json")
+    with alone(work.log(job).with_suffix(".lock"), f"{job}: another process is at it; waiting for that one to end"):
+        if job.kind == "train":
+            configure_once(work.workspace, work.pack, job.name)
+        if is_done(work, job):
+            return
+        started, spent = time.time(), time.process_time()
+        _write(record, job, state="running", started=started)
+        try:
+            _do(work, job)
+        except BaseException:
+            _write(record, job, state="failed", started=started)
+            raise
+        times = os.times()
+        core_seconds = time.process_time() - spent + times.children_user + times.children_system
+        _write(record, job, state="done", started=started, core_seconds=round(core_seconds, 1))
+
+
+def _do(work: Work, job: Job) -> None:
+    workspace, pack = work.workspace, work.pack
+    if job.kind == "cache":
+        cache_part(workspace, pack, job.name, job.number, job.count)
+    elif job.kind == "merge":
+        cache_split(workspace, pack, job.name, work.skip_bad, len(os.sched_getaffinity(0)))
+    elif job.kind == "train":
+        train(workspace, pack, job.name, job.number, work.stage)
+    elif job.kind == "predict" and job.count > 1:
+        predict_part_of_folds(workspace, pack, work.source, job.name, job.number, job.count, work.stage)
+    else:
+        predict_folds(workspace, pack, work.source, job.name, stage=work.stage, count=job.count)
+
+
+def _write(path: Path, job: Job, started: float, **told: object) -> None:
+    with replacing(path) as temporary:
+        content = {"job": str(job), "host": platform.node(), "started": started, "seconds": time.time() - started}
+        temporary.write_text(json.dumps(content | told) + "\n")
