@@ -136,6 +136,8 @@ PREDICTING := $(MEMBERS:%=--predict %) $(RADIUS:%=--predict %)
 TRAINING_MEMBERS := $(MEMBERS:%=--experiment %) $(RADIUS:%=--experiment %)
 HERE := $(filter $(PACK),$(TRAINED))
 ALSO := $(filter predict,$(MAKECMDGOALS))
+# what `make train predict` has handed to SLURM is not handed to it again
+SUBMITTED := $(if $(filter slurm,$(EXECUTOR)),$(and $(HERE),$(filter train,$(MAKECMDGOALS))))
 
 train: $(FOLDS_FILE) $(if $(LOCAL),$(CACHE_TRAIN) $(if $(ALSO),$(CACHE_TEST)))
 	@$(if $(LOCAL),$(ASK) $(EXPERIMENT:%=runs/$(PACK)/%/config.json))
@@ -148,7 +150,7 @@ $(EVERY:%=runs/$(PACK)/%/score.json): runs/$(PACK)/%/score.json: $(foreach f,$(F
 predict:
 	@test -n "$(MEMBERS)" || { echo "error: submissions/$(SUBMISSION).toml is absent or names no member." >&2; exit 1; }
 	@$(if $(LOCAL),$(ASK) $(CACHE_TEST) $(if $(HERE),$(MEMBERS:%=runs/$(PACK)/%/config.json) $(RADIUS:%=runs/$(PACK)/%/config.json)))
-	@$(FRESH) $(TEST) 2>/dev/null || $(RUN) $(if $(HERE),$(TRAINING_MEMBERS),--trained-on $(TRAINED)) $(PREDICTING)
+	@$(if $(SUBMITTED),true,$(FRESH) $(TEST) 2>/dev/null) || $(RUN) $(if $(HERE),$(TRAINING_MEMBERS),--trained-on $(TRAINED)) $(PREDICTING)
 	@$(if $(filter slurm,$(EXECUTOR)),,$(ASK) $(CSV) && echo "$(CSV) is up to date")
 $(CSV): submissions/$(SUBMISSION).toml $(TEST)
 	@$(LENSFOLD) submit $(SELECT) --trained-on $(TRAINED) --submission $(SUBMISSION)

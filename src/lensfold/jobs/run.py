@@ -30,9 +30,8 @@ def run_needed(
         return
     _forget(work, list(missing))
     if executor == "slurm":
-        if not slurm.submit(work, slurm.submit_script(work, missing, processes, gpus)):
-            return
-        show_progress(work, known, missing.keys())
+        if slurm.submit(work, missing, processes, gpus):
+            show_progress(work, known, missing.keys())
         return
     follower = Follower([] if brief else [work.log(job) for job in missing])
     try:
