@@ -7,7 +7,7 @@
 #   make look                           pictures of the pack: objects of each lens size, the size histogram
 #   make report                         a static HTML report of the pack's runs, runs/<pack>/report/index.html
 #   make paper SCALE=smoke              the seed paper's tables and figures on a pack, into paper/README.md
-#   make bench                          measure data layer, prediction and training, into benchmarks/README.md
+#   make bench                          measure data layer, prediction, training and jobs, into benchmarks/README.md
 #   make jobs                           what the pack still needs, job by job, and how far each is
 #   make test | make check              tests | style and tests
 #
@@ -90,11 +90,13 @@ data/sample/image_catalog2.0train.csv data/smoke/image_catalog2.0train.csv data/
 	@echo "error: $@ does not exist. Unpack the challenge's train pack and catalog there, or use PACK=sample." >&2; exit 1
 
 # ---- folds and cache
+LOCAL := $(filter local,$(EXECUTOR))
 folds: $(FOLDS_FILE)
 $(FOLDS_FILE): $(CATALOG) folds/folds.toml | $(READY)
 	@$(LENSFOLD) folds $(SELECT)
 
-cache: $(CACHE_TRAIN) $(CACHE_TEST)
+cache: $(if $(LOCAL),$(CACHE_TRAIN) $(CACHE_TEST),$(CATALOG))
+	@$(if $(LOCAL),,$(RUN) --cache train --cache test)
 $(CACHE_TRAIN): $(CATALOG) | $(READY)
 	@$(LENSFOLD) cache $(SELECT) --split train $(if $(SKIP_BAD),--skip-bad)
 $(CACHE_TEST): $(if $(filter $(PACK),$(TRAINED)),$(CATALOG)) | $(READY)
@@ -127,7 +129,6 @@ experiments/%.toml:
 	@echo "error: $@ does not exist. Experiments there: $(patsubst experiments/%.toml,%,$(wildcard experiments/*.toml))" >&2; exit 1
 
 # ---- train and predict: jobs, which the executor runs side by side
-LOCAL := $(filter local,$(EXECUTOR))
 ASK := $(MAKE) --no-print-directory -s
 FRESH := $(if $(LOCAL),$(ASK) -q UP_TO_DATE=1,false)
 RUN := $(LENSFOLD) run-jobs $(SELECT) --executor $(EXECUTOR) $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(PARTS),--parts $(PARTS)) $(if $(GPUS),--gpus $(GPUS)) $(if $(SKIP_BAD),--skip-bad) $(if $(STAGE),--stage $(STAGE))

@@ -35,8 +35,9 @@ LAYERS = (
     ("submission_manifest",),
     ("console",),
     ("steps", "inspection", "score_tables", "submission_report", "explain_submission"),
+    ("predicting",),
     ("results", "bench", "bench_torch", "report_stats", "jobs"),
-    ("bench_prediction", "bench_feeding", "bench_training"),
+    ("bench_prediction", "bench_feeding", "bench_training", "bench_scaling"),
     ("benchmarks",),
     ("report_plots", "report_runs", "report_gallery"),
     ("explain", "report"),
@@ -49,7 +50,7 @@ LAYERS = (
     ("leaderboard",),
     ("paper",),
     ("cli_options",),
-    ("cli_results",),
+    ("cli_results", "cli_jobs"),
     ("cli",),
     ("__main__",),
 )
@@ -87,7 +88,18 @@ def test_every_module_has_a_layer():
     assert {module_of(path) for path in FILES} == set(LEVEL)
 
 
-LIGHT = ["cli", "steps", "comparison", "leaderboard", "models", "report", "explain", "kernel_train"]
+LIGHT = [
+    "cli",
+    "steps",
+    "comparison",
+    "leaderboard",
+    "models",
+    "report",
+    "explain",
+    "kernel_train",
+    "predicting",
+    "cli_jobs",
+]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -12,12 +12,13 @@ from pathlib import Path
 from lensfold.bench import Rows, bench_data
 from lensfold.bench_feeding import bench_feeding
 from lensfold.bench_prediction import bench_prediction
+from lensfold.bench_scaling import bench_scaling
 from lensfold.bench_training import bench_training
 from lensfold.errors import InputError
 from lensfold.paths import replacing
 
 #: group -> its title
-GROUPS = {"data": "Data layer", "prediction": "Prediction", "training": "Training"}
+GROUPS = {"data": "Data layer", "prediction": "Prediction", "training": "Training", "scaling": "Jobs side by side"}
 
 
 def run_benchmarks(root: Path, small: int, large: int, scratch: Path | None = None, only: str | None = None) -> Path:
@@ -47,6 +48,8 @@ def _rows(group: str, small: int, large: int, scratch: Path | None) -> Rows:
     if group == "prediction":
         return bench_prediction()
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        if group == "scaling":
+            return bench_scaling(Path(folder))
         if group == "training":
             return [*bench_feeding(Path(folder)), *bench_training()]
         return bench_data(Path(folder), small, large)

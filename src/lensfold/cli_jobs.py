@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lensfold.cli_options import DataFolder, PackName, Root, SkipBad, Stage, TrainedOn, chosen_pack
+from lensfold.cli_options import DataFolder, PackName, Root, SkipBad, Stage, TrainedOn, checked_split, chosen_pack
 from lensfold.errors import InputError
 from lensfold.jobs.plan import Work
 
@@ -17,6 +17,7 @@ Experiments = Annotated[
 Predicted = Annotated[
     list[str] | None, typer.Option("--predict", help="Run to predict the test split with; several times for several.")
 ]
+Cached = Annotated[list[str] | None, typer.Option("--cache", help="Split to cache, whatever else is asked for.")]
 Folds = Annotated[list[int] | None, typer.Option("--fold", min=0, help="Train only this fold; several times.")]
 Parts = Annotated[
     int | None, typer.Option("--parts", min=1, help="Parts of each split; default: one for every 8,192 objects.")
@@ -35,18 +36,21 @@ def _work(
     trained_on: str | None = None,
     skip_bad: bool = False,
     stage: Path | None = None,
+    cache: list[str] | None = None,
 ) -> Work:
     workspace, chosen = chosen_pack(root, pack, data)
     trained = tuple(dict.fromkeys(experiment or ()))
     predicted = tuple(dict.fromkeys(predict or ()))
     trained_on = None if trained_on == chosen.name else trained_on
-    return Work(workspace, chosen, trained, predicted, trained_on, tuple(fold or ()), parts, skip_bad, stage)
+    cached = tuple(checked_split(split) for split in cache or ())
+    return Work(workspace, chosen, trained, predicted, cached, trained_on, tuple(fold or ()), parts, skip_bad, stage)
 
 
 @app.command()
 def jobs(
     experiment: Experiments = None,
     predict: Predicted = None,
+    cache: Cached = None,
     fold: Folds = None,
     parts: Parts = None,
     pack: PackName = None,
@@ -59,9 +63,11 @@ def jobs(
     from lensfold.jobs.plan import jobs_of, needed
     from lensfold.jobs.progress import show_progress
 
-    work = _work(pack, data, root, experiment, predict, fold, parts, trained_on)
-    if not work.trained and not work.predicted:
-        raise InputError("nothing is asked for: give --experiment to train, --predict to predict the test split with.")
+    work = _work(pack, data, root, experiment, predict, fold, parts, trained_on, cache=cache)
+    if not (work.trained or work.predicted or work.cached):
+        raise InputError(
+            "nothing is asked for: give --experiment to train, --predict to predict the test split with, or --cache."
+        )
     known = jobs_of(work)
     missing = needed(work, known)
     if ids:
@@ -95,6 +101,7 @@ def run_job(
 def run_jobs(
     experiment: Experiments = None,
     predict: Predicted = None,
+    cache: Cached = None,
     fold: Folds = None,
     parts: Parts = None,
     pack: PackName = None,
@@ -115,5 +122,5 @@ def run_jobs(
 
     if executor not in EXECUTORS:
         raise InputError(f"EXECUTOR={executor}: expected one of {', '.join(EXECUTORS)}.")
-    work = _work(pack, data, root, experiment, predict, fold, parts, trained_on, skip_bad, stage)
+    work = _work(pack, data, root, experiment, predict, fold, parts, trained_on, skip_bad, stage, cache)
     run_needed(work, executor, processes, address, gpus)

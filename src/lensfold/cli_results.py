@@ -180,9 +180,11 @@ def bench(
     small: Annotated[int, typer.Option(min=100, help="Objects of the small pack.")] = 2000,
     large: Annotated[int, typer.Option(min=100, help="Objects of the large pack.")] = 20000,
     scratch: Annotated[Path | None, typer.Option(help="Where the packs are made: 0.5 MB an object.")] = None,
-    group: Annotated[str | None, typer.Option(help="One of data, prediction and training; default: all.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="One of data, prediction, training and scaling; default: all.")
+    ] = None,
 ) -> None:
-    """Measure data layer, prediction and training, as ratios in one run, into benchmarks/README.md."""
+    """Measure data layer, prediction, training and jobs, as ratios in one run, into benchmarks/README.md."""
     from lensfold.benchmarks import run_benchmarks
 
     page = run_benchmarks(root, small, large, scratch, group)

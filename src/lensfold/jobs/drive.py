@@ -54,7 +54,7 @@ def drive(
                 left = (time.monotonic() - started) / done * (count - done) / 60
                 told(f"{job} done  {done}/{count} jobs  left {left:.0f} min")
             elif attempts[job] < ATTEMPTS:
-                told(f"{job} failed ({error}); attempt {attempts[job] + 1} of {ATTEMPTS}")
+                told(f"{job} failed ({_reason(error)}); attempt {attempts[job] + 1} of {ATTEMPTS}")
                 running[engine.submit(job)] = job
             else:
                 told(f"{job} failed {ATTEMPTS} times")
@@ -63,10 +63,16 @@ def drive(
         raise InputError(_failure(work, failed, count - done - len(failed)))
 
 
+def _reason(error: BaseException) -> str:
+    # Ray hands on an error inside one of its own, with a traceback as its text
+    text = str(getattr(error, "cause", None) or error).strip()
+    return text.splitlines()[-1] if text else type(error).__name__
+
+
 def _failure(work: Work, failed: Mapping[Job, BaseException], waiting: int) -> str:
     parts = [f"{len(failed)} jobs failed {ATTEMPTS} times, {waiting} that wait for them were not begun:"]
     for job, error in failed.items():
         log = work.log(job)
         end = f" {log} ends:\n{tail(log)}" if log.is_file() else ""
-        parts.append(f"  {job} ({error}).{end}")
+        parts.append(f"  {job} ({_reason(error)}).{end}")
     return "\n".join([*parts, "Mend the cause; the same command goes on with what is left."])

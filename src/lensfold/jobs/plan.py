@@ -27,6 +27,8 @@ class Work:
     trained: tuple[str, ...] = ()
     #: runs to predict the test split with
     predicted: tuple[str, ...] = ()
+    #: splits whose caches are wanted whatever is trained or predicted
+    cached: tuple[Split, ...] = ()
     #: pack that the predicting runs were trained on; the same one unless given
     trained_on: str | None = None
     #: only these folds are trained; all where empty
@@ -132,11 +134,8 @@ def _is_predicted(work: Work, job: Job) -> bool:
 
 def _splits(work: Work, experiments: dict[str, Experiment]) -> list[Split]:
     twins = any(_wants_twins(experiments[name], "twins") for name in work.trained)
-    return [
-        *(["train"] if work.trained else []),
-        *(["twins"] if twins else []),
-        *(["test"] if work.predicted else []),
-    ]
+    wanted = {"train": bool(work.trained), "twins": twins, "test": bool(work.predicted)}
+    return [split for split in wanted if wanted[split] or split in work.cached]
 
 
 def _wants_twins(experiment: Experiment, split: Split) -> bool:

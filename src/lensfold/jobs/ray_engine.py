@@ -7,6 +7,8 @@ import os
 import platform
 import secrets
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,8 +20,8 @@ from lensfold.jobs.plan import Work
 from lensfold.jobs.process import run_process
 from lensfold.provenance import training_code, versions
 
-#: seconds that a head node has to answer, and that the nodes have to be looked at
-ANSWER_SECONDS, LOOK_SECONDS = 5, 120
+#: seconds that a head node has to answer, to tell its state, and that the nodes have to be looked at
+ANSWER_SECONDS, STATUS_SECONDS, LOOK_SECONDS = 5, 20, 120
 #: times that Ray itself starts a job again whose node or worker process was lost
 RESTARTS = 3
 #: Ray sets it to the cores of a job; a result must not depend on who starts the job
@@ -94,6 +96,22 @@ def _check_answers(address: str) -> None:
             f"ADDRESS={address}: nothing answers there ({error}). Start a head node with `ray start --head`, and take "
             "the address it prints."
         ) from error
+    _check_is_ray(address)
+
+
+def _check_is_ray(address: str) -> None:
+    """InputError unless a Ray cluster answers; ray.init would wait for one for ever."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=STATUS_SECONDS)
+        failure = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+    except subprocess.TimeoutExpired:
+        failure = [f"no answer within {STATUS_SECONDS} s"]
+    if failure:
+        raise InputError(
+            f"ADDRESS={address}: what answers there is no Ray cluster that this Ray can join ({failure[0]}). Take the "
+            "address that `ray start --head` prints, and the same versions of Python and Ray on every node."
+        )
 
 
 def _check_room(work: Work, jobs: list[Job], nodes: list[dict]) -> None:
