@@ -253,7 +253,7 @@ def build_part(
     building = building_folder(cache_folder)
     try:
         building.mkdir(parents=True, exist_ok=True)
-        tasks = _part(_tasks(source, building, ids, max_bad_share), number, count)
+        tasks = _tasks(source, building, ids, max_bad_share, number, count)
         _collected(map(_build_shard, tasks), sum(len(task.ids) for task in tasks), progress)
     except OSError as error:
         raise InputError(f"{cache_folder}: the cache cannot be written: {error}.") from error
@@ -261,12 +261,8 @@ def build_part(
 
 def is_part_built(cache_folder: Path, ids: Sequence[int], number: int, count: int) -> bool:
     """Whether every ID of a part stands in its shard's record."""
-    tasks = _part(_tasks(FolderSource(cache_folder), building_folder(cache_folder), ids, 0.0), number, count)
+    tasks = _tasks(FolderSource(cache_folder), building_folder(cache_folder), ids, 0.0, number, count)
     return all(_recorded_ids(task.target) == set(task.ids) for task in tasks)
-
-
-def _part(tasks: list[_ShardTask], number: int, count: int) -> list[_ShardTask]:
-    return tasks[len(tasks) * number // count : len(tasks) * (number + 1) // count]
 
 
 def _recorded_ids(shard: Path) -> set[int]:
@@ -330,12 +326,16 @@ def building_folder(cache_folder: Path) -> Path:
     return cache_folder.with_name(f".building-{cache_folder.name}")
 
 
-def _tasks(source: FrameSource, folder: Path, ids: Sequence[int], max_bad_share: float) -> list[_ShardTask]:
-    parts = [tuple(ids[start : start + SHARD_ROWS]) for start in range(0, len(ids), SHARD_ROWS)]
-    return [
-        _ShardTask(source.part(part), folder / f"shard-{number:05d}.npy", part, max_bad_share)
-        for number, part in enumerate(parts)
-    ]
+def _tasks(
+    source: FrameSource, folder: Path, ids: Sequence[int], max_bad_share: float, number: int = 0, count: int = 1
+) -> list[_ShardTask]:
+    """The shards of part ``number`` (from 0) of ``count``; a part is whole shards."""
+    shards = -(-len(ids) // SHARD_ROWS)
+    tasks = []
+    for shard in range(shards * number // count, shards * (number + 1) // count):
+        rows = tuple(ids[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS])
+        tasks.append(_ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, max_bad_share))
+    return tasks
 
 
 def _run(tasks: Sequence[_ShardTask], workers: int) -> Iterator[dict]:
