@@ -32,7 +32,8 @@ FIGURES = (
 )
 SIZE_RUNS = {
     "table2-all-seed1": "lenses > 150 px alone",
-    "later-everything": "all lenses at once",
+    "later-everything": "all lenses, one stage",
+    "later-restarts": "all lenses, in four stages",
     "later-falling-sizes": "falling sizes: 300, 150, 70, 20 px",
 }
 
@@ -53,6 +54,7 @@ def render(results: dict) -> str:
         embeddings_change=_embeddings_change(results),
         efficientnet_gain=_signed(gains["table2-all-seed1 → table3-efficientnet"]),
         falling_gain=_signed(gains["later-everything → later-falling-sizes"]),
+        sizes_gain=_signed(gains["later-restarts → later-falling-sizes"]),
         richer_gain=_signed(gains["table3-efficientnet → later-classifier"]),
         larger_gain=_signed(gains["table3-efficientnet → later-larger"]),
         negative_gain=_signed(gains["scaling-pack-drop → scaling-pack-negative"]),

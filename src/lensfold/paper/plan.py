@@ -136,12 +136,14 @@ def large_networks(scale: Scale, efficientnet: str, larger: str, larger_weights:
 def all_lenses(scale: Scale) -> dict[str, dict]:
     """Every lens of the rule against every non-lens: with sizes that fall from stage to stage, and at once.
 
-    Both have as many epochs, with as many images in each: classes are balanced by repetition.
+    All have as many epochs, with as many images in each: classes are balanced by repetition. Each stage starts the
+    learning rate anew, so all lenses in the same stages are the control.
     """
     first = max(1, scale.epochs // 6)
     sizes = [(300, first), (LARGE, first), (70, first), (20, max(1, scale.epochs - 3 * first))]
     return {
         "later-falling-sizes": small_cnn(scale, stages=[stage(size, epochs, "all") for size, epochs in sizes]),
+        "later-restarts": small_cnn(scale, stages=[stage(20, epochs, "all") for _, epochs in sizes]),
         "later-everything": small_cnn(scale, stages=[stage(20, scale.epochs, "all")]),
     }
 

@@ -30,6 +30,7 @@ LARGER = "efficientnet_b2"
 RULE_RUNS = (
     "table2-all-seed1",
     "later-everything",
+    "later-restarts",
     "later-falling-sizes",
     "scaling-pack-drop",
     "scaling-pack-negative",
@@ -42,6 +43,7 @@ COMPARED = (
     ("table3-efficientnet", "later-classifier"),
     ("table3-efficientnet", "later-larger"),
     ("later-everything", "later-falling-sizes"),
+    ("later-restarts", "later-falling-sizes"),
     ("scaling-pack-drop", "scaling-pack-negative"),
     ("scaling-pack-drop", "scaling-image-drop"),
     ("scaling-pack-drop", "scaling-image-negative"),
