@@ -95,7 +95,7 @@ folds: $(FOLDS_FILE)
 $(FOLDS_FILE): $(CATALOG) folds/folds.toml | $(READY)
 	@$(LENSFOLD) folds $(SELECT)
 
-cache: $(if $(LOCAL),$(CACHE_TRAIN) $(CACHE_TEST),$(CATALOG))
+cache: $(if $(LOCAL),$(CACHE_TRAIN) $(CACHE_TEST),$(CATALOG)) | $(READY)
 	@$(if $(LOCAL),,$(RUN) --cache train --cache test)
 $(CACHE_TRAIN): $(CATALOG) | $(READY)
 	@$(LENSFOLD) cache $(SELECT) --split train $(if $(SKIP_BAD),--skip-bad)
@@ -136,28 +136,31 @@ TRAINING := $(EXPERIMENT:%=--experiment %) $(if $(filter command line environmen
 PREDICTING := $(MEMBERS:%=--predict %) $(RADIUS:%=--predict %)
 TRAINING_MEMBERS := $(MEMBERS:%=--experiment %) $(RADIUS:%=--experiment %)
 HERE := $(filter $(PACK),$(TRAINED))
-ALSO := $(filter predict,$(MAKECMDGOALS))
-# what `make train predict` has handed to SLURM is not handed to it again
-SUBMITTED := $(if $(filter slurm,$(EXECUTOR)),$(and $(HERE),$(filter train,$(MAKECMDGOALS))))
+SLURM := $(filter slurm,$(EXECUTOR))
+# `make train predict` hands out all jobs at once, so that a core that has no fold left predicts
+ALSO := $(and $(filter train,$(MAKECMDGOALS)),$(filter predict,$(MAKECMDGOALS)),$(HERE),$(if $(filter command line environment,$(origin FOLD)),,yes))
+# under SLURM what comes after the jobs waits for the same command, once they are done
+DONE := $(if $(SLURM),$(ASK) -q UP_TO_DATE=1,true)
 
 train: $(FOLDS_FILE) $(if $(LOCAL),$(CACHE_TRAIN) $(if $(ALSO),$(CACHE_TEST)))
+	@test -n "$(strip $(EXPERIMENT))" || { echo "error: submissions/$(SUBMISSION).toml is absent or names no member." >&2; exit 1; }
 	@$(if $(LOCAL),$(ASK) $(EXPERIMENT:%=runs/$(PACK)/%/config.json))
-	@$(FRESH) $(OOF) $(if $(ALSO),$(if $(HERE),$(TEST))) 2>/dev/null || $(RUN) $(TRAINING) $(if $(ALSO),$(if $(HERE),$(PREDICTING)))
-	@$(if $(filter slurm,$(EXECUTOR)),,$(ASK) $(EXPERIMENT:%=runs/$(PACK)/%/score.json))
+	@$(FRESH) $(OOF) $(if $(ALSO),$(TEST)) 2>/dev/null || $(RUN) $(TRAINING) $(if $(ALSO),$(TRAINING_MEMBERS) $(PREDICTING))
+	@! $(DONE) $(OOF) 2>/dev/null || $(ASK) $(EXPERIMENT:%=runs/$(PACK)/%/score.json)
 $(EVERY:%=runs/$(PACK)/%/score.json): runs/$(PACK)/%/score.json: $(foreach f,$(FOLD),runs/$(PACK)/%/fold$(f)/oof.csv)
 	@$(LENSFOLD) score $(SELECT) --experiment $* --brief
 
 # every member's folds on the test split, then the submission and its scores
-predict:
+predict: $(if $(LOCAL),,$(if $(HERE),$(FOLDS_FILE))) | $(READY)
 	@test -n "$(MEMBERS)" || { echo "error: submissions/$(SUBMISSION).toml is absent or names no member." >&2; exit 1; }
 	@$(if $(LOCAL),$(ASK) $(CACHE_TEST) $(if $(HERE),$(MEMBERS:%=runs/$(PACK)/%/config.json) $(RADIUS:%=runs/$(PACK)/%/config.json)))
-	@$(if $(SUBMITTED),true,$(FRESH) $(TEST) 2>/dev/null) || $(RUN) $(if $(HERE),$(TRAINING_MEMBERS),--trained-on $(TRAINED)) $(PREDICTING)
-	@$(if $(filter slurm,$(EXECUTOR)),,$(ASK) $(CSV) && echo "$(CSV) is up to date")
+	@$(if $(and $(SLURM),$(ALSO)),true,$(FRESH) $(TEST) 2>/dev/null) || $(RUN) $(if $(HERE),$(TRAINING_MEMBERS),--trained-on $(TRAINED)) $(PREDICTING)
+	@! $(DONE) $(TEST) 2>/dev/null || { $(ASK) $(CSV) && echo "$(CSV) is up to date"; }
 $(CSV): submissions/$(SUBMISSION).toml $(TEST)
 	@$(LENSFOLD) submit $(SELECT) --trained-on $(TRAINED) --submission $(SUBMISSION)
 
-jobs: $(CATALOG) | $(READY)
-	@$(LENSFOLD) jobs $(SELECT) $(if $(PARTS),--parts $(PARTS)) $(if $(HERE),$(TRAINING),--trained-on $(TRAINED)) $(PREDICTING)
+jobs: $(if $(HERE),$(CATALOG)) | $(READY)
+	@$(LENSFOLD) jobs $(SELECT) $(if $(PARTS),--parts $(PARTS)) $(if $(HERE),$(TRAINING) $(TRAINING_MEMBERS),--trained-on $(TRAINED)) $(PREDICTING)
 
 grade: $(CSV)
 	@$(LENSFOLD) grade $(SELECT) --submission $(SUBMISSION)

@@ -123,7 +123,7 @@ def test_an_unknown_executor(workspace, executor):
 def test_each_process_has_a_gpu_of_its_own(tmp_path, monkeypatch):
     seen: list[str | None] = []
 
-    def recorded(arguments, log, variables):
+    def recorded(arguments, log, variables, stopped):
         seen.append(variables.get("CUDA_VISIBLE_DEVICES"))
         time.sleep(0.2)
 
@@ -184,6 +184,21 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_stopping_the_engine_ends_what_runs_and_all_that_it_started(tmp_path, monkeypatch):
+    """As Ctrl-C does: the jobs are in process groups of their own, which a terminal does not reach."""
+    program, pids = tmp_path / "python", tmp_path / "pids"
+    program.write_text(f"#!/bin/sh\nsleep 600 &\necho $$ $! > {pids}.new\nmv {pids}.new {pids}\nwait\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with local_engine(work(tmp_path), 1) as engine:
+        running, waiting = engine.submit(MERGE), engine.submit(OTHER)
+        while not pids.is_file():
+            time.sleep(0.05)
+    with pytest.raises(JobFailed, match="stopped"):
+        running.result(0)
+    assert waiting.cancelled() and not any(is_alive(int(pid)) for pid in pids.read_text().split())
 
 
 def test_a_process_that_is_killed_is_told_with_its_signal(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from contextlib import suppress
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensfold.errors import InputError
+from lensfold.jobs import run
 from lensfold.jobs.job import KINDS, Job, parse_job
 from lensfold.jobs.plan import Work, jobs_of, needed
+from lensfold.jobs.run import run_needed
 from lensfold.paths import Workspace
 
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}", fullmatch=True)
@@ -112,6 +115,50 @@ def test_other_settings_of_prediction_are_a_reason_to_predict_again(trained):
     experiment.write_text(experiment.read_text().replace("[predict]", "[predict]\nd4_average = false"))
     lensfold(trained, "configure", "--experiment", "tiny", "--pack", "fake")
     assert to_do(work(trained, parts=1)) == ["train:tiny:0", "train:tiny:1", "train:tiny:2", "predict:tiny:1of1"]
+
+
+def test_an_edited_experiment_is_another_one_and_a_comment_is_not(trained, capfd):
+    experiment = trained / "experiments" / "tiny.toml"
+    text = experiment.read_text()
+    experiment.write_text(f"# a remark\n{text}")
+    asked = work(trained, predicted=())
+    assert len(to_do(asked)) == 3  # not resolved yet: nobody knows
+    run_needed(asked)
+    assert capfd.readouterr().out == "" and to_do(asked) == []
+    experiment.write_text(text.replace("epochs = 2", "epochs = 1"))
+    told: list[str] = []
+    recorded = lambda work, jobs, engine, *_: told.extend(map(str, jobs))  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "drive", recorded)
+        run_needed(asked)
+    assert told == ["train:tiny:0", "train:tiny:1", "train:tiny:2"]
+
+
+def test_a_fold_vouches_for_the_settings_it_was_trained_with(trained, monkeypatch):
+    """Though another process resolves others meanwhile."""
+    config = trained / "runs" / "fake" / "tiny" / "config.json"
+    before = json.loads(config.read_text())
+
+    def train_fold(task, log):
+        config.write_text(json.dumps(before | {"folds_hash": "others"}))
+        (task.folder / "oof.csv").write_text("ID,logit\n")
+
+    monkeypatch.setattr("lensfold.train.train_fold", train_fold)
+    lensfold(trained, "train-fold", "--experiment", "tiny", "--pack", "fake", "1")
+    marker = json.loads((config.parent / "fold1" / "done.json").read_text())
+    assert marker["folds"] == before["folds_hash"] != "others"
+    assert "train:tiny:1" in to_do(work(trained, predicted=()))
+
+
+def test_a_pack_without_a_catalog_is_cached_once(trained):
+    """As ``import-euclid`` makes them: a bare test split, predicted with runs of another pack."""
+    bare = trained / "data" / "bare"
+    shutil.copytree(trained / "data" / "fake" / "test" / "Public", bare / "Public")
+    workspace = Workspace(trained)
+    asked = Work(workspace, workspace.pack("bare"), predicted=("tiny",), trained_on="fake")
+    assert to_do(asked) == ["cache:test:1of1", "merge:test", "predict:tiny:1of1"]
+    lensfold(trained, "cache", "--split", "test", "--pack", "bare")
+    assert to_do(asked) == ["predict:tiny:1of1"]
 
 
 def test_a_cache_that_is_to_be_built_brings_all_that_is_made_from_it(trained):

@@ -19,7 +19,7 @@ from lensfold.errors import InputError
 from lensfold.jobs import ray_engine
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
-from lensfold.paths import Workspace
+from lensfold.paths import Workspace, alone
 
 ray = pytest.importorskip("ray")
 ASKED = ("--pack", "fake", "--experiment", "tiny", "--predict", "tiny", "--parts", "2")
@@ -175,7 +175,8 @@ NODE = "node n (127.0.0.1)"
 def probe(tmp_path, **found) -> dict:
     path = tmp_path / ".probe-1"
     path.write_text(path.name)
-    return ray_engine.look_around(str(path)) | found
+    with alone(path.with_suffix(".lock")):
+        return ray_engine.look_around(str(path)) | found
 
 
 def test_nodes_with_other_versions_or_files_are_named(tmp_path):
@@ -187,6 +188,8 @@ def test_nodes_with_other_versions_or_files_are_named(tmp_path):
     changed = ray_engine.what_is_here() | {"lensfold.train": "0"}
     with pytest.raises(InputError, match="lensfold.train is 0"):
         ray_engine._check_node(NODE, path, probe(tmp_path, here=changed))
+    with pytest.raises(InputError, match="does not see that a file in .* is locked"):
+        ray_engine._check_node(NODE, path, probe(tmp_path, locked=False))
     for found in ({"read": None}, {"read": "another"}, {"wrote": str(tmp_path / "elsewhere")}):
         with pytest.raises(InputError, match="does not see .* on a shared file system"):
             ray_engine._check_node(NODE, path, probe(tmp_path, **found))
@@ -198,8 +201,10 @@ def test_no_node_is_large_enough(workspace):
     experiment.write_text(experiment.read_text().replace("[train]", "[train]\nthreads = 8"))
     place = Workspace(workspace)
     asked = Work(place, place.pack("fake"), trained=("tiny",))
-    with pytest.raises(InputError, match="8 threads .* the largest node has 2 cores"):
-        ray_engine._check_room(asked, [Job("train", "tiny", 0)], [{"Resources": {"CPU": 2.0}}])
+    nodes = [{"Resources": {"CPU": 4.0, "GPU": 1.0}}, {"Resources": {"CPU": 16.0}}]
+    ray_engine._check_room(asked, [Job("train", "tiny", 0), Job("merge", "train")], nodes, 0)
+    with pytest.raises(InputError, match=r"8 threads .* the largest node that can run it has 4 cores"):
+        ray_engine._check_room(asked, [Job("train", "tiny", 0)], nodes, 1)
 
 
 def test_without_ray_the_extra_is_named(workspace, monkeypatch):

@@ -72,41 +72,60 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """A SLURM cluster of this machine alone, with its own authentication; the environment that reaches it."""
-    programs = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
-    if not all(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in programs) or os.getuid():
-        pytest.skip("SLURM (Debian's slurm-wlm) is not installed, or this is not root")
-    folder = tmp_path_factory.mktemp("slurm")
-    folder.parent.chmod(0o755)  # munge wants a socket that all can reach
-    folder.chmod(0o755)
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
+SETTINGS = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldLogFile={folder}/controller.log
+SlurmdLogFile={folder}/node.log
+SlurmctldPidFile={folder}/controller.pid
+SlurmdPidFile={folder}/node.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+ReturnToService=2
+SchedulerParameters=sched_interval=1,sched_min_interval=100000
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=1000 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def write_cluster(folder: Path) -> None:
+    """Settings and key of a cluster that keeps everything in ``folder``."""
+    for each in (folder.parent, folder):
+        each.chmod(0o755)  # munge wants a socket that all can reach
     key = folder / "key"
     key.write_bytes(secrets.token_bytes(1024))
     key.chmod(0o600)
-    host = socket.gethostname()
-    (folder / "slurm.conf").write_text(
-        f"ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={free_port()}\nSlurmdPort={free_port()}\n"
-        f"SlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\nAuthInfo=socket={folder}/munge\n"
-        f"StateSaveLocation={folder}/state\nSlurmdSpoolDir={folder}/spool\nSlurmctldLogFile={folder}/controller.log\n"
-        f"SlurmdLogFile={folder}/node.log\nSlurmctldPidFile={folder}/controller.pid\nSlurmdPidFile={folder}/node.pid\n"
-        "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nMpiDefault=none\nReturnToService=2\n"
-        "SchedulerParameters=sched_interval=1,sched_min_interval=100000\n"
-        f"NodeName={host} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} RealMemory=1000 State=UNKNOWN\n"
-        "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n"
-    )
-    (folder / "state").mkdir()
-    (folder / "spool").mkdir()
-    variables = {**environment(), "SLURM_CONF": str(folder / "slurm.conf"), "PATH": f"{os.environ['PATH']}:/usr/sbin"}
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    ports = free_port(), free_port()
+    text = SETTINGS.format(host=socket.gethostname(), ports=ports, folder=folder, cores=os.cpu_count())
+    (folder / "slurm.conf").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A SLURM cluster of this machine alone, with its own authentication; the environment that reaches it."""
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    if not all(shutil.which(name, path=path) for name in PROGRAMS) or os.getuid():
+        pytest.skip("SLURM (Debian's slurm-wlm) is not installed, or this is not root")
+    folder = tmp_path_factory.mktemp("slurm")
+    write_cluster(folder)
+    variables = {**environment(), "SLURM_CONF": str(folder / "slurm.conf"), "PATH": path}
     munge = [f"--{name}={folder / name}" for name in ("log-file", "pid-file", "seed-file")]
-    commands = (
-        ["munged", "--foreground", "--force", f"--socket={folder}/munge", f"--key-file={key}", *munge],
-        ["slurmctld", "-D", "-i"],
-        ["slurmd", "-D"],
-    )
+    munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge", f"--key-file={folder}/key", *munge]
     running = []
     try:
-        for command in commands:
+        for command in (munged, ["slurmctld", "-D", "-i"], ["slurmd", "-D"]):
             running.append(
                 subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             )
@@ -144,9 +163,13 @@ def test_a_cluster_runs_them(cluster, workspace, trained_workspace):
     (array,) = {
         line.split("_")[0] for line in told(cluster, "squeue", "-h", "-o", "%i %j").splitlines() if "train:" in line
     }
+    again = subprocess.run(command, cwd=workspace, env=cluster, capture_output=True, text=True)
+    assert again.returncode == 1 and "are still with SLURM" in again.stderr
     assert "not" not in told(cluster, "scontrol", "requeue", f"{array}_0")  # as after the loss of its node
     wait_until(lambda: not told(cluster, "squeue", "-h"), 300)
     runs, other = workspace / "runs" / "fake" / "tiny", trained_workspace / "runs" / "fake" / "tiny"
     assert contents(runs, "fold*/oof.csv") == contents(other, "fold*/oof.csv")
     assert len(contents(runs, "fold*/test/fake.csv")) == 3
     assert "12 of 12 done" in lensfold(workspace, "jobs", *asked).stdout
+    again = subprocess.run(command, cwd=workspace, env=cluster, capture_output=True, text=True)
+    assert again.returncode == 0 and again.stdout == ""

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from conftest import lensfold
 
-from lensfold import cache_build
+from lensfold import cache_build, steps
 from lensfold.cutouts import Cache
 from lensfold.errors import InputError
+from lensfold.paths import Workspace, alone
 from lensfold.predict import read_logits
 
 PACK = ("--pack", "fake")
@@ -44,6 +47,24 @@ def test_a_cache_in_parts_is_the_cache(workspace, small_shards):
     before = (folder / "manifest.json").stat().st_mtime_ns
     job(workspace, "merge:train")
     assert (folder / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_who_waited_for_a_cache_does_not_build_it_again(workspace):
+    """Two packs of one folder have one cache, and jobs of their own."""
+    place = Workspace(workspace)
+    pack = place.pack("fake")
+    shutil.rmtree(place.cache(pack, "test"))
+    other = ("--pack", "other", "--data", str(pack.folder))
+    with ThreadPoolExecutor(1) as pool:
+        with alone(place.cache(pack, "test").with_name(".building-test.lock")):
+            waiting = pool.submit(steps.cache_split_once, place, place.pack("other", pack.folder), "test", False, 1)
+            time.sleep(0.2)
+            assert not waiting.done()
+            steps._cache_split(place, pack, "test", False, 1)
+            made = (place.cache(pack, "test") / "manifest.json").stat().st_mtime_ns
+        waiting.result()
+    lensfold(workspace, "run-job", "merge:test", *other)
+    assert (place.cache(pack, "test") / "manifest.json").stat().st_mtime_ns == made
 
 
 def test_what_no_part_built_is_built_when_the_cache_is_put_together(workspace, small_shards):

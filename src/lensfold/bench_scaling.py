@@ -77,9 +77,13 @@ def _measured(workspace: Workspace, workers: int, executor: str = "local") -> di
 
 
 def _costs(workspace: Workspace) -> Rows:
-    """Core-seconds an object, from what the jobs recorded; starting Python and TensorFlow is part of them."""
+    """Core-seconds an object, from what the jobs recorded: of their processes, from the start."""
     records = [json.loads(path.read_text()) for path in workspace.jobs("sample").glob("*.json")]
-    spent = {step: sum(one["core_seconds"] for one in records if one["job"].startswith(step)) for step in STEPS}
+    kinds = {"cache": ("cache", "merge"), "train": ("train",), "predict": ("predict", "join")}
+    spent = {
+        step: sum(one["core_seconds"] for one in records if one["job"].partition(":")[0] in kinds[step])
+        for step in STEPS
+    }
     training = len(FOLDS) * EPOCHS * TRAIN * 2 / 3
     networks = len(FOLDS) * TEST
     costs = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from lensfold.errors import InputError
 
@@ -167,12 +167,32 @@ def alone(path: Path, told: str = "") -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if told:
-                print(told, flush=True)
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            if not _locked(stream, fcntl.LOCK_NB):
+                if told:
+                    print(told, flush=True)
+                _locked(stream)
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be locked ({error}). Put the project on a file system that locks files for all nodes, "
+                "such as NFS 4, or Lustre mounted with -o flock."
+            ) from error
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock file ``path``, here or on another node."""
+    if not path.is_file():
+        return False
+    with path.open("r+") as stream:
+        return not _locked(stream, fcntl.LOCK_NB)
+
+
+def _locked(stream: TextIO, option: int = 0) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | option)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_if_changed(path: Path, content: bytes) -> bool:

@@ -5,6 +5,7 @@ A step reads the files of the steps before it and writes its own; nothing is han
 
 import json
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,27 @@ def check_pack_folds(workspace: Workspace, pack: Pack) -> tuple:
 
 
 def cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> dict:
-    """Build the cache of one split and return its manifest; of the train split, the catalog's IDs are expected."""
+    """Build the cache of one split and return its manifest; of the train split, the catalog's IDs are expected.
+
+    One process at a time builds it; another one waits and then builds it again.
+    """
+    with _alone_with_cache(workspace, pack, split):
+        return _cache_split(workspace, pack, split, skip_bad, workers)
+
+
+def cache_split_once(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> None:
+    """As :func:`cache_split`, unless the cache is complete, also by another process that this one waited for."""
+    with _alone_with_cache(workspace, pack, split):
+        if not is_cached(workspace, pack, split):
+            _cache_split(workspace, pack, split, skip_bad, workers)
+
+
+def _alone_with_cache(workspace: Workspace, pack: Pack, split: Split) -> AbstractContextManager[None]:
+    lock = building_folder(workspace.cache(pack, split)).with_suffix(".lock")
+    return alone(lock, f"cache {pack.name} {split}: another process builds it; waiting for that one to end")
+
+
+def _cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> dict:
     expected = _expected_ids(pack, split)
     source, target = pack.split_source(split), workspace.cache(pack, split)
     scan = None
@@ -169,11 +190,15 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
 
 def configure_once(workspace: Workspace, pack: Pack, name: str) -> None:
     """As :func:`configure`, unless nothing that it reads is newer than when it was last done; one process at a time."""
-    stamp = workspace.configured(pack.name, name)
-    sources = workspace.experiment(name), workspace.folds(pack), workspace.cache(pack, "train") / "manifest.json"
-    with alone(stamp.with_name(".configure.lock")):
-        if not is_newer(stamp, *sources):
+    with alone(workspace.configured(pack.name, name).with_name(".configure.lock")):
+        if not is_configured(workspace, pack, name):
             configure(workspace, pack, name)
+
+
+def is_configured(workspace: Workspace, pack: Pack, name: str) -> bool:
+    """Whether an experiment's settings were resolved since its file, the folds and the train cache last changed."""
+    sources = workspace.experiment(name), workspace.folds(pack), workspace.cache(pack, "train") / "manifest.json"
+    return is_newer(workspace.configured(pack.name, name), *sources)
 
 
 def _twins(workspace: Workspace, pack: Pack) -> dict:
@@ -227,9 +252,10 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         run_folder / f"fold{fold}",
     )
     waiting = f"{name} fold {fold}  another process trains it; waiting for that one to end"
+    marker = _training_marker(run_folder)  # of what was read, whatever is configured meanwhile
     with alone(run_folder / f".fold{fold}.lock", waiting):
         train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
-        write_marker(task.folder / "done.json", _training_marker(run_folder))
+        write_marker(task.folder / "done.json", marker)
 
 
 def _training_marker(run_folder: Path) -> dict[str, str]:
@@ -300,8 +326,9 @@ def train_folds(workspace: Workspace, pack: Pack, name: str, only: int | None) -
 
 
 def is_cached(workspace: Workspace, pack: Pack, split: Split) -> bool:
-    """Whether a split's cache is complete and not older than the pack's catalog."""
-    return is_newer(workspace.cache(pack, split) / "manifest.json", pack.catalog)
+    """Whether a split's cache is complete and not older than the pack's catalog, where it has one."""
+    sources = [pack.catalog] if pack.catalog.is_file() else []
+    return is_newer(workspace.cache(pack, split) / "manifest.json", *sources)
 
 
 def is_trained(workspace: Workspace, pack: Pack, name: str, fold: int) -> bool:

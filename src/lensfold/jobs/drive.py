@@ -1,6 +1,7 @@
 """Hand jobs to an engine in their order until none is left, whatever the engine."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from graphlib import TopologicalSorter
@@ -32,35 +33,46 @@ def drive(
     ``told`` gets a line for each job that ends, ``follow`` is called every half second. Raises InputError at the end
     where a job failed ATTEMPTS times, with the end of its log.
     """
-    order, attempts, failed = TopologicalSorter(jobs), dict.fromkeys(jobs, 0), {}
+    order, tries = TopologicalSorter(jobs), _Tries(len(jobs), told)
     order.prepare()
     running: dict[Future, Job] = {}
-    count, started = len(jobs), time.monotonic()
-    done = 0
     while order.is_active():
-        for job in order.get_ready():
-            running[engine.submit(job)] = job
+        running |= {engine.submit(job): job for job in order.get_ready()}
         if not running:  # what is left waits for a job that failed
             break
         ended, _ = wait(running, PAUSE, FIRST_COMPLETED)
         follow()
         for future in ended:
             job = running.pop(future)
-            attempts[job] += 1
-            error = future.exception()
-            if error is None:
+            if tries.succeeded(job, future.exception()):
                 order.done(job)
-                done += 1
-                left = (time.monotonic() - started) / done * (count - done) / 60
-                told(f"{job} done  {done}/{count} jobs  left {left:.0f} min")
-            elif attempts[job] < ATTEMPTS:
-                told(f"{job} failed ({_reason(error)}); attempt {attempts[job] + 1} of {ATTEMPTS}")
+            elif job not in tries.failed:
                 running[engine.submit(job)] = job
-            else:
-                told(f"{job} failed {ATTEMPTS} times")
-                failed[job] = error
-    if failed:
-        raise InputError(_failure(work, failed, count - done - len(failed)))
+    if tries.failed:
+        raise InputError(_failure(work, tries.failed, len(jobs) - tries.done - len(tries.failed)))
+
+
+class _Tries:
+    """How often jobs were tried, what became of them, and the lines that say so."""
+
+    def __init__(self, count: int, told: Callable[[str], None]):
+        self._count, self._told, self._started = count, told, time.monotonic()
+        self._attempts: Counter[Job] = Counter()
+        self.done = 0
+        self.failed: dict[Job, BaseException] = {}
+
+    def succeeded(self, job: Job, error: BaseException | None) -> bool:
+        self._attempts[job] += 1
+        if error is None:
+            self.done += 1
+            left = (time.monotonic() - self._started) / self.done * (self._count - self.done) / 60
+            self._told(f"{job} done  {self.done}/{self._count} jobs  left {left:.0f} min")
+        elif self._attempts[job] < ATTEMPTS:
+            self._told(f"{job} failed ({_reason(error)}); attempt {self._attempts[job] + 1} of {ATTEMPTS}")
+        else:
+            self._told(f"{job} failed {ATTEMPTS} times")
+            self.failed[job] = error
+        return error is None
 
 
 def _reason(error: BaseException) -> str:

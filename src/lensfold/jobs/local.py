@@ -3,13 +3,14 @@
 import os
 import queue
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
-from lensfold.jobs.process import run_process
+from lensfold.jobs.process import cores, run_process
 
 
 class LocalEngine:
@@ -20,6 +21,12 @@ class LocalEngine:
         self._work = work
         self._pool = pool
         self._devices = devices
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End the jobs that run, and begin none."""
+        self._stopped.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, job: Job) -> Future:
         """Run a job as soon as a process may start."""
@@ -29,7 +36,7 @@ class LocalEngine:
         device = self._devices.get()
         try:
             variables = {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
-            run_process(self._work.command(job), str(self._work.log(job)), variables)
+            run_process(self._work.command(job), str(self._work.log(job)), variables, self._stopped.is_set)
         finally:
             self._devices.put(device)
 
@@ -38,15 +45,15 @@ class LocalEngine:
 def local_engine(work: Work, processes: int | None) -> Iterator[LocalEngine]:
     """The engine with ``processes`` at a time: by default one a GPU, or one a core where there is no GPU."""
     gpus = visible_gpus()
-    processes = processes or len(gpus) or len(os.sched_getaffinity(0))
+    processes = processes or len(gpus) or cores()
     devices: queue.Queue[str | None] = queue.Queue()
     for number in range(processes):
         devices.put(gpus[number % len(gpus)] if gpus else None)
-    pool = ThreadPoolExecutor(processes)
+    engine = LocalEngine(work, ThreadPoolExecutor(processes), devices)
     try:
-        yield LocalEngine(work, pool, devices)
+        yield engine
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        engine.stop()
 
 
 def visible_gpus() -> list[str]:

@@ -14,7 +14,15 @@ from lensfold.paths import Pack, Split, Workspace
 from lensfold.predict import part_count
 from lensfold.predicting import is_part_done, predictions
 from lensfold.settings_files import read_toml
-from lensfold.steps import is_cached, is_part_cached, is_trained, make_pack_folds, plan_split, run_settings
+from lensfold.steps import (
+    is_cached,
+    is_configured,
+    is_part_cached,
+    is_trained,
+    make_pack_folds,
+    plan_split,
+    run_settings,
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Work:
         if self.skip_bad:
             options += ["--skip-bad"]
         if self.stage:
-            options += ["--stage", str(self.stage)]
+            options += ["--stage", str(self.stage.resolve())]
         return ["run-job", *place, *options, str(job)]
 
     def log(self, job: Job) -> Path:
@@ -118,7 +126,8 @@ def is_done(work: Work, job: Job) -> bool:
     if job.kind == "merge":
         return is_cached(work.workspace, work.pack, job.name)
     if job.kind == "train":
-        return is_trained(work.workspace, work.pack, job.name, job.number)
+        known = is_configured(work.workspace, work.pack, job.name)
+        return known and is_trained(work.workspace, work.pack, job.name, job.number)
     return _is_predicted(work, job)
 
 

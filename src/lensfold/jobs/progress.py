@@ -1,6 +1,5 @@
 """How far jobs are: what they print, as they print it, and a table of all that are asked for."""
 
-import fcntl
 import json
 from collections.abc import Mapping, Set
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from lensfold.console import show_table
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
+from lensfold.paths import is_locked
 
 #: bytes of a log that are read for its last line
 END = 4096
@@ -60,20 +60,9 @@ def _row(work: Work, group: str, members: list[Job], needed: Set[Job]) -> tuple:
 
 
 def _state(work: Work, job: Job, record: dict) -> str:
-    if _is_locked(work.log(job).with_suffix(".lock")):
+    if is_locked(work.log(job).with_suffix(".lock")):
         return "at work"
     return "stopped" if record.get("state") in ("failed", "running") else "to do"
-
-
-def _is_locked(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open() as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 def _record(work: Work, job: Job) -> dict:

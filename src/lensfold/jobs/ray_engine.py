@@ -17,7 +17,8 @@ from pathlib import Path
 from lensfold.errors import InputError
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
-from lensfold.jobs.process import run_process
+from lensfold.jobs.process import cores, run_process
+from lensfold.paths import alone, is_locked
 from lensfold.provenance import training_code, versions
 
 #: seconds that a head node has to answer, to tell its state, and that the nodes have to be looked at
@@ -43,7 +44,7 @@ class RayEngine:
         """Run a job as soon as a node has room for it."""
         place = self._run.options(
             num_cpus=self._work.threads(job),
-            num_gpus=self._gpus if job.kind in ("train", "predict") else 0,
+            num_gpus=_gpus(job, self._gpus),
             max_retries=RESTARTS,
             name=str(job),
         )
@@ -52,7 +53,7 @@ class RayEngine:
 
 @contextmanager
 def ray_engine(work: Work, address: str | None, processes: int | None, jobs: list[Job]) -> Iterator[RayEngine]:
-    """The engine on the cluster at ``address`` (``host:port``), or on one of this machine with ``processes`` cores.
+    """The engine on the cluster at ``address`` (``host:port``), or on one of this machine for ``processes`` jobs.
 
     Raises InputError where Ray is not installed, where nothing answers at the address, where a node has other versions
     or does not see this project's folder, and where no node is large enough for a job.
@@ -60,7 +61,10 @@ def ray_engine(work: Work, address: str | None, processes: int | None, jobs: lis
     ray = _installed_ray()
     if address:
         _check_answers(address)
-    options = {"address": address} if address else {"num_cpus": processes, "include_dashboard": False}
+    options: dict = {"address": address}
+    if not address:
+        most = max(work.threads(job) for job in jobs)
+        options = {"address": "local", "num_cpus": (processes or max(1, cores() // most)) * most}
     try:
         ray.init(**options, logging_level="ERROR", log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -68,7 +72,7 @@ def ray_engine(work: Work, address: str | None, processes: int | None, jobs: lis
     try:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         gpus = int(any(node["Resources"].get("GPU") for node in nodes))
-        _check_room(work, jobs, nodes)
+        _check_room(work, jobs, nodes, gpus)
         _check_nodes(work, nodes)
         yield RayEngine(work, gpus)
     finally:
@@ -114,13 +118,20 @@ def _check_is_ray(address: str) -> None:
         )
 
 
-def _check_room(work: Work, jobs: list[Job], nodes: list[dict]) -> None:
-    most = max((int(node["Resources"].get("CPU", 0)) for node in nodes), default=0)
+def _gpus(job: Job, gpus: int) -> int:
+    """GPUs of a job, where a job that runs a network has ``gpus``."""
+    return gpus if job.kind in ("train", "predict") else 0
+
+
+def _check_room(work: Work, jobs: list[Job], nodes: list[dict], gpus: int) -> None:
+    """InputError for a job that no node has the cores and GPUs for: Ray would wait for one for ever."""
     for job in jobs:
+        able = [node["Resources"] for node in nodes if node["Resources"].get("GPU", 0) >= _gpus(job, gpus)]
+        most = max((int(resources.get("CPU", 0)) for resources in able), default=0)
         if work.threads(job) > most:
             raise InputError(
-                f"{job} computes with {work.threads(job)} threads (train.threads), the largest node has {most} cores. "
-                "Join a larger node, or set train.threads lower."
+                f"{job} computes with {work.threads(job)} threads (train.threads), the largest node that can run it "
+                f"has {most} cores. Join a larger node, or set train.threads lower."
             )
 
 
@@ -135,14 +146,15 @@ def _check_nodes(work: Work, nodes: list[dict]) -> None:
     probe.write_text(probe.name)
     look = ray.remote(look_around)
     try:
-        looks = [
-            look.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
-            .remote(str(probe))
-            for node in nodes
-        ]  # fmt: skip
-        for node, found in zip(nodes, looks, strict=True):
-            name = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-            _check_node(name, probe, _answer(name, found))
+        with alone(probe.with_suffix(".lock")):
+            looks = [
+                look.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+                .remote(str(probe))
+                for node in nodes
+            ]  # fmt: skip
+            for node, found in zip(nodes, looks, strict=True):
+                name = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+                _check_node(name, probe, _answer(name, found))
     finally:
         for path in folder.glob(f"{probe.name}*"):
             path.unlink()
@@ -176,16 +188,23 @@ def _check_node(name: str, probe: Path, found: dict) -> None:
             f"{name}: does not see {probe.parent} as this machine does. Every node needs this project's folder at the "
             "same path, on a shared file system."
         )
+    if not found["locked"]:
+        raise InputError(
+            f"{name}: does not see that a file in {probe.parent} is locked here, so that two nodes could do one job. "
+            "Use a file system that locks files for all nodes, such as NFS 4, or Lustre mounted with -o flock."
+        )
 
 
 def what_is_here() -> dict[str, str]:
     """Versions of all that can change a result, lensfold's own code among them."""
-    code = {f"lensfold.{name}": digest for name, digest in training_code().items()}
+    modules = training_code() | training_code("kernel_train") | training_code("predicting")
+    code = {f"lensfold.{name}": digest for name, digest in modules.items()}
     return {**versions(), **code, "machine": platform.machine()}
 
 
 def look_around(probe: str) -> dict:
-    """On a node: its versions, what it reads in the file ``probe``, and the file that it wrote beside it."""
+    """On a node: its versions, what it reads in the file ``probe``, the file that it wrote beside it, and
+    whether it sees the lock there."""
     path = Path(probe)
     wrote = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
     try:
@@ -193,4 +212,9 @@ def look_around(probe: str) -> dict:
         wrote.write_text("seen")
     except OSError:
         read = None
-    return {"here": what_is_here(), "read": read, "wrote": str(wrote)}
+    return {
+        "here": what_is_here(),
+        "read": read,
+        "wrote": str(wrote),
+        "locked": is_locked(path.with_suffix(".lock")),
+    }

@@ -8,6 +8,8 @@ from lensfold.jobs.job import Job
 from lensfold.jobs.local import local_engine
 from lensfold.jobs.plan import Work, jobs_of, needed
 from lensfold.jobs.progress import Follower, show_progress
+from lensfold.paths import is_locked
+from lensfold.steps import configure_once, is_cached
 
 
 def run_needed(
@@ -25,9 +27,14 @@ def run_needed(
     Raises InputError where a job fails again and again, or the engine is not there.
     """
     known = jobs_of(work)
+    if is_cached(work.workspace, work.pack, "train"):
+        for name in work.trained:  # else an edited experiment would not be known to be another one
+            configure_once(work.workspace, work.pack, name)
     missing = needed(work, known)
     if not missing:
         return
+    if executor == "slurm":
+        slurm.check_queue(work)
     _forget(work, list(missing))
     if executor == "slurm":
         if slurm.submit(work, missing, processes, gpus):
@@ -56,5 +63,7 @@ def _engine(
 def _forget(work: Work, jobs: list[Job]) -> None:
     """What earlier attempts at jobs printed and how they ended, so that what is shown is of the next ones."""
     for job in jobs:
+        if is_locked(work.log(job).with_suffix(".lock")):  # another driver's
+            continue
         for suffix in (".json", ".log"):
             work.log(job).with_suffix(suffix).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from lensfold.errors import InputError
 from lensfold.jobs.drive import ATTEMPTS
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
-from lensfold.paths import write_if_changed
+from lensfold.paths import replacing, write_if_changed
 
 #: jobs of one array: SLURM's default for MaxArraySize is 1001
 LONGEST_ARRAY = 1000
@@ -57,6 +57,7 @@ def submit_script(work: Work, jobs: Mapping[Job, Set[Job]], at_a_time: int | Non
         before = sorted({number[other] for job in members for other in jobs[job]})
         options = _options(work, members, before, at_a_time, gpus)
         lines += ["", f"array{index}=$($batch {options} \\", f'  "$job" {" ".join(map(str, members))})']
+        lines.append(f'echo "$array{index} {members[0].group}"')
     head = SUBMIT.format(count=len(jobs), pack=work.pack.name, job=shlex.quote(str(_folder(work) / "job.sh")))
     return head + "\n".join(lines) + "\n"
 
@@ -102,9 +103,28 @@ def submit(work: Work, jobs: Mapping[Job, Set[Job]], at_a_time: int | None, gpus
         print(f"No sbatch here. On a machine of the cluster that sees this folder: bash {path}")
         return False
     done = subprocess.run(["bash", str(path)], capture_output=True, text=True)
+    with replacing(_arrays_file(work)) as temporary:
+        temporary.write_text(done.stdout)
     if done.returncode:
         raise InputError(f"{path}: sbatch refused it:\n{done.stderr.strip()}")
-    print(
-        "Submitted. `lensfold jobs` (or `make jobs`) shows how far they are; the same make command goes on from there."
-    )
+    print("Submitted. `make jobs` (`lensfold jobs`) shows how far they are; the same command goes on from there.")
     return True
+
+
+def check_queue(work: Work) -> None:
+    """InputError where arrays that were submitted for this pack are still with SLURM."""
+    path = _arrays_file(work)
+    if not path.is_file() or shutil.which("squeue") is None:
+        return
+    arrays = [line.split()[0] for line in path.read_text().splitlines()]
+    listed = subprocess.run(["squeue", "--noheader", "--format=%F"], capture_output=True, text=True)
+    waiting = sorted(set(listed.stdout.split()) & set(arrays), key=int)
+    if waiting:
+        raise InputError(
+            f"{len(waiting)} arrays of this pack's jobs are still with SLURM ({', '.join(waiting)}). Wait for them "
+            "(`make jobs` shows how far they are), or end them with scancel."
+        )
+
+
+def _arrays_file(work: Work) -> Path:
+    return _folder(work) / "arrays.txt"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work, is_done
+from lensfold.jobs.process import cores
 from lensfold.paths import alone, replacing
 from lensfold.predicting import predict_folds, predict_part_of_folds
-from lensfold.steps import cache_part, cache_split, configure_once, train
+from lensfold.steps import cache_part, cache_split_once, configure_once, train
 
 
 def run_job(work: Work, job: Job) -> None:
@@ -25,15 +26,14 @@ def run_job(work: Work, job: Job) -> None:
             configure_once(work.workspace, work.pack, job.name)
         if is_done(work, job):
             return
-        started, spent = time.time(), time.process_time()
+        started = time.time()
         _write(record, job, state="running", started=started)
         try:
             _do(work, job)
         except BaseException:
             _write(record, job, state="failed", started=started)
             raise
-        times = os.times()
-        core_seconds = time.process_time() - spent + times.children_user + times.children_system
+        core_seconds = sum(os.times()[:4])  # of this process from its start, and of those that it waited for
         _write(record, job, state="done", started=started, core_seconds=round(core_seconds, 1))
 
 
@@ -42,7 +42,7 @@ def _do(work: Work, job: Job) -> None:
     if job.kind == "cache":
         cache_part(workspace, pack, job.name, job.number, job.count)
     elif job.kind == "merge":
-        cache_split(workspace, pack, job.name, work.skip_bad, len(os.sched_getaffinity(0)))
+        cache_split_once(workspace, pack, job.name, work.skip_bad, cores())
     elif job.kind == "train":
         train(workspace, pack, job.name, job.number, work.stage)
     elif job.kind == "predict" and job.count > 1:
