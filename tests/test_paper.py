@@ -17,6 +17,7 @@ from lensfold.errors import InputError
 from lensfold.paper import measures, page, plan
 from lensfold.paper.reproduction import COMPARED, ENTRY, RULE_RUNS, as_toml
 from lensfold.paths import Pack, Workspace
+from lensfold.scores import best_accuracy_threshold
 from lensfold.settings_files import validated
 
 NETWORKS = ("efficientnet_lite0", "efficientnet_b2", False)
@@ -97,6 +98,26 @@ def test_scores_are_those_of_the_task_alone(runs):
     assert told["n"] == len(labels) and told["accuracy"]["value"] > 0.8
 
 
+def test_accuracy_is_judged_on_other_folds_than_its_threshold_and_has_the_binomial_error(runs):
+    workspace, pack = runs
+    labels = measures.paper_task(read_catalog(pack.catalog))
+    scored = measures.on_task(workspace, pack, "good", labels)
+    right = 0
+    for fold, rows in scored.groupby("fold"):
+        others = scored[scored["fold"] != fold]
+        cuts = np.append(others["logit"], np.inf)
+        best = max(((others["logit"] >= cut) == (others["label"] == 1)).sum() for cut in cuts)
+        cut = best_accuracy_threshold(others["label"], others["logit"])
+        assert ((others["logit"] >= cut) == (others["label"] == 1)).sum() == best
+        right += int(((rows["logit"] >= cut) == (rows["label"] == 1)).sum())
+    told = measures.task_scores(workspace, pack, "good", labels)["accuracy"]
+    assert told["value"] == pytest.approx(right / len(scored))
+    decided = measures.right_decisions(scored)
+    shares = [decided[scored["label"] == label].mean() for label in (0, 1)]
+    error = np.sqrt(sum(share * (1 - share) for share in shares) / len(scored) / 2)  # as many of each class
+    assert told["high"] - told["value"] == pytest.approx(1.959964 * error)
+
+
 def test_ranks_within_folds_do_not_see_their_scales(runs, tmp_path):
     from lensfold.predict import read_logits, write_logits
 
@@ -144,7 +165,11 @@ def made_up_results() -> dict:
         "task_objects": 200, "folds": 2, "seeds": 1, "epochs": 1, "pixels": 64, "kernel_objects": 100,
         "efficientnet": NETWORKS[0], "larger": NETWORKS[1], "larger_weights": False,
         "task": dict.fromkeys(names, own),
-        "spectra": {f"pixels, {kernel}": [0.5, 0.2, 0.1, 0.05] for kernel in plan.KERNELS},
+        "spectra": {
+            f"{source}, {kernel}": [0.5, 0.2, 0.1, 0.05]
+            for source in ("pixels", "embeddings")
+            for kernel in plan.KERNELS
+        },
         "table2": {step: {**own, "seeds": 1, "gain": None if step == "none" else gain} for step in plan.PREPROCESSING},
         "rule": dict.fromkeys(RULE_RUNS, rule),
         "gains": {f"{first} → {second}": gain for first, second in COMPARED},

@@ -170,6 +170,16 @@ def test_roc_corner_against_scikit_learn(data):
 
 
 @CASUAL
+@given(predictions())
+def test_most_accurate_threshold_by_brute_force(data):
+    y, s, _ = data
+    threshold = scores.best_accuracy_threshold(y, s)
+    cuts = [*np.unique(s), np.inf]
+    assert ((s >= threshold) == y).mean() == pytest.approx(max(((s >= cut) == y).mean() for cut in cuts))
+    assert np.isfinite(threshold)
+
+
+@CASUAL
 @given(predictions(), st.data())
 def test_brier_against_scikit_learn(data, draw):
     y, _, _ = data

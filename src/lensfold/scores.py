@@ -117,6 +117,16 @@ def roc_corner_threshold(y: ArrayLike, s: ArrayLike) -> float:
     return _placed(values, int(np.argmin(distance)))
 
 
+def best_accuracy_threshold(y: ArrayLike, s: ArrayLike) -> float:
+    """Threshold with the most right decisions; the highest such where several are, placed half-way.
+
+    Where rejecting all is best it lies above every score. Raises InputError for a single class.
+    """
+    values, true, false = _all_cuts(*both_classes(y, s))
+    right = true - false
+    return _placed(values, int(np.argmax(right))) if right.max() > 0 else float(np.nextafter(values[0], np.inf))
+
+
 def _all_cuts(y: Floats, s: Floats) -> tuple[Floats, Floats, Floats]:
     """Distinct scores, descending, with the true and false positives at each."""
     values, place = np.unique(-s, return_inverse=True)

@@ -10,7 +10,7 @@ from lensfold import catalog as catalogs
 from lensfold import pictures
 from lensfold.config import PixelSettings
 from lensfold.cutouts import split_bands
-from lensfold.paper.measures import on_task
+from lensfold.paper.measures import RULE, on_task
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
 from lensfold.pictures import Album
@@ -28,8 +28,7 @@ def pack_figures(album: Album, folder: Path) -> None:
     table = album.catalog.loc[album.catalog.index.intersection(album.cache.ids)]
     large = _of_size(table, table["n_pix_source"].quantile(0.995))
     clean = int(table.index[catalogs.without_source(table)][0])
-    title = "Figure 1: the extremes"
-    _sheet(album, [large, clean], folder / "figure1.png", title, 2)
+    _sheet(album, [large, clean], folder / "figure1.png", "Figure 1: extremes", 2)
     preprocessing(album, large, folder / "figure2.png")
     title = f"Figure 3: lens sizes of {len(album.catalog):,} objects, {album.name}"
     pictures.size_histogram(folder / "figure3.png", album.catalog["n_pix_source"], title, album.synthetic)
@@ -46,7 +45,6 @@ def _of_size(table: pd.DataFrame, size: float) -> int:
 def _sheet(album: Album, ids: list[int], path: Path, title: str, columns: int) -> None:
     captions = [f"{i}: {album.catalog.loc[i, 'n_pix_source']:.0f} px of lensed source" for i in ids]
     tiles = list(zip(map(split_bands, album.cache.read(ids)), captions, strict=True))
-    title = f"{title} ({album.name})"
     pictures.contact_sheet(path, {"": tiles}, album.cache.sigma, title, album.synthetic, columns)
 
 
@@ -68,7 +66,7 @@ def preprocessing(album: Album, object_id: int, path: Path) -> None:
     heading = Heading(f"VIS of object {object_id}", album.name, "none", size, album.synthetic)
     plot = Plot("Figure 2: preprocessing", heading, height=6.4)
     for number, (name, values) in enumerate(steps.items()):
-        left = 0.05 + 0.24 * number
+        left = 0.06 + 0.238 * number
         picture = plot.axes(left, left + 0.205, "", "", bottom=0.38)
         picture.imshow(values[..., 0], origin="lower", cmap="gray", interpolation="nearest")
         picture.set_title(name, fontsize=10)
@@ -84,13 +82,16 @@ def run_figures(
 ) -> None:
     """Figures 5 and 6 of each run: learning curves, ROC with its AUC on the paper's task. ``names``: file → run."""
     synthetic = pack.key.is_file()
+    catalog = catalogs.read_catalog(pack.catalog)
     for file, name in names.items():
         run = workspace.run(pack.name, name)
         table = on_task(workspace, pack, name, labels)
         counts = f"n = {len(table):,} ({int(table['label'].sum()):,} lenses)"
         heading = Heading(name, pack.name, f"lenses > {LARGE} px against no source", counts, synthetic)
         histories = {int(path.name[4:]): pd.read_csv(path / "history.csv") for path in sorted(run.glob("fold*"))}
-        learning_curves(folder / f"figure5-{file}.png", histories, heading)
+        # validation is the whole fold, under the whole rule, whatever is trained on
+        whole = Heading(name, pack.name, RULE, f"n = {len(catalog):,}", synthetic)
+        learning_curves(folder / f"figure5-{file}.png", histories, whole)
         auc = scores[name]["auc"]
         told = f"AUC {auc['value']:.3f} ({auc['low']:.3f}–{auc['high']:.3f})"
         roc_and_precision(folder / f"figure6-{file}.png", table, told, heading)

@@ -15,7 +15,7 @@ from lensfold.evaluation import paired_table, score_table
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
 from lensfold.results import score_oof
-from lensfold.scores import fold_ranks
+from lensfold.scores import best_accuracy_threshold, cross_fitted_decisions, fold_ranks
 from lensfold.submission import read_submission
 
 RULE = "official-2020"
@@ -52,11 +52,29 @@ def task_scores(workspace: Workspace, pack: Pack, name: str, labels: pd.Series, 
     ``ranked``: scores are ranks within their fold, for machines whose decisions have a scale of their own in each.
     """
     scored = on_task(workspace, pack, name, labels)
-    values = scored["logit"]
     if ranked:
-        values = logit(fold_ranks(values, scored["fold"]))
-    table = score_table(scored["label"], values, scored["fold"])
-    return {"n": table["n"], **{key: table[key] for key in ("accuracy", "auc")}}
+        scored["logit"] = logit(fold_ranks(scored["logit"], scored["fold"]))
+    table = score_table(scored["label"], scored["logit"], scored["fold"])
+    value, error = _mean(right_decisions(scored), scored["label"])
+    half = norm.ppf(0.975) * error
+    return {
+        "n": table["n"],
+        "accuracy": {"value": value, "low": value - half, "high": value + half},
+        "auc": table["auc"],
+    }
+
+
+def right_decisions(scored: pd.DataFrame) -> np.ndarray:
+    """1.0 where an object is on the right side of the threshold with the best accuracy on the other folds, else 0.0."""
+    decided = cross_fitted_decisions(scored["label"], scored["logit"], scored["fold"], best_accuracy_threshold)
+    return (decided == (scored["label"] == 1)).to_numpy(dtype=np.float64)
+
+
+def _mean(values: np.ndarray, labels: pd.Series) -> tuple[float, float]:
+    """The mean over objects, and its standard error where the number of each class is given."""
+    labels = labels.to_numpy()
+    variance = sum((labels == label).sum() * values[labels == label].var() for label in (0, 1))
+    return float(values.mean()), float(np.sqrt(variance)) / len(values)
 
 
 def trained_objects(workspace: Workspace, pack: Pack, names: Sequence[str]) -> int:
@@ -78,18 +96,20 @@ def improvement(
 ) -> dict:
     """What the second runs gain over the first ones, a pair for each seed: mean, and its 95 % limits.
 
-    Two half-widths are added in squares: of the objects (normal, with the mean bootstrap error of the paired
+    Two half-widths are added in squares: of the objects (normal, with the mean standard error of the paired
     differences: the same objects for every seed, so it does not shrink with them) and of the seeds (Student's t, with
     the standard error of their mean). Of a single seed the second is not known, and not in it.
     """
     differences, errors = [], []
     for first, second in pairs:
         one, two = (on_task(workspace, pack, name, labels) for name in (first, second))
-        told = paired_table(
-            one["label"], (one["logit"], one["fold"]), (two["logit"], two["fold"]), draws=300
-        )[score]  # fmt: skip
-        differences.append(told["value"])
-        errors.append(told["error"])
+        if score == "accuracy":
+            value, error = _mean(right_decisions(two) - right_decisions(one), one["label"])
+        else:
+            told = paired_table(one["label"], (one["logit"], one["fold"]), (two["logit"], two["fold"]), draws=300)
+            value, error = told[score]["value"], told[score]["error"]
+        differences.append(value)
+        errors.append(error)
     mean, count = float(np.mean(differences)), len(differences)
     half = norm.ppf(0.975) * float(np.mean(errors))
     if count > 1:

@@ -25,8 +25,8 @@ FIGURES = (
     ("Figure 2", "figure2.png", "the preprocessing"),
     ("Figure 3", "figure3.png", "sizes of the lenses"),
     ("Figure 4", "figure4.png", "lenses of falling size"),
-    ("Figure 5, small CNN", "figure5-small-cnn.png", "learning curves"),
-    ("Figure 5, EfficientNet", "figure5-efficientnet.png", "learning curves"),
+    ("Figure 5, small CNN", "figure5-small-cnn.png", "learning curves; validation is all lenses of the rule"),
+    ("Figure 5, EfficientNet", "figure5-efficientnet.png", "learning curves; validation is all lenses of the rule"),
     ("Figure 6, small CNN", "figure6-small-cnn.png", "ROC on the paper's task"),
     ("Figure 6, EfficientNet", "figure6-efficientnet.png", "ROC on the paper's task; the paper's AUC is 0.909"),
 )
@@ -52,6 +52,7 @@ def render(results: dict) -> str:
         **_tables(results),
         figures=FIGURES,
         embeddings_change=_embeddings_change(results),
+        first_eigenvalue=_first_eigenvalue(results["spectra"]),
         efficientnet_gain=_signed(gains["table2-all-seed1 → table3-efficientnet"]),
         falling_gain=_signed(gains["later-everything → later-falling-sizes"]),
         sizes_gain=_signed(gains["later-restarts → later-falling-sizes"]),
@@ -108,6 +109,15 @@ def _embeddings_change(results: dict) -> str:
 def _spectra(spectra: dict) -> str:
     rows = [[name, *(f"{share:.1%}" for share in values[:4])] for name, values in spectra.items()]
     return _table(("input, kernel", "1", "2", "3", "4"), rows)
+
+
+def _first_eigenvalue(spectra: dict[str, list[float]]) -> str:
+    """How far the first eigenvalue stands out, on pixels and on embeddings."""
+    told = []
+    for source in ("pixels", "embeddings"):
+        ratios = [shares[0] / shares[1] for name, shares in spectra.items() if name.startswith(source)]
+        told.append(f"{min(ratios):.1f} to {max(ratios):.1f} times the second on {source}")
+    return f"Here the first is {' and '.join(told)}."
 
 
 def _table2(steps: dict) -> str:
