@@ -1,5 +1,6 @@
 """The real Makefile, end to end, in a temporary tree: what a user types and nothing else."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -75,12 +76,46 @@ def test_folds_train_predict_from_nothing_and_again(tree):
     assert [(tree / OOF.format(fold)).stat().st_mtime_ns for fold in (0, 2)] == others
 
 
+SBATCH = """\
+#!/bin/bash
+for word in "$@"; do case $word in --array=*) range=${word#--array=} ;; esac; done
+while [[ $1 == --* ]]; do shift; done
+for number in $(seq ${range%-*} ${range#*-}); do
+  SLURM_ARRAY_TASK_ID=$number bash "$@" || exit 1
+done
+echo "$RANDOM"
+"""
+
+
+@pytest.mark.slow
+def test_the_same_by_slurm(tree, tmp_path):
+    """With an sbatch that runs each array at once; the pack under a second name, so that nothing is made yet."""
+    for name, text in (("sbatch", SBATCH), ("squeue", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    own = ("PACK=again", "DATA=data/smoke", "EXECUTOR=slurm", "PARTS=2", f"PATH={tmp_path}:{os.environ['PATH']}")
+    text = make(tree, "folds", "train", "predict", *own).stdout
+    assert text.count("Submitted.") == 1
+    for fold in range(3):
+        other = tree / OOF.format(fold)
+        assert (tree / OOF.replace("/smoke/", "/again/").format(fold)).read_bytes() == other.read_bytes()
+    assert (tree / "submissions/again/default.csv").read_bytes() == (
+        tree / "submissions/smoke/default.csv"
+    ).read_bytes()
+    again = make(tree, "folds", "train", "predict", *own).stdout
+    assert "Submitted." not in again and "default.csv is up to date" in again
+    assert "done" in make(tree, "jobs", *own).stdout
+
+
 @pytest.mark.slow
 def test_mistakes_in_make(tree):
     done = make(tree, "train", "EXPERIMENT=nothing", check=False)
     assert done.returncode != 0 and "Experiments there: tiny" in done.stderr
-    done = make(tree, "predict", "SUBMISSION=nothing", check=False)
-    assert done.returncode != 0 and "submissions/nothing.toml is absent" in done.stderr
+    for goal in ("predict", "train"):
+        done = make(tree, goal, "SUBMISSION=nothing", check=False)
+        assert done.returncode != 0 and "submissions/nothing.toml is absent" in done.stderr
+    done = make(tree, "train", "EXECUTOR=cloud", check=False)
+    assert done.returncode != 0 and "EXECUTOR=cloud: expected one of local, ray, slurm" in done.stderr
     done = make(tree, "folds", "DATA=nowhere", "PACK=mine", check=False)
     assert done.returncode != 0 and "nowhere/image_catalog2.0train.csv does not exist" in done.stderr
 
