@@ -9,6 +9,7 @@
 #   make paper SCALE=smoke              the seed paper's tables and figures on a pack, into paper/README.md
 #   make bench                          measure data layer, prediction, training and jobs, into benchmarks/README.md
 #   make jobs                           what the pack still needs, job by job, and how far each is
+#   make ray                            install what EXECUTOR=ray needs
 #   make test | make check              tests | style and tests
 #
 # PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, JOBS=<n> jobs at a time,
@@ -62,7 +63,7 @@ OOF := $(foreach e,$(EXPERIMENT),$(foreach f,$(FOLD),runs/$(PACK)/$(e)/fold$(f)/
 TEST := $(foreach e,$(MEMBERS) $(RADIUS),$(foreach f,$(ALL_FOLDS),runs/$(TRAINED)/$(e)/fold$(f)/test/$(PACK).csv))
 CSV := submissions/$(PACK)/$(SUBMISSION).csv
 
-.PHONY: help folds cache train predict jobs grade leaderboard report paper look test check bench clean
+.PHONY: help ray folds cache train predict jobs grade leaderboard report paper look test check bench clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -81,6 +82,14 @@ $(READY): $(REQUIREMENTS) pyproject.toml
 	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
 	fi
 	@touch $@
+
+# what EXECUTOR=ray needs besides
+ray: $(READY)
+	@if command -v uv >/dev/null; then \
+	  uv pip install --quiet --python $(VENV)/bin/python -e ".[ray]"; \
+	else \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[ray]"; \
+	fi
 
 # ---- a pack: the simulated ones are made on first use
 data/sample/image_catalog2.0train.csv data/smoke/image_catalog2.0train.csv data/challenge/image_catalog2.0train.csv: | $(READY)

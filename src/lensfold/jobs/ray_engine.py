@@ -85,7 +85,7 @@ def _installed_ray():  # noqa: ANN202  # a module, which is there only with the 
     try:
         import ray
     except ImportError as error:
-        raise InputError('EXECUTOR=ray needs Ray: .venv/bin/python -m pip install -e ".[ray]"') from error
+        raise InputError("EXECUTOR=ray needs Ray: `make ray` installs it.") from error
     return ray
 
 
