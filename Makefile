@@ -180,7 +180,7 @@ leaderboard: $(READY)
 
 # ---- tests
 # (a file of tests stays in one process, because its tests share what is slow to make)
-PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(READY)
 	@$(PYTEST)
 check: $(READY)

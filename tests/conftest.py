@@ -46,6 +46,23 @@ batch_size = 16
 """
 
 
+#: files that take longest, begun first so that no process is left with one alone at the end
+LONGEST = (
+    "test_jobs_ray",
+    "test_smoke",
+    "test_training_options",
+    "test_jobs_slurm",
+    "test_jobs_work",
+    "test_jobs_drive",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 def _seed_keras() -> None:
     # weights drawn anew in each run would make a test's margin a matter of luck
     if "keras" in sys.modules:

@@ -56,7 +56,7 @@ def test_who_waited_for_a_cache_does_not_build_it_again(workspace):
     shutil.rmtree(place.cache(pack, "test"))
     other = ("--pack", "other", "--data", str(pack.folder))
     with ThreadPoolExecutor(1) as pool:
-        with alone(place.cache(pack, "test").with_name(".building-test.lock")):
+        with alone(place.cache(pack, "test").with_name(".test.lock")):
             waiting = pool.submit(steps.cache_split_once, place, place.pack("other", pack.folder), "test", False, 1)
             time.sleep(0.2)
             assert not waiting.done()

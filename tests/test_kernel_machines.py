@@ -245,7 +245,7 @@ def run_again(workspace, *arguments: str, check: bool = True):
 
 
 def test_a_fold_writes_its_record_and_no_model(fitted):
-    assert sorted(path.name for path in fold(fitted).iterdir()) == ["objects.csv", "oof.csv", "run.json"]
+    assert sorted(path.name for path in fold(fitted).iterdir()) == ["done.json", "objects.csv", "oof.csv", "run.json"]
     run = json.loads((fold(fitted) / "run.json").read_text())
     assert run["chosen"].keys() == {"C", "gamma"} and len(run["search"]) == 4 and run["parameters"] <= 25
     assert run["core_seconds"] > 0 and {"kernel_train", "kernel_machines", "pixels"} <= set(run["code"]["modules"])

@@ -104,7 +104,7 @@ def test_another_shape_is_refused_with_file_found_and_expected(trained, tmp_path
     message = refused(trained, "predict", "--data", str(tmp_path / "other"), "--trained-on", "fake", "--skip-bad")
     assert "imageEUC_VIS-200001.fits: image shape is (101, 101), expected (200, 200)" in message
     assert not (trained / "submissions" / "other").exists()
-    assert list((trained / "data" / "other" / "cache").iterdir()) == []
+    assert [path.name for path in (trained / "data" / "other" / "cache").iterdir()] == [".test.lock"]
 
 
 def test_empty_folder_and_unknown_names(trained, tmp_path):

@@ -52,7 +52,9 @@ def test_history_follows_the_curriculum(trained_workspace):
     assert run["versions"]["keras"] and run["code"]["modules"]["train"] and "dirty" in run["code"]
     spent = history["core_seconds_so_far"]
     assert (spent.diff().dropna() > 0).all() and run["core_seconds"] >= spent.iloc[-1] > 0
-    assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "model.keras", "oof.csv", "run.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("done.json", "history.csv", "model.keras", "oof.csv", "run.json")
+    ]
 
 
 def test_killed_in_fold_1_it_finishes_with_the_same_oof(workspace, trained_workspace):

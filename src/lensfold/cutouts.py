@@ -106,13 +106,9 @@ def _wrong_length(path: Path, rows: int) -> str | None:
 def stage_cache(cache_folder: Path, local_folder: Path) -> Path:
     """Copy a cache to a local folder, for a cache on a slow network disk; return the copy.
 
-    Shards that are there already and whole are not copied again; a copy that was finished is only looked at for its
-    length. Several processes may do so at once.
+    Shards that are there already and whole are not copied again. Several processes may do so at once.
     """
-    shards = read_manifest(cache_folder)["shards"]
-    if _is_staged(cache_folder, local_folder, shards):
-        return local_folder
-    for shard in shards:
+    for shard in read_manifest(cache_folder)["shards"]:
         target = local_folder / shard["file"]
         if _wrong_length(target, len(shard["ids"])) is None and file_sha256(target) == shard["sha256"]:
             continue
@@ -123,13 +119,6 @@ def stage_cache(cache_folder: Path, local_folder: Path) -> Path:
     with replacing(local_folder / "manifest.json") as temporary:
         temporary.write_bytes((cache_folder / "manifest.json").read_bytes())
     return local_folder
-
-
-def _is_staged(cache_folder: Path, local_folder: Path, shards: list[dict]) -> bool:
-    there = local_folder / "manifest.json"
-    if not there.is_file() or there.read_bytes() != (cache_folder / "manifest.json").read_bytes():
-        return False
-    return all(_wrong_length(local_folder / shard["file"], len(shard["ids"])) is None for shard in shards)
 
 
 class Cache:

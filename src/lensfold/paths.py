@@ -164,8 +164,14 @@ def alone(path: Path, told: str = "") -> Iterator[None]:
 
     ``told`` is printed where another one holds it and this one waits.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("w")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error}). Check the folder, its permissions and the disk."
+        ) from error
+    with stream:
         try:
             if not _locked(stream, fcntl.LOCK_NB):
                 if told:

@@ -101,6 +101,7 @@ def predict_folds(
     A fold whose file is of the same network, pixels and settings is left alone. Of ``count`` parts those that
     :func:`predict_part_of_folds` made are taken, the rest is predicted.
     """
+    local = None
     for prediction in predictions(workspace, pack, trained_on, name, only):
         if prediction.is_done():
             prediction.target.touch()  # make goes by times
@@ -108,7 +109,8 @@ def predict_folds(
         with Cache(workspace.cache(pack, "test")) as cache:
             ids, values = cache.ids, kept_logits(prediction.parts, cache.ids, count) if count else None
         if values is None:
-            values = _predicted(workspace, pack, trained_on, name, prediction, stage, count)
+            local = local or staged(workspace, pack, "test", stage)
+            values = _predicted(workspace, pack, trained_on, name, prediction, local, count)
         write_logits(prediction.target, ids, values)
         write_marker(prediction.marker, {"prediction": prediction.key})
         shutil.rmtree(prediction.parts, ignore_errors=True)
@@ -120,11 +122,11 @@ def _predicted(
     trained_on: str,
     name: str,
     prediction: Prediction,
-    stage: Path | None,
+    cache_folder: Path,
     count: int | None,
 ) -> np.ndarray:
     title = f"predict {pack.name} test: {name} {prediction.folder.name}"
-    with _opened(workspace, pack, trained_on, name, prediction, stage) as opened, progress(title) as report:
+    with _opened(workspace, pack, trained_on, name, prediction, cache_folder) as opened, progress(title) as report:
         return logits_in_parts(
             opened.outputs,
             opened.preparation,
@@ -146,11 +148,13 @@ def predict_part_of_folds(
     stage: Path | None = None,
 ) -> None:
     """Part ``number`` (from 0) of ``count`` of the test split by every complete fold of a run, kept for later."""
+    local = None
     for prediction in predictions(workspace, pack, trained_on, name):
         if is_part_done(workspace, pack, prediction, number, count):
             continue
+        local = local or staged(workspace, pack, "test", stage)
         title = f"predict {pack.name} test, part {number + 1} of {count}: {name} {prediction.folder.name}"
-        with _opened(workspace, pack, trained_on, name, prediction, stage) as opened, progress(title) as report:
+        with _opened(workspace, pack, trained_on, name, prediction, local) as opened, progress(title) as report:
             ids = opened.ids[part_slices(len(opened.ids), count)[number]]
             path = part_file(prediction.parts, number, count)
             predict_part(opened.outputs, opened.preparation, ids, opened.experiment.predict, path, report)
@@ -179,12 +183,12 @@ class _Opened:
 
 @contextmanager
 def _opened(
-    workspace: Workspace, pack: Pack, trained_on: str, name: str, prediction: Prediction, stage: Path | None
+    workspace: Workspace, pack: Pack, trained_on: str, name: str, prediction: Prediction, cache_folder: Path
 ) -> Iterator[_Opened]:
     experiment, config = run_settings(workspace.run(trained_on, name))
     start_where_needed(experiment)
     source = pack if trained_on == pack.name else workspace.pack(trained_on)
-    with _threads(experiment), Cache(staged(workspace, pack, "test", stage)) as cache:
+    with _threads(experiment), Cache(cache_folder) as cache:
         outputs = _outputs_of(experiment, config, prediction.folder, workspace.cache(source, "train"))
         preparation = network_input(cache, experiment, config["constants"], progress_lines(print))
         yield _Opened(outputs, preparation, cache.ids, experiment)

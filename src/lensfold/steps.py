@@ -68,7 +68,7 @@ def cache_split_once(workspace: Workspace, pack: Pack, split: Split, skip_bad: b
 
 
 def _alone_with_cache(workspace: Workspace, pack: Pack, split: Split) -> AbstractContextManager[None]:
-    lock = building_folder(workspace.cache(pack, split)).with_suffix(".lock")
+    lock = workspace.cache(pack, split).with_name(f".{split}.lock")
     return alone(lock, f"cache {pack.name} {split}: another process builds it; waiting for that one to end")
 
 
