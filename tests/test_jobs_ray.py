@@ -28,9 +28,11 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture
-def cluster():
+def cluster(monkeypatch):
     """Two nodes of one core each; the first is the head and outlives every test."""
     from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -137,7 +139,7 @@ def engine(workspace, address):
 @pytest.mark.parametrize(
     ("address", "words"),
     [("127.0.0.1:{port}", "nothing answers there"), ("nowhere", "expected host:port"), ("host:x", "expected host:port"),
-     ("127.0.0.1:99999999", "nothing answers there"), ("no.such.host.invalid:6379", "nothing answers there")],
+     ("127.0.0.1:99999999", "nothing answers there")],
 )  # fmt: skip
 def test_an_address_that_does_not_answer(workspace, address, words):
     started = time.monotonic()
