@@ -120,6 +120,11 @@ def test_an_unknown_executor(workspace, executor):
     assert done.returncode == 1 and f"EXECUTOR={executor}: expected one of local, ray, slurm" in done.stderr
 
 
+def test_an_address_of_no_cluster(workspace):
+    done = lensfold(workspace, "run-jobs", "--address", "host:1", "--experiment", "tiny", check=False)
+    assert done.returncode == 1 and "ADDRESS=host:1: only EXECUTOR=ray joins a cluster" in done.stderr
+
+
 def test_each_process_has_a_gpu_of_its_own(tmp_path, monkeypatch):
     seen: list[str | None] = []
 

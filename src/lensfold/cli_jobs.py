@@ -122,5 +122,7 @@ def run_jobs(
 
     if executor not in EXECUTORS:
         raise InputError(f"EXECUTOR={executor}: expected one of {', '.join(EXECUTORS)}.")
+    if address and executor != "ray":
+        raise InputError(f"ADDRESS={address}: only EXECUTOR=ray joins a cluster, and this is EXECUTOR={executor}.")
     work = _work(pack, data, root, experiment, predict, fold, parts, trained_on, skip_bad, stage, cache)
     run_needed(work, executor, processes, address, gpus)
