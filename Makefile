@@ -155,7 +155,7 @@ train: $(FOLDS_FILE) $(if $(LOCAL),$(CACHE_TRAIN) $(if $(ALSO),$(CACHE_TEST)))
 	@test -n "$(strip $(EXPERIMENT))" || { echo "error: submissions/$(SUBMISSION).toml is absent or names no member." >&2; exit 1; }
 	@$(if $(LOCAL),$(ASK) $(EXPERIMENT:%=runs/$(PACK)/%/config.json))
 	@$(FRESH) $(OOF) $(if $(ALSO),$(TEST)) 2>/dev/null || $(RUN) $(TRAINING) $(if $(ALSO),$(TRAINING_MEMBERS) $(PREDICTING))
-	@! $(DONE) $(OOF) 2>/dev/null || $(ASK) $(EXPERIMENT:%=runs/$(PACK)/%/score.json)
+	@! $(DONE) $(OOF) 2>/dev/null || { $(ASK) $(EXPERIMENT:%=runs/$(PACK)/%/score.json) && echo "runs of pack $(PACK) are up to date: $(strip $(EXPERIMENT))"; }
 $(EVERY:%=runs/$(PACK)/%/score.json): runs/$(PACK)/%/score.json: $(foreach f,$(FOLD),runs/$(PACK)/%/fold$(f)/oof.csv)
 	@$(LENSFOLD) score $(SELECT) --experiment $* --brief
 

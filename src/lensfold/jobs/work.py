@@ -25,6 +25,7 @@ def run_job(work: Work, job: Job) -> None:
         if job.kind == "train":
             configure_once(work.workspace, work.pack, job.name)
         if is_done(work, job):
+            print(f"{job}: done already")
             return
         started = time.time()
         _write(record, job, state="running", started=started)
