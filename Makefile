@@ -198,7 +198,7 @@ paper: $(READY) $(if $(ASKED),$(CATALOG))
 	@$(LENSFOLD) paper --scale $(SCALE) $(if $(JOBS),--jobs $(JOBS)) $(if $(SKIP_BAD),--skip-bad) $(if $(filter command line environment,$(origin PACK)),--pack $(PACK)) $(if $(filter command line environment,$(origin DATA)),--data $(DATA))
 
 bench: $(READY)
-	@$(LENSFOLD) bench
+	@$(VENV)/bin/python -m benchmarks
 
 clean:
 	@echo "Nothing is deleted for you. Made by make: $(VENV) data/$(PACK) $(FOLDS_FILE) runs/$(PACK) submissions/$(PACK)"

@@ -1,19 +1,15 @@
 """What several test files share: a workspace with a small pack, and the command line as a user runs it."""
 
-import io
 import os
 import shutil
-import subprocess
 import sys
-import traceback
-from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
-from fake_pack import write_pack
+from fakes.pack import write_pack
+from fakes.workspace import lensfold, write_settings
 from hypothesis import settings
 
-PROJECT = Path(__file__).parents[1]
 # a busy machine is no failure: tests run side by side
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -23,44 +19,22 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 # as backend.start_tensorflow, which comes too late where a test module imports keras
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 
-TINY = """
-[pixels]
-crop = 64
-bin = 2
-[model]
-name = "fast_cnn"
-dropout = 0.3
-[train]
-batch_size = 8
-[[stage]]
-min_size = 40
-epochs = 2
-learning_rate = 0.002
-[[stage]]
-min_size = 20
-epochs = 2
-learning_rate = 0.001
-trainable = "top"
-[predict]
-batch_size = 16
-"""
-
-
+TESTS = Path(__file__).parent
 #: files that take longest, begun first so that no process is left with one alone at the end
 LONGEST = (
-    "test_jobs_ray",
+    "jobs/test_ray_engine",
     "test_smoke",
-    "test_training_options",
-    "test_jobs_slurm",
-    "test_jobs_work",
-    "test_jobs_drive",
+    "training/test_options",
+    "jobs/test_slurm",
+    "jobs/test_work",
+    "jobs/test_drive",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest come first."""
     place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    items.sort(key=lambda item: place.get(item.path.relative_to(TESTS).with_suffix("").as_posix(), len(place)))
 
 
 def _seed_keras() -> None:
@@ -77,44 +51,6 @@ def _same_networks_in_each_module() -> None:
 @pytest.fixture(autouse=True)
 def _same_networks_in_each_test() -> None:
     _seed_keras()
-
-
-def lensfold(workspace: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-    """The command line in a workspace, in this process: importing TensorFlow anew takes seconds each time.
-
-    With ``check`` a failure shows what it printed.
-    """
-    from lensfold.cli import main
-
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with chdir(workspace), redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["lensfold", *arguments])
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        except Exception:  # what a user would see of it
-            traceback.print_exc(file=err)
-            code = 1
-    done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
-    if check and done.returncode:
-        raise AssertionError(f"exit {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done
-
-
-def environment() -> dict[str, str]:
-    """The environment of a command: this checkout's source, no pack chosen from outside."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "PACK"}
-    return {**kept, "PYTHONPATH": str(PROJECT / "src"), "NO_ALBUMENTATIONS_UPDATE": "1"}
-
-
-def write_settings(workspace: Path) -> None:
-    """Hand-written files of a workspace: one tiny experiment, a submission of it, the project's fold settings."""
-    for folder in ("experiments", "folds", "submissions"):
-        (workspace / folder).mkdir(parents=True, exist_ok=True)
-    (workspace / "experiments" / "tiny.toml").write_text(TINY)
-    (workspace / "submissions" / "default.toml").write_text('[[member]]\nexperiment = "tiny"\n')
-    shutil.copy(PROJECT / "folds" / "folds.toml", workspace / "folds" / "folds.toml")
 
 
 @pytest.fixture(scope="session")

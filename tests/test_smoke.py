@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, environment, write_settings
+from fakes.workspace import PROJECT, environment, write_settings
 
 OOF = "runs/smoke/tiny/fold{}/oof.csv"
 

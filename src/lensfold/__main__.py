@@ -1,5 +1,5 @@
 """``python -m lensfold``."""
 
-from lensfold.cli import main
+from lensfold.cli.main import main
 
 main()

@@ -173,7 +173,7 @@ class TrainSettings(Settings):
 
 
 class KernelSettings(Settings):
-    """A kernel machine in the place of a network, see `lensfold.kernel_machines`."""
+    """A kernel machine in the place of a network, see `lensfold.models.kernel_machines`."""
 
     #: logistic regression, a support vector machine, or kernel principal components and logistic regression on them
     method: Literal["logistic", "svm", "pca"]

@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lensfold import catalog as catalogs
 from lensfold.config import Experiment
-from lensfold.cutouts import ROW_BYTES, read_manifest
+from lensfold.data import catalog as catalogs
+from lensfold.data.cache import ROW_BYTES, read_manifest
+from lensfold.data.folds import read_folds
 from lensfold.errors import InputError
-from lensfold.folds import read_folds
 from lensfold.jobs.job import Job
 from lensfold.paths import Pack, Split, Workspace
-from lensfold.predict import part_count
-from lensfold.predicting import is_part_done, predictions
-from lensfold.settings_files import read_toml
-from lensfold.steps import (
+from lensfold.pipeline.cache import (
     is_cached,
     is_configured,
     is_part_cached,
@@ -23,6 +20,9 @@ from lensfold.steps import (
     plan_split,
     run_settings,
 )
+from lensfold.pipeline.predict import is_part_done, predictions
+from lensfold.prediction.logits import part_count
+from lensfold.settings_files import read_toml
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
 from lensfold.jobs.process import cores, run_process
 from lensfold.paths import alone, is_locked
-from lensfold.provenance import training_code, versions
+from lensfold.runs.provenance import training_code, versions
 
 #: seconds that a head node has to answer, to tell its state, and that the nodes have to be looked at
 ANSWER_SECONDS, STATUS_SECONDS, LOOK_SECONDS = 5, 20, 120
@@ -197,8 +197,7 @@ def _check_node(name: str, probe: Path, found: dict) -> None:
 
 def what_is_here() -> dict[str, str]:
     """Versions of all that can change a result, lensfold's own code among them."""
-    modules = training_code() | training_code("kernel_train") | training_code("predicting")
-    code = {f"lensfold.{name}": digest for name, digest in modules.items()}
+    code = {f"lensfold.{name}": digest for name, digest in training_code().items()}
     return {**versions(), **code, "machine": platform.machine()}
 
 

@@ -9,7 +9,7 @@ from lensfold.jobs.local import local_engine
 from lensfold.jobs.plan import Work, jobs_of, needed
 from lensfold.jobs.progress import Follower, show_progress
 from lensfold.paths import is_locked
-from lensfold.steps import configure_once, is_cached
+from lensfold.pipeline.cache import configure_once, is_cached
 
 
 def run_needed(

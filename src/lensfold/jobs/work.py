@@ -10,8 +10,8 @@ from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work, is_done
 from lensfold.jobs.process import cores
 from lensfold.paths import alone, replacing
-from lensfold.predicting import predict_folds, predict_part_of_folds
-from lensfold.steps import cache_part, cache_split_once, configure_once, train
+from lensfold.pipeline.cache import cache_part, cache_split_once, configure_once, train
+from lensfold.pipeline.predict import predict_folds, predict_part_of_folds
 
 
 def run_job(work: Work, job: Job) -> None:

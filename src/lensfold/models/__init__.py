@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, get_args
 
 from lensfold.config import Experiment, NetworkName
 from lensfold.errors import InputError
+from lensfold.inputs.pixels import channel_count
 from lensfold.models.parts import block_depth, set_trainable
 from lensfold.models.statistics import reestimate_statistics
-from lensfold.pixels import channel_count
 
 if TYPE_CHECKING:
     import keras

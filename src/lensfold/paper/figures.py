@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import PercentFormatter
 
-from lensfold import catalog as catalogs
-from lensfold import pictures
 from lensfold.config import PixelSettings
-from lensfold.cutouts import split_bands
+from lensfold.data import catalog as catalogs
+from lensfold.data.cache import split_bands
+from lensfold.inputs.pixels import fit_constants, linear_channels, scaled_by_itself, standardised, stretched
 from lensfold.paper.measures import RULE, on_task
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
-from lensfold.pictures import Album
-from lensfold.pixels import fit_constants, linear_channels, scaled_by_itself, standardised, stretched
-from lensfold.report_plots import BLUE, Heading, Plot, learning_curves, roc_and_precision
+from lensfold.report import pictures
+from lensfold.report.pictures import Album
+from lensfold.report.plots import BLUE, Heading, Plot, learning_curves, roc_and_precision
 
 #: sizes of the lenses of figure 4, in pixels
 FALLING_SIZES = (500, 300, 150, 70, 20)

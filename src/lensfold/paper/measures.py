@@ -8,15 +8,15 @@ import pandas as pd
 from scipy.special import logit
 from scipy.stats import norm, t
 
-from lensfold import catalog as catalogs
-from lensfold.ensemble import read_oof
+from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
-from lensfold.evaluation import paired_table, score_table
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
-from lensfold.results import score_oof
-from lensfold.scores import best_accuracy_threshold, cross_fitted_decisions, fold_ranks
-from lensfold.submission import read_submission
+from lensfold.pipeline.score import score_oof
+from lensfold.runs.run import read_oof
+from lensfold.scoring.metrics import best_accuracy_threshold, cross_fitted_decisions, fold_ranks
+from lensfold.scoring.score_table import paired_table, score_table
+from lensfold.submission.csv_file import read_submission
 
 RULE = "official-2020"
 #: fewest objects of a class that the page is made from

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lensfold import catalog as catalogs
+from lensfold.data import catalog as catalogs
 from lensfold.paper.plan import METHODS
 
 #: the paper's numbers: Bergsma, Frank and Di Piazza, "ML challenge: Strong gravitational lensing"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from lensfold.catalog import COLUMNS, NO_IMAGE_INDEX, NO_SOURCE
+from lensfold.data.catalog import COLUMNS, NO_IMAGE_INDEX, NO_SOURCE
 from lensfold.paths import replacing
 from lensfold.simulate.halo import Halo
 from lensfold.simulate.kernels import FLUX, RADIUS

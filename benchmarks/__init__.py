@@ -1,0 +1,1 @@
+"""What the kit costs, measured as ratios in one run: `python -m benchmarks`."""

@@ -1,0 +1,89 @@
+"""Benchmarks as ratios taken in one run: what is kept is the comparison, since machines and their load differ.
+
+Each group of benchmarks writes ``benchmarks/<group>.json``; ``benchmarks/README.md`` is made from all of them.
+"""
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.data import Rows, bench_data
+from benchmarks.feeding import bench_feeding
+from benchmarks.prediction import bench_prediction
+from benchmarks.scaling import bench_scaling
+from benchmarks.training import bench_training
+from lensfold.errors import InputError
+from lensfold.paths import replacing
+
+#: group -> its title
+GROUPS = {"data": "Data layer", "prediction": "Prediction", "training": "Training", "scaling": "Jobs side by side"}
+
+
+def run_benchmarks(root: Path, small: int, large: int, scratch: Path | None = None, only: str | None = None) -> Path:
+    """Run all groups of benchmarks, or one, into tables under ``root/benchmarks``; return the page of all tables.
+
+    ``small``, ``large``: objects of the two packs of "data". ``scratch``: where they are made for a while (default:
+    the system's temporary folder); 500 KB an object.
+    Raises InputError for a group that is not known.
+    """
+    if only is not None and only not in GROUPS:
+        raise InputError(f"benchmark group {only!r} is not known. Expected one of: {', '.join(GROUPS)}.")
+    target = root / "benchmarks"
+    for group in GROUPS if only is None else [only]:
+        table = {
+            "title": GROUPS[group],
+            "rows": _rows(group, small, large, scratch),
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        }
+        with replacing(target / f"{group}.json") as temporary:
+            temporary.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+    with replacing(target / "README.md") as temporary:
+        temporary.write_text(_page(target))
+    return target / "README.md"
+
+
+def _rows(group: str, small: int, large: int, scratch: Path | None) -> Rows:
+    if group == "prediction":
+        return bench_prediction()
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        if group == "scaling":
+            return bench_scaling(Path(folder))
+        if group == "training":
+            return [*bench_feeding(Path(folder)), *bench_training()]
+        return bench_data(Path(folder), small, large)
+
+
+def _page(folder: Path) -> str:
+    parts = [
+        "# Benchmarks\n\nMade by `make bench`. Ratios are taken in one run on one machine; rates are that machine's.\n"
+    ]
+    for path in sorted(folder.glob("*.json")):
+        table = json.loads(path.read_text())
+        lines = [f"\n## {table['title']}\n", f"{table['machine']}\n", "| what | measured | asked |", "|---|---|---|"]
+        lines += [f"| {what} | {measured} | {asked} |" for what, measured, asked in table["rows"]]
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts)
+
+
+def main(
+    root: Annotated[Path, typer.Option(help="Project folder.")] = Path(),
+    small: Annotated[int, typer.Option(min=100, help="Objects of the small pack.")] = 2000,
+    large: Annotated[int, typer.Option(min=100, help="Objects of the large pack.")] = 20000,
+    scratch: Annotated[Path | None, typer.Option(help="Where the packs are made: 0.5 MB an object.")] = None,
+    group: Annotated[str | None, typer.Option(help=f"One of {', '.join(GROUPS)}; default: all.")] = None,
+) -> None:
+    """Measure data layer, prediction, training and jobs, as ratios in one run, into benchmarks/README.md."""
+    try:
+        print(run_benchmarks(root, small, large, scratch, group).read_text())
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,126 @@
+"""Benchmark of training: a step of EfficientNet-B0 against PyTorch on the same network, all of it learning.
+
+Each case runs in a process of its own, since the number of threads is fixed when TensorFlow starts. PyTorch is
+optional: ``pip install -r requirements-bench.txt``.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from benchmarks.data import Rows, best_seconds
+from lensfold.config import StageSettings, TrainSettings
+from lensfold.models.backend import start_tensorflow
+
+if TYPE_CHECKING:
+    import keras
+
+NETWORK = "efficientnet_b0"
+BATCH = 32
+CHANNELS = 3
+LEARNING_RATE = 1e-3
+
+
+class Case(NamedTuple):
+    """Side of the images, threads of both frameworks, and the ratio that is asked for."""
+
+    pixels: int
+    threads: int
+    asked: str
+
+
+#: one thread is what experiments have where they say nothing: folds are trained side by side
+CASES = (Case(100, 1, "at least × 1.3"), Case(200, 1, "at least × 1.3"), Case(100, 2, ""), Case(200, 2, ""))
+
+
+def bench_training(cases: tuple[Case, ...] = CASES, repeats: int = 9) -> Rows:
+    """One row a case: speed of a training step against PyTorch's; without PyTorch a line that says how to get it."""
+    if importlib.util.find_spec("torch") is None:
+        return [("training against PyTorch", "not measured: pip install -r requirements-bench.txt", "")]
+    return [_row(case, repeats) for case in cases]
+
+
+def _row(case: Case, repeats: int) -> tuple[str, str, str]:
+    command = [sys.executable, "-m", "benchmarks.training", str(case.pixels), str(case.threads), str(repeats)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    ours, theirs = json.loads(output.splitlines()[-1])
+    threads = "one thread" if case.threads == 1 else f"{case.threads} threads"
+    return (
+        f"training {NETWORK} at {case.pixels} px in batches of {BATCH}, {threads}, against PyTorch with channels last",
+        f"× {theirs / ours:.2f} ({BATCH / ours:.0f} objects/s, PyTorch {BATCH / theirs:.0f})",
+        case.asked,
+    )
+
+
+def step_seconds(pixels: int, threads: int, repeats: int) -> tuple[float, float]:
+    """Shortest seconds of a step of lensfold and of PyTorch, in turns, in this process, which it gives the threads."""
+    start_tensorflow()
+    import torch
+
+    from lensfold.models import build_model
+    from lensfold.training.network import set_threads
+
+    set_threads(threads)
+    torch.set_num_threads(threads)
+    generator = np.random.default_rng(1)
+    images = generator.standard_normal((BATCH, pixels, pixels, CHANNELS)).astype(np.float32)
+    labels = (generator.random((BATCH, 1)) < 0.5).astype(np.float32)
+    model = build_model(NETWORK, pixels, CHANNELS)
+    steps = (torch_step(model, images, labels), lensfold_step(model, images, labels))
+    for step in steps:  # graphs are traced, memory is taken
+        step()
+    theirs, ours = best_seconds(*steps, repeats=repeats)
+    return ours, theirs
+
+
+def lensfold_step(model: "keras.Model", images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
+    """A step as train.py takes it, with default settings; each call returns the loss before it."""
+    from lensfold.models import block_depth, set_trainable
+    from lensfold.training.optimisation import LensLoss, optimiser_of
+
+    settings = TrainSettings()
+    stage = StageSettings(min_size=0, epochs=1, learning_rate=LEARNING_RATE)
+    set_trainable(model, stage.trainable)
+    optimiser = optimiser_of(settings, stage, block_depth(model))
+    model.compile(optimizer=optimiser, loss=LensLoss(settings), jit_compile=False)
+
+    def step() -> float:
+        model.optimizer.learning_rate = LEARNING_RATE
+        model.reset_metrics()
+        return float(model.train_on_batch(images, labels))
+
+    return step
+
+
+def torch_step(model: "keras.Model", images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
+    """The same step in PyTorch, from the weights that ``model`` has now: channels last, its fused AdamW."""
+    import torch
+
+    from benchmarks.torch_network import TorchNetwork
+
+    network = TorchNetwork(model).to(memory_format=torch.channels_last).train()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.SiLU):
+            layer.inplace = False  # its gradient needs what it read: in place it would be copied first
+    decay = TrainSettings().weight_decay
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=decay, fused=True)
+    loss_of = torch.nn.BCEWithLogitsLoss()
+
+    def step() -> float:
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2)  # as it lies in memory: channels last
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(network(batch), torch.from_numpy(labels))
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step
+
+
+if __name__ == "__main__":
+    print(json.dumps(step_seconds(*map(int, sys.argv[1:]))))

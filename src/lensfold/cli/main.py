@@ -1,0 +1,279 @@
+"""The command line: parses, calls one function. TensorFlow is imported only by commands that run a model."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lensfold.cli import jobs as cli_jobs
+from lensfold.cli import results as cli_results
+from lensfold.cli.options import (
+    CORES,
+    BetaSquared,
+    DataFolder,
+    ExperimentName,
+    PackName,
+    Root,
+    SkipBad,
+    SplitName,
+    Stage,
+    SubmissionName,
+    TrainedOn,
+    Workers,
+    checked_split,
+    chosen_pack,
+)
+from lensfold.errors import InputError
+
+app = typer.Typer(
+    help="Find strong gravitational lenses in Euclid-like cutouts: folds, training, prediction, submission.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def simulate(
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    profile: Annotated[str | None, typer.Option(help="challenge, sample or smoke; default: the pack's name.")] = None,
+    train: Annotated[int | None, typer.Option(help="Objects of the train split; default: the profile's.")] = None,
+    test: Annotated[int | None, typer.Option(help="Objects of the test split; default: the profile's.")] = None,
+    twins: Annotated[bool, typer.Option("--twins", help="Also each train object with a source without it.")] = False,
+    seed: int = 1,
+    workers: Workers = CORES,
+) -> None:
+    """Make a synthetic pack in the challenge's layout, with the key of its test split apart in truth/."""
+    from lensfold.console import progress
+    from lensfold.simulate import PROFILES, simulate_pack
+
+    _, chosen = chosen_pack(root, pack, data)
+    profile = profile or chosen.name
+    if profile not in PROFILES:
+        raise InputError(f"no profile {profile!r}; the profiles are {', '.join(PROFILES)}. Give one with --profile.")
+    counts = PROFILES[profile]
+    train, test = train or counts.n_train, test or counts.n_test
+    with progress(f"simulate {chosen.name}") as report:
+        simulate_pack(chosen.folder, profile, train, test, seed, workers, report, twins)
+
+
+@app.command()
+def folds(
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing: check and show the folds that exist.")] = False,
+) -> None:
+    """Write folds/<pack>.csv (every catalog ID once) and show what is in each fold."""
+    from lensfold.pipeline.cache import check_pack_folds, make_pack_folds
+    from lensfold.pipeline.score import show_folds, show_strata
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    catalog, made = (check_pack_folds if check else make_pack_folds)(workspace, chosen)
+    show_folds(chosen.name, catalog, made)
+    if check:
+        show_strata(catalog, made)
+
+
+@app.command()
+def cache(
+    split: SplitName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    skip_bad: SkipBad = False,
+    workers: Workers = CORES,
+) -> None:
+    """Read the FITS files of a split, or its archive, once, into shards; list what cannot be used by ID and reason."""
+    split = checked_split(split)
+    from lensfold.pipeline.cache import cache_split
+    from lensfold.pipeline.score import show_cache
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    show_cache(chosen.name, split, cache_split(workspace, chosen, split, skip_bad, workers))
+
+
+@app.command("import-euclid")
+def import_euclid(
+    files: Annotated[list[Path], typer.Argument(help="Multi-extension MER cutouts, or single-band ones with MAGZERO.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the new pack, as in data/mine.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the cutouts of an earlier import.")] = False,
+) -> None:
+    """Turn real Euclid cutouts into a pack in the challenge's geometry and units, ready for predict."""
+    from lensfold.pipeline.look import import_pack
+    from lensfold.pipeline.score import show_import
+
+    table, pictures = import_pack(files, out, overwrite)
+    show_import(table, out, pictures)
+
+
+@app.command()
+def show(
+    ids: Annotated[list[int], typer.Argument(help="IDs of objects.")],
+    split: SplitName = "train",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+) -> None:
+    """A PNG sheet of each object: VIS, colour, the NISP bands, and the catalog's numbers."""
+    from lensfold.pipeline.look import open_album
+    from lensfold.report.pictures import show_objects
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    with open_album(workspace, chosen, checked_split(split)) as album:
+        for path in show_objects(album, ids, workspace.look(chosen, split)):
+            print(path)
+
+
+@app.command()
+def look(
+    split: SplitName = "train",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """A sheet of objects drawn from each lens size, and the histogram of lens sizes."""
+    from lensfold.pipeline.look import open_album
+    from lensfold.report.pictures import look as draw
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    with open_album(workspace, chosen, checked_split(split)) as album:
+        for path in draw(album, workspace.look(chosen, split), seed):
+            print(path)
+
+
+@app.command()
+def verify(
+    split: SplitName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build damaged shards again, and only these.")] = False,
+) -> None:
+    """Hold every shard of a cache against its recorded checksum; name the damaged ones."""
+    split = checked_split(split)
+    from lensfold.pipeline.cache import verify_split
+    from lensfold.pipeline.score import show_verified
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    problems = verify_split(workspace, chosen, split, rebuild)
+    show_verified(chosen.name, split, problems, rebuild)
+    if problems and not rebuild:
+        raise typer.Exit(1)
+
+
+@app.command()
+def configure(experiment: ExperimentName, pack: PackName = None, data: DataFolder = None, root: Root = Path()) -> None:
+    """Resolve an experiment's settings for a pack into runs/<pack>/<experiment>/config.json."""
+    from lensfold.pipeline.cache import configure as configure_run
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    configure_run(workspace, chosen, experiment)
+
+
+@app.command()
+def train(
+    experiment: ExperimentName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    fold: Annotated[int | None, typer.Option(help="Only this fold; default: all, one after the other.")] = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Train an experiment on a pack; makes folds, cache and settings where they are absent."""
+    from lensfold.pipeline.cache import prepare_training, train_folds
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    prepare_training(workspace, chosen, experiment, skip_bad, CORES)
+    train_folds(workspace, chosen, experiment, fold)
+
+
+@app.command("train-fold")
+def train_fold(
+    experiment: ExperimentName,
+    fold: int,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    stage: Stage = None,
+) -> None:
+    """Train one fold of a configured experiment (what make calls)."""
+    from lensfold.pipeline.cache import train as train_one
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    train_one(workspace, chosen, experiment, fold, stage)
+
+
+@app.command("predict-fold")
+def predict_fold(
+    experiment: ExperimentName,
+    fold: int,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    trained_on: TrainedOn = None,
+    stage: Stage = None,
+) -> None:
+    """Predict a pack's test split with one trained fold (what make calls)."""
+    from lensfold.pipeline.predict import predict_folds
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    predict_folds(workspace, chosen, trained_on or chosen.name, experiment, [fold], stage)
+
+
+@app.command()
+def predict(
+    submission: SubmissionName = "default",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    trained_on: TrainedOn = None,
+    skip_bad: SkipBad = False,
+    workers: Workers = CORES,
+    beta_squared: BetaSquared = 0.001,
+) -> None:
+    """From any pack folder and trained runs to a submission: cache, predict every fold, combine, write, validate."""
+    from lensfold.pipeline.predict import predict_pack
+    from lensfold.pipeline.submit import submit
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    predict_pack(workspace, chosen, trained_on or chosen.name, submission, skip_bad, workers)
+    submit(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
+
+
+@app.command()
+def submit(
+    submission: SubmissionName = "default",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    trained_on: TrainedOn = None,
+    beta_squared: BetaSquared = 0.001,
+) -> None:
+    """Combine predictions that exist into a submission, and show the out-of-fold scores (what make calls)."""
+    from lensfold.pipeline.submit import submit as write
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    write(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
+
+
+app.add_typer(cli_jobs.app)
+app.add_typer(cli_results.app)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one clear message and exit status 1."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last finished step", file=sys.stderr)
+        sys.exit(130)

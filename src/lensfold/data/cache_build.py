@@ -1,0 +1,435 @@
+"""A split's FITS files → its cache, shard by shard, in several processes.
+
+The work goes on in ``.building-<split>`` beside the cache: a finished shard has a record beside it, so a build that
+was stopped goes on where it was. Only a complete build is renamed into place.
+"""
+
+import json
+import multiprocessing
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lensfold.data.cache import (
+    BORDER,
+    FORMAT,
+    PIXELS_PER_OBJECT,
+    SHARD_ROWS,
+    BadCutout,
+    background_sigma,
+    file_sha256,
+    read_manifest,
+    verify_cache,
+)
+from lensfold.data.bad_pixels import MAX_BAD_SHARE, UnusableFrame, mended
+from lensfold.errors import InputError
+from lensfold.data.fits_reader import NotFits, read_frame
+from lensfold.paths import BAND_SHAPES, BANDS, cutout_file, replacing
+from lensfold.settings_files import digest
+
+Progress = Callable[[int, int], None]
+
+
+def frame_from_bytes(data: bytes, band: str, where: object) -> np.ndarray:
+    """Pixels of one FITS file, float32, shape ``BAND_SHAPES[band]``; ``where`` is how errors call the file.
+
+    Raises BadCutout where it is damaged or of another pixel type, and InputError where the frame has another shape
+    than the challenge's (then the whole pack is of another kind).
+    """
+    try:
+        frame = read_frame(data)
+    except NotFits as error:
+        raise BadCutout(f"{where}: {error}") from error
+    if frame.shape != BAND_SHAPES[band]:
+        raise InputError(
+            f"{where}: image shape is {frame.shape}, expected {BAND_SHAPES[band]} (rows, columns) for {band}."
+        )
+    return frame
+
+
+def read_cutout(split_folder: Path, band: str, object_id: int) -> np.ndarray:
+    """Pixels of one file of a split; errors as in :func:`frame_from_bytes`, and BadCutout where it is absent."""
+    path = cutout_file(split_folder, band, object_id)
+    try:
+        with path.open("rb", buffering=0) as stream:
+            data = stream.read()
+    except FileNotFoundError as error:
+        raise BadCutout(f"{path}: no such file") from error
+    except OSError as error:
+        raise BadCutout(f"{path}: cannot be read ({error.strerror})") from error
+    return frame_from_bytes(data, band, path)
+
+
+class FrameSource(Protocol):
+    """Where the frames of a split come from; travels to worker processes."""
+
+    def frame(self, band: str, object_id: int) -> np.ndarray:
+        """Pixels of one object and band, float32; BadCutout where they cannot be used."""
+
+    def name(self, band: str, object_id: int) -> str:
+        """What to call a frame in a message."""
+
+    def fingerprint(self, ids: Sequence[int]) -> str:
+        """Changes whenever the pixels of these objects may have changed."""
+
+    def part(self, ids: Sequence[int]) -> "FrameSource":
+        """The source for these objects alone."""
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """The files of a split under ``Public/``."""
+
+    split_folder: Path
+
+    def frame(self, band: str, object_id: int) -> np.ndarray:
+        """Pixels of one object and band; errors as in :func:`read_cutout`."""
+        return read_cutout(self.split_folder, band, object_id)
+
+    def name(self, band: str, object_id: int) -> str:
+        """What to call a frame in a message."""
+        return str(cutout_file(self.split_folder, band, object_id))
+
+    def fingerprint(self, ids: Sequence[int]) -> str:
+        """Changes whenever a file of these objects does: sizes and times of change, not contents."""
+        stats = []
+        for object_id in ids:
+            for band in BANDS:
+                try:
+                    found = cutout_file(self.split_folder, band, object_id).stat()
+                    stats.append([found.st_size, found.st_mtime_ns])
+                except OSError:
+                    stats.append(None)
+        return digest({"folder": str(self.split_folder.resolve()), "files": stats})
+
+    def part(self, ids: Sequence[int]) -> "FolderSource":
+        """The source for these objects alone: a folder serves any."""
+        return self
+
+
+def object_ids(split_folder: Path) -> list[int]:
+    """Sorted IDs that have a file in at least one band.
+
+    Raises InputError where there is none.
+    """
+    ids: set[int] = set()
+    for band in BANDS:
+        pattern = re.compile(rf"imageEUC_{band}-([0-9]{{1,18}})\.fits")
+        folder = split_folder / "Public" / f"EUC_{band}"
+        names = (entry.name for entry in os.scandir(folder)) if folder.is_dir() else ()
+        ids.update(int(match[1]) for match in map(pattern.fullmatch, names) if match)
+    if not ids:
+        raise InputError(
+            f"{split_folder}: no cutouts found. Expected Public/EUC_<band>/imageEUC_<band>-<ID>.fits "
+            f"for the bands {', '.join(BANDS)}."
+        )
+    return sorted(ids)
+
+
+@dataclass(frozen=True)
+class _ShardTask:
+    """What a worker needs for one shard: paths and IDs travel, pixels do not."""
+
+    source: FrameSource
+    target: Path
+    ids: tuple[int, ...]
+    max_bad_share: float
+
+
+def _build_shard(task: _ShardTask) -> dict:
+    """Write one shard and its record; where the record of the same sources exists, only return it."""
+    sources = digest({"of": task.source.fingerprint(task.ids), "ids": task.ids, "max_bad_share": task.max_bad_share})
+    finished = _finished(task.target, sources)
+    if finished:
+        return finished
+    record: dict = {"file": task.target.name, "ids": [], "refused": {}, "repaired": {}, "sigmas": []}
+    # one buffer for the shard: thousands of small arrays would leave the memory in pieces
+    rows = np.empty((len(task.ids), PIXELS_PER_OBJECT), dtype="<f4")
+    for object_id in task.ids:
+        try:
+            sigmas, repaired = _fill_row(task, object_id, rows[len(record["ids"])])
+        except BadCutout as bad:
+            record["refused"][str(object_id)] = str(bad)
+            continue
+        record["ids"].append(object_id)
+        record["sigmas"].append(sigmas)
+        if repaired:
+            record["repaired"][str(object_id)] = repaired
+    _write_shard(task.target, rows[: len(record["ids"])])
+    record |= {"sha256": file_sha256(task.target), "sources": sources}
+    with replacing(_record(task.target)) as temporary:
+        temporary.write_text(json.dumps(record))
+    return record
+
+
+def _write_shard(path: Path, rows: np.ndarray) -> None:
+    """A .npy file; not by np.save, which on a full disk does not say that it was full."""
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(rows))
+        stream.write(rows.data)
+
+
+def _fill_row(task: _ShardTask, object_id: int, row: np.ndarray) -> tuple[list[float], dict[str, int]]:
+    """Put one object's bands into ``row``; the background sigma of each band, and the mended pixels where any."""
+    sigmas, repaired, start = [], {}, 0
+    for band in BANDS:
+        frame = task.source.frame(band, object_id)
+        try:
+            frame, count = mended(frame, task.max_bad_share)
+        except UnusableFrame as error:
+            raise BadCutout(f"{task.source.name(band, object_id)}: {error}") from error
+        row[start : start + frame.size] = frame.ravel()
+        start += frame.size
+        sigmas.append(background_sigma(frame, BORDER[band]))
+        if count:
+            repaired[band] = count
+    return sigmas, repaired
+
+
+def _record(shard: Path) -> Path:
+    return shard.with_suffix(".json")
+
+
+def _finished(shard: Path, sources: str) -> dict | None:
+    try:
+        record = json.loads(_record(shard).read_text())
+    except (OSError, ValueError):
+        return None
+    return record if record.get("sources") == sources and shard.is_file() else None
+
+
+def build_cache(
+    split_folder: Path,
+    cache_folder: Path,
+    expected_ids: Sequence[int] | None = None,
+    skip_bad: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+    max_bad_share: float = MAX_BAD_SHARE,
+) -> dict:
+    """Read every cutout of a split once and write ``cache_folder`` (shards and ``manifest.json``); return the manifest.
+
+    ``expected_ids``: the catalog's IDs that should have images; one without any file counts as bad, and so does a
+    file whose ID is not among them. Small gaps in a frame are mended (defects.py) and counted under ``repaired``.
+    Bad objects are listed by ID and reason and never replaced by something else: without ``skip_bad`` they stop the
+    build and InputError is raised; with it they are left out and recorded under ``refused``. A build that was stopped,
+    or refused, goes on with the shards it had, where their files have not changed.
+    """
+    wanted, refused = folder_ids(split_folder, expected_ids)
+    source = FolderSource(split_folder)
+    return assemble(source, split_folder, cache_folder, wanted, refused, skip_bad, workers, progress, max_bad_share)
+
+
+def folder_ids(split_folder: Path, expected_ids: Sequence[int] | None) -> tuple[list[int], dict[str, str]]:
+    """Sorted IDs of a split's files that are as expected, and the others, each with its reason."""
+    ids = object_ids(split_folder)
+    refused = unexpected_ids(ids, expected_ids)
+    return [object_id for object_id in ids if str(object_id) not in refused], refused
+
+
+def build_part(
+    source: FrameSource,
+    cache_folder: Path,
+    ids: Sequence[int],
+    number: int,
+    count: int,
+    progress: Progress | None = None,
+    max_bad_share: float = MAX_BAD_SHARE,
+) -> None:
+    """Build the shards of part ``number`` (from 0) of ``count``, which :func:`build_cache` then finds finished.
+
+    ``ids``: of the whole cache, in order. Objects that cannot be used are told of when the cache is put together.
+    """
+    building = building_folder(cache_folder)
+    try:
+        building.mkdir(parents=True, exist_ok=True)
+        tasks = _tasks(source, building, ids, max_bad_share, number, count)
+        _collected(map(_build_shard, tasks), sum(len(task.ids) for task in tasks), progress)
+    except OSError as error:
+        raise InputError(f"{cache_folder}: the cache cannot be written: {error}.") from error
+
+
+def is_part_built(cache_folder: Path, ids: Sequence[int], number: int, count: int) -> bool:
+    """Whether every ID of a part stands in its shard's record."""
+    tasks = _tasks(FolderSource(cache_folder), building_folder(cache_folder), ids, 0.0, number, count)
+    return all(_recorded_ids(task.target) == set(task.ids) for task in tasks)
+
+
+def _recorded_ids(shard: Path) -> set[int]:
+    try:
+        record = json.loads(_record(shard).read_text())
+        return {*record["ids"], *map(int, record["refused"])}
+    except (OSError, ValueError, KeyError):
+        return set()
+
+
+def assemble(
+    source: FrameSource,
+    where: Path,
+    cache_folder: Path,
+    ids: Sequence[int],
+    refused: dict[str, str],
+    skip_bad: bool,
+    workers: int,
+    progress: Progress | None,
+    max_bad_share: float,
+) -> dict:
+    """Shards of ``ids`` from a source, in order, then the manifest; see :func:`build_cache`. ``where`` names it."""
+    building = building_folder(cache_folder)
+    try:
+        building.mkdir(parents=True, exist_ok=True)
+        tasks = _tasks(source, building, ids, max_bad_share)
+        records = _collected(_run(tasks, workers), len(ids), progress)
+        for record in records:
+            refused.update(record["refused"])
+        if refused and not skip_bad:
+            raise InputError(_refusal(where, refused))
+        _check_complete(ids, records)
+        manifest = _manifest(records, refused, max_bad_share)
+        with replacing(building / "manifest.json") as temporary:
+            temporary.write_text(json.dumps(manifest))
+        _remove_all_but(building, {"manifest.json", *(shard["file"] for shard in manifest["shards"])})
+        shutil.rmtree(cache_folder, ignore_errors=True)
+        building.replace(cache_folder)
+    except OSError as error:
+        raise InputError(f"{cache_folder}: the cache cannot be written: {error}.") from error
+    finally:
+        with suppress(OSError):
+            building.rmdir()  # only where nothing was done
+    return manifest
+
+
+def _check_complete(ids: Sequence[int], records: Sequence[dict]) -> None:
+    """InputError unless each object arrived in one shard, once, or was refused there."""
+    arrived = Counter(int(i) for record in records for i in (*record["ids"], *record["refused"]))
+    expected = Counter(ids)
+    strange = sorted(i for i in {*expected, *arrived} if arrived[i] != expected[i])
+    if strange:
+        raise InputError(
+            f"ID {strange[0]} arrived {arrived[strange[0]]} times in the shards, expected once ({len(strange)} such "
+            "IDs). Delete the folder .building-* beside the cache and build it again."
+        )
+
+
+def building_folder(cache_folder: Path) -> Path:
+    """Where a cache is while it is not complete."""
+    return cache_folder.with_name(f".building-{cache_folder.name}")
+
+
+def _tasks(
+    source: FrameSource, folder: Path, ids: Sequence[int], max_bad_share: float, number: int = 0, count: int = 1
+) -> list[_ShardTask]:
+    """The shards of part ``number`` (from 0) of ``count``; a part is whole shards."""
+    shards = -(-len(ids) // SHARD_ROWS)
+    tasks = []
+    for shard in range(shards * number // count, shards * (number + 1) // count):
+        rows = tuple(ids[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS])
+        tasks.append(_ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, max_bad_share))
+    return tasks
+
+
+def _run(tasks: Sequence[_ShardTask], workers: int) -> Iterator[dict]:
+    """Records of the tasks, in order. A worker that dies is an error here, where a multiprocessing.Pool would hang."""
+    if workers == 1 or len(tasks) == 1:
+        yield from map(_build_shard, tasks)
+        return
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(_build_shard, tasks)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "A process that read cutouts was killed (too little memory?). What is done is kept: run it again, with "
+            "fewer --workers if it happens again."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _collected(records: Iterator[dict], total: int, progress: Progress | None) -> list[dict]:
+    collected, done = [], 0
+    for record in records:
+        collected.append(record)
+        done += len(record["ids"]) + len(record["refused"])
+        if progress:
+            progress(done, total)
+    return collected
+
+
+def _remove_all_but(folder: Path, names: set[str]) -> None:
+    for path in folder.iterdir():
+        if path.name not in names:
+            path.unlink()
+
+
+def unexpected_ids(ids: Sequence[int], expected_ids: Sequence[int] | None) -> dict[str, str]:
+    """Objects that are in the catalog or among the files but not in both, by ID, each with its reason."""
+    if expected_ids is None:
+        return {}
+    expected, found = set(map(int, expected_ids)), set(ids)
+    refused = {str(i): "in the catalog, but no file in any band" for i in sorted(expected - found)}
+    refused.update({str(i): "has files, but no catalog row with images" for i in sorted(found - expected)})
+    return refused
+
+
+def _refusal(where: Path, refused: dict[str, str]) -> str:
+    listed = sorted(refused.items(), key=lambda item: int(item[0]))
+    shown = "\n".join(f"  {object_id}: {reason}" for object_id, reason in listed[:20])
+    more = f"\n  … and {len(refused) - 20} more" if len(refused) > 20 else ""
+    return (
+        f"{where}: {len(refused)} objects cannot be used:\n{shown}{more}\n"
+        "Mend or fetch these files again, or leave the objects out with SKIP_BAD=1 (make) or --skip-bad. "
+        "What was read is kept for the next build."
+    )
+
+
+def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: float) -> dict:
+    sigmas = np.array([row for record in records for row in record["sigmas"]])
+    if not len(sigmas):
+        raise InputError(
+            "Every object of the split was refused:\n" + "\n".join(f"  {i}: {r}" for i, r in list(refused.items())[:20])
+        )
+    repaired = {object_id: bands for record in records for object_id, bands in record["repaired"].items()}
+    return {
+        "format": FORMAT,
+        "bands": {band: list(BAND_SHAPES[band]) for band in BANDS},
+        "objects": len(sigmas),
+        "sigma": dict(zip(BANDS, np.median(sigmas, axis=0).tolist(), strict=True)),
+        "max_bad_share": max_bad_share,
+        "shards": [{key: record[key] for key in ("file", "ids", "sha256")} for record in records if record["ids"]],
+        "refused": dict(sorted(refused.items(), key=lambda item: int(item[0]))),
+        "repaired": repaired,
+    }
+
+
+def rebuild_damaged(source: FrameSource, cache_folder: Path) -> list[str]:
+    """Build again, from the files they came from, the shards that are damaged; return their names.
+
+    Raises InputError where the files no longer give what the manifest recorded: the cache is then of another pack.
+    """
+    manifest = read_manifest(cache_folder)
+    damaged = verify_cache(cache_folder)
+    wanted = [shard for shard in manifest["shards"] if shard["file"] in damaged]
+    building = building_folder(cache_folder)
+    building.mkdir(parents=True, exist_ok=True)
+    for shard in wanted:
+        ids = tuple(shard["ids"])
+        task = _ShardTask(source.part(ids), building / shard["file"], ids, manifest["max_bad_share"])
+        record = _build_shard(task)
+        if record["sha256"] != shard["sha256"]:
+            raise InputError(
+                f"{cache_folder / shard['file']}: the files give other pixels than when the cache was built. "
+                f"Delete {cache_folder} and build it again."
+            )
+        task.target.replace(cache_folder / shard["file"])
+    shutil.rmtree(building, ignore_errors=True)
+    return [shard["file"] for shard in wanted]

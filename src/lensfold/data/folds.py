@@ -1,0 +1,227 @@
+"""Which fold each catalog object belongs to. Folds hold every ID and do not depend on a label rule."""
+
+import hashlib
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lensfold.data import catalog as catalogs
+from lensfold.errors import InputError
+from lensfold.paths import replacing
+
+HEADER = "ID,fold"
+#: The separate lensed images of an object are counted up to this number when strata are formed.
+MOST_IMAGES = 3
+
+_PURPOSE = zlib.crc32(b"folds")
+_ROW = re.compile(r"\d{1,18},\d{1,9}", re.ASCII)
+
+
+def make_folds(catalog: pd.DataFrame, k: int, seed: int, group: bool = False) -> pd.Series:
+    """Divide a catalog into ``k`` folds, stratified on size bin, n_source_im (up to 3) and n_sources.
+
+    With ``group`` all objects of one halo fall into the same fold. Returns a Series "fold" (int64, 0 to
+    k - 1) indexed by ID, ascending, each catalog ID once. The row order of ``catalog`` does not matter.
+    Raises InputError for k < 2, and where there are fewer lenses or non-lenses (of the official-2020 rule;
+    with ``group`` fewer haloes that hold one) than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import, only needed here
+
+    if k < 2:
+        raise InputError(f"k = {k} folds: at least 2 are needed, one to train on and one to score.")
+    catalog = catalog.sort_index()
+    haloes = catalogs.halo_groups(catalog).to_numpy() if group else None
+    _check_enough(catalog, k, haloes)
+    strata = _strata(catalog, k)
+    state = int(np.random.SeedSequence([seed, _PURPOSE]).generate_state(1)[0])
+    splitter = (StratifiedGroupKFold if group else StratifiedKFold)(k, shuffle=True, random_state=state)
+    fold = np.full(len(catalog), -1, dtype=np.int64)
+    for number, (_, rows) in enumerate(splitter.split(strata, strata, haloes)):
+        fold[rows] = number
+    _check_filled(fold, k)
+    return pd.Series(fold, index=pd.Index(catalog.index, name="ID"), name="fold")
+
+
+def write_folds(path: Path | str, folds: pd.Series) -> None:
+    """Write ``ID,fold`` rows, ascending by ID; a reader never meets a half-written file."""
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(_canonical(folds))
+
+
+def read_folds(path: Path | str, catalog: pd.DataFrame) -> pd.Series:
+    """Read a folds file and hold it against the catalog that it divides.
+
+    Returns a Series "fold" (int64) indexed by ID, ascending. Raises InputError for a wrong header or row, an
+    ID that is doubled, missing or not in the catalog, and for fold numbers other than 0 to k - 1 with k >= 2.
+    """
+    path = Path(path)
+    lines = _read_lines(path)
+    if not lines or lines[0].strip() != HEADER:
+        found = lines[0][:60] if lines else ""
+        raise InputError(f"{path}, line 1: found {found!r}, expected the header {HEADER!r}. Run `make folds`.")
+    rows = np.array([_read_row(path, i, text) for i, text in enumerate(lines[1:], 2)], dtype=np.int64)
+    rows = rows.reshape(-1, 2)
+    folds = pd.Series(rows[:, 1], index=pd.Index(rows[:, 0], name="ID"), name="fold")
+    _check_ids(path, folds, catalog)
+    found = np.unique(folds)
+    if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
+        raise InputError(
+            f"{path}: fold numbers are {', '.join(map(str, found[:20]))}; expected 0, 1, ... without a gap, "
+            "at least two. Run `make folds` again."
+        )
+    return folds.sort_index()
+
+
+def folds_hash(folds: pd.Series) -> str:
+    """sha256, in hexadecimal, of the folds as `write_folds` writes them; row order does not matter."""
+    return hashlib.sha256(_canonical(folds)).hexdigest()
+
+
+def strata_table(catalog: pd.DataFrame, folds: pd.Series) -> list[dict[str, object]]:
+    """Rows for printing: one per fold and a last one, "all".
+
+    Keys: ``fold`` (int or "all"), ``n``; per label rule its name with the share of lenses among the labelled
+    objects (None where none is labelled); per size bin its name with a count; ``largest_halo``, the share of
+    the fold's objects that its most frequent halo has; ``shared_haloes``, the share of its objects whose halo
+    also occurs in another fold (0 for grouped folds).
+    """
+    folds = folds.reindex(catalog.index)
+    table = pd.DataFrame({rule: catalogs.labels(catalog, rule) for rule in catalogs.LABEL_RULES})
+    table["bin"] = catalogs.size_bins(catalog)
+    table["halo"] = catalogs.halo_groups(catalog)
+    table["shared"] = folds.groupby(table["halo"]).transform("nunique") > 1
+    parts = [(int(number), table[folds == number]) for number in np.unique(folds)]
+    return [_strata_row(name, part) for name, part in [*parts, ("all", table)]]
+
+
+def strata_counts(catalog: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
+    """Objects by stratum and fold: one row a stratum (lens size, lensed images, source put in), a column a fold."""
+    images = np.clip(catalog["n_source_im"].to_numpy(), 0, MOST_IMAGES).astype(int)
+    strata = pd.DataFrame(
+        {
+            "size": pd.Categorical.from_codes(catalogs.size_bins(catalog), list(catalogs.SIZE_BIN_NAMES), ordered=True),
+            "images": [f"{count}+" if count == MOST_IMAGES else f"{count}" for count in images],
+            "source": np.where(catalog["n_sources"].to_numpy() > 0, "yes", "no"),
+            "fold": folds.reindex(catalog.index).to_numpy(),
+        }
+    )
+    return strata.groupby(["size", "images", "source", "fold"], observed=True).size().unstack("fold", fill_value=0)
+
+
+def imbalance(catalog: pd.DataFrame, folds: pd.Series) -> str | None:
+    """What makes the folds unequal in size, in words; None where the largest has at most 1 % more than the smallest."""
+    counts = np.bincount(folds)
+    if counts.max() <= 1.01 * counts.min():
+        return None
+    haloes = catalogs.halo_groups(catalog)
+    share = haloes.value_counts(normalize=True)
+    row = catalog.loc[haloes.index[haloes == share.index[0]][0]]
+    return (
+        f"The folds hold {counts.min()} to {counts.max()} objects. The largest halo (z_lens {row['z_lens']:g}, "
+        f"halo_mass {row['halo_mass']:g}) has {share.iloc[0]:.1%} of all objects, and a grouped fold cannot split it; "
+        f"an equal fold would hold {1 / len(counts):.1%}. Fewer folds make it matter less."
+    )
+
+
+def _strata_row(name: int | str, part: pd.DataFrame) -> dict[str, object]:
+    row: dict[str, object] = {"fold": name, "n": len(part)}
+    for rule in catalogs.LABEL_RULES:
+        labelled = part[rule].dropna()
+        row[rule] = float(labelled.mean()) if len(labelled) else None
+    counts = np.bincount(part["bin"], minlength=len(catalogs.SIZE_BIN_NAMES))
+    row.update({bin_name: int(n) for bin_name, n in zip(catalogs.SIZE_BIN_NAMES, counts, strict=True)})
+    row["largest_halo"] = float(part["halo"].value_counts(normalize=True).iloc[0])
+    row["shared_haloes"] = float(part["shared"].mean())
+    return row
+
+
+def _strata(catalog: pd.DataFrame, k: int) -> np.ndarray:
+    """Stratum of each object (int64), each with at least ``k`` members.
+
+    Objects of a rare stratum are pooled with those of other rare ones that agree in size bin and n_sources,
+    then in n_sources alone, then with all; what is left over joins the most frequent stratum.
+    """
+    size = catalogs.size_bins(catalog).to_numpy()
+    sources = (catalog["n_sources"].to_numpy() > 0).astype(np.int64)
+    images = np.clip(catalog["n_source_im"].to_numpy(), 0, MOST_IMAGES).astype(np.int64)
+    stratum = _number(0, size, images, sources)
+    for level, (kept_size, kept_sources) in enumerate(((size, sources), (0, sources), (0, 0)), 1):
+        rare = _rare(stratum, k)
+        stratum[rare] = np.broadcast_to(_number(level, kept_size, 0, kept_sources), stratum.shape)[rare]
+    _, numbers, counts = np.unique(stratum, return_inverse=True, return_counts=True)
+    numbers[counts[numbers] < k] = np.argmax(counts)
+    return numbers
+
+
+def _number(level: int, size: np.ndarray | int, images: np.ndarray | int, sources: np.ndarray | int) -> np.ndarray:
+    """One whole number for a stratum: sorting a million of them is much faster than sorting rows of four."""
+    return ((np.int64(level) * 100 + size) * 100 + images) * 2 + sources
+
+
+def _rare(stratum: np.ndarray, k: int) -> np.ndarray:
+    _, numbers, counts = np.unique(stratum, return_inverse=True, return_counts=True)
+    return counts[numbers] < k
+
+
+def _check_enough(catalog: pd.DataFrame, k: int, haloes: np.ndarray | None) -> None:
+    label = catalogs.labels(catalog, catalogs.DEFAULT_RULE).to_numpy()
+    unit = "" if haloes is None else "haloes with "
+    counts = [
+        int(np.sum(label == value)) if haloes is None else len(np.unique(haloes[label == value]))
+        for value in (1.0, 0.0)
+    ]
+    if min(counts) < k:
+        raise InputError(
+            f"{k} folds need at least {k} {unit}lenses and {unit}non-lenses; by {catalogs.DEFAULT_RULE} the "
+            f"catalog has {counts[0]} {unit}lenses and {counts[1]} {unit}non-lenses. "
+            "Take fewer folds or more objects."
+        )
+
+
+def _check_filled(fold: np.ndarray, k: int) -> None:
+    counts = np.bincount(fold, minlength=k)
+    if counts.min() == 0:
+        raise InputError(
+            f"the haloes cannot be divided into {k} folds: objects per fold would be "
+            f"{', '.join(map(str, counts))}. Take fewer folds, or folds that are not grouped."
+        )
+
+
+def _canonical(folds: pd.Series) -> bytes:
+    ordered = folds.sort_index()
+    rows = [f"{object_id},{fold}\n" for object_id, fold in zip(ordered.index, ordered, strict=True)]
+    return (HEADER + "\n" + "".join(rows)).encode("ascii")
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no folds yet. Run `make folds`.") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: the folds cannot be read ({error}).") from error
+
+
+def _read_row(path: Path, line: int, text: str) -> tuple[int, int]:
+    if not _ROW.fullmatch(text.strip()):
+        raise InputError(f"{path}, line {line}: found {text[:60]!r}, expected an ID and a fold number, as in 200001,0.")
+    object_id, fold = text.split(",")
+    return int(object_id), int(fold)
+
+
+def _check_ids(path: Path, folds: pd.Series, catalog: pd.DataFrame) -> None:
+    problems = (
+        ("doubled", folds.index[folds.index.duplicated()].unique()),
+        ("not in the catalog", folds.index.difference(catalog.index)),
+        ("missing", catalog.index.difference(folds.index)),
+    )
+    for problem, ids in problems:
+        if len(ids):
+            shown = ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
+            raise InputError(
+                f"{path}: {len(ids)} of the IDs {problem}: {shown}. Do the folds belong to this pack? "
+                "Run `make folds` again."
+            )

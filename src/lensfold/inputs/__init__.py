@@ -1,0 +1,1 @@
+"""From rows of the cache to the input of a network."""

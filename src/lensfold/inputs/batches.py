@@ -1,0 +1,115 @@
+"""Batches of network input from a cache: for training shuffled and augmented, for prediction plain.
+
+Batches are prepared ahead, by a thread or by processes that never import TensorFlow. Each is a function of its
+arguments alone, so how many processes there are changes nothing.
+"""
+
+import json
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from lensfold.config import Experiment
+from lensfold.data.cache import PIXELS_PER_OBJECT, Cache, split_bands
+from lensfold.inputs.augment import Augmentation
+from lensfold.inputs.pixels import StretchConstants, linear_channels, standardised
+
+Result = TypeVar("Result")
+
+
+class Preparation:
+    """How one run turns cached rows into network input, in training and in prediction alike."""
+
+    def __init__(self, cache: Cache, experiment: Experiment, constants: StretchConstants, twins: Cache | None = None):
+        """Rows come from ``cache``, the stretch from ``constants`` (those of the run, whatever pack is scored).
+
+        ``twins``: the cache of a simulated pack's twins, which negative IDs ask for.
+        """
+        self._cache = cache
+        self._twins = twins
+        self._experiment = experiment
+        self._pixels = experiment.pixels
+        self._constants = constants
+        self._augmentation = Augmentation(experiment.augment)
+
+    def __reduce__(self) -> tuple:
+        """What travels to another process: where the caches are, not what is open of them."""
+        twins = self._twins.folder if self._twins else None
+        return _opened, (self._cache.folder, twins, self._experiment, json.dumps(self._constants))
+
+    def plain(self, ids: np.ndarray) -> np.ndarray:
+        """Network input of the given objects, float32, shape (n, side, side, channels)."""
+        return np.stack([standardised(image, self._pixels, self._constants) for image in self._linear(ids)])
+
+    def augmented(self, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
+        """As :meth:`plain`, each image augmented from the seed (seed, fold, epoch, its position in the epoch)."""
+        images = [
+            self._augmentation(image, seed, fold, epoch, int(position))
+            for image, position in zip(self._linear(ids), positions, strict=True)
+        ]
+        return np.stack([standardised(image, self._pixels, self._constants) for image in images])
+
+    def _linear(self, ids: np.ndarray) -> Iterator[np.ndarray]:
+        for row in self._rows(ids):
+            yield linear_channels(split_bands(row), self._pixels, self._constants["sigma"])
+
+    def _rows(self, ids: np.ndarray) -> np.ndarray:
+        is_twin = ids < 0
+        if not is_twin.any():
+            return self._cache.read(ids)
+        rows = np.empty((len(ids), PIXELS_PER_OBJECT), dtype=np.float32)
+        rows[~is_twin] = self._cache.read(ids[~is_twin])
+        rows[is_twin] = self._twins.read(-ids[is_twin])
+        return rows
+
+
+@lru_cache(maxsize=1)
+def _opened(cache_folder: Path, twins_folder: Path | None, experiment: Experiment, constants: str) -> Preparation:
+    """A preparation in another process, opened at its first batch and kept for the next ones."""
+    twins = Cache(twins_folder) if twins_folder else None
+    return Preparation(Cache(cache_folder), experiment, json.loads(constants), twins)
+
+
+def slices(count: int, batch_size: int) -> list[slice]:
+    """Consecutive slices of at most ``batch_size`` that cover ``count`` items."""
+    return [slice(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+
+
+def whole_slices(count: int, batch_size: int) -> list[slice]:
+    """As :func:`slices`, without an incomplete last one, unless it is the only one."""
+    parts = slices(count, batch_size)
+    return parts if len(parts) == 1 or count % batch_size == 0 else parts[:-1]
+
+
+def ahead(
+    function: Callable[..., Result], calls: Iterable[tuple], executor: Executor | None = None, depth: int = 1
+) -> Iterator[Result]:
+    """Yield ``function(*call)`` in order; while the caller uses one, the next ``depth`` are being prepared.
+
+    Without an ``executor`` in a thread of its own.
+    """
+    own = ThreadPoolExecutor(max_workers=1) if executor is None else None
+    waiting = deque()
+    try:
+        for call in calls:
+            waiting.append((executor or own).submit(function, *call))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        if own:
+            own.shutdown()
+
+
+def preparing_processes(count: int) -> ProcessPoolExecutor:
+    """Processes to prepare batches in. Spawned: a fork of a process that runs TensorFlow may hang."""
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))

@@ -1,0 +1,1 @@
+"""What was scored so far, best first, and what differs."""

@@ -1,0 +1,1 @@
+"""The steps, each from files to files."""

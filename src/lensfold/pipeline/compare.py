@@ -1,0 +1,160 @@
+"""Two runs, or a run and the ensemble of a submission, held against each other on the same objects."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lensfold.config import SubmissionSettings
+from lensfold.data import catalog as catalogs
+from lensfold.data.folds import folds_hash
+from lensfold.errors import InputError
+from lensfold.paths import Pack, Workspace
+from lensfold.pipeline.score import folds_are_grouped, lens_task
+from lensfold.pipeline.submit import Source, build_ensemble, recipe_of
+from lensfold.runs.run import Member, check_common_folds, check_task, read_oof, short
+from lensfold.scoring.metrics import CHALLENGE_BETA_SQUARED
+from lensfold.scoring.score_table import paired_table
+from lensfold.settings_files import read_toml
+
+#: What tells a submission from a run on the command line.
+SUBMISSION_PREFIX = "submission:"
+
+_LIMITS = "The intervals tell of other objects, not of another training: another seed moves a run too."
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One side of a comparison: its name, the settings of its (first) run, and its out-of-fold logits."""
+
+    name: str
+    config: dict
+    oof: pd.DataFrame
+
+    def grouped(self, catalog: pd.DataFrame) -> bool:
+        """Whether its folds keep every halo together."""
+        return folds_are_grouped(catalog.loc[self.oof.index], self.oof["fold"])
+
+
+def compare(
+    workspace: Workspace, pack: Pack, first: str, second: str, beta_squared: float = CHALLENGE_BETA_SQUARED
+) -> dict:
+    """Paired differences, second minus first, over objects and, where haloes repeat, over haloes; and what they say.
+
+    A side is a run of the pack, ``name``; a run of the same data under another pack name, ``pack/name`` (so runs on
+    plain and on halo-grouped folds can be set side by side); or the nested out-of-fold scores of a submission's
+    ensemble, ``submission:name``. Both are scored on the objects that both have.
+    Raises InputError for absent runs, other data, another label rule, another task and for no common object.
+    """
+    sides = [_contender(workspace, pack, text) for text in (first, second)]
+    _check_comparable(*sides)
+    catalog = catalogs.read_catalog(pack.catalog)
+    common = sides[0].oof.index.intersection(sides[1].oof.index).intersection(catalog.index)
+    if not len(common):
+        raise InputError(f"{first} and {second} have no object in common. Train the same folds of both.")
+    rule = sides[0].config["experiment"]["label_rule"]
+    asked = lens_task(catalog, common, rule)
+    predictions = [tuple(side.oof.loc[asked.ids, key].to_numpy() for key in ("logit", "fold")) for side in sides]
+    groups = [None] if len(set(asked.haloes)) == len(asked.haloes) else [None, asked.haloes]
+    tables = [
+        paired_table(asked.labels, *predictions, asked.bins, asked.large, groups=drawn, beta_squared=beta_squared)
+        for drawn in groups
+    ]
+    sentences = [_verdict(tables, "auc"), _verdict(tables, "one_minus_f_beta", "one_minus_f_beta_best")]
+    names = [side.name for side in sides]
+    return {
+        "pack": pack.name,
+        "rule": rule,
+        "first": names[0],
+        "second": names[1],
+        "tables": tables,
+        "sentences": [*filter(None, sentences), *_about_folds(sides, catalog), _LIMITS],
+    }
+
+
+def _contender(workspace: Workspace, pack: Pack, text: str) -> Contender:
+    """The side that a user means by ``text``."""
+    name = text.removeprefix(SUBMISSION_PREFIX)
+    run = workspace.run(pack.name, name)
+    if "/" in name:
+        pack_name, name = name.split("/", 1)
+        run = workspace.run(pack_name, name)
+    elif name != text or (not run.is_dir() and workspace.submission_settings(name).is_file()):
+        return _ensemble_contender(workspace, pack, name)
+    elif not run.is_dir():
+        present = ", ".join(sorted(path.name for path in run.parent.glob("*/"))) or "none"
+        raise InputError(
+            f"{run}: no such run, nor is there a submission {name!r}. Runs of pack {pack.name}: {present}. Train it "
+            f"first: make train EXPERIMENT={name}."
+        )
+    member = Member(name, run)
+    check_task([member], "lens")
+    return Contender(text, member.config(), read_oof(run))
+
+
+def _ensemble_contender(workspace: Workspace, pack: Pack, name: str) -> Contender:
+    settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
+    members = [Member(m.experiment, workspace.run(pack.name, m.experiment), m.weight) for m in settings.member]
+    check_task(members, "lens")
+    check_common_folds(members)
+    source = Source.of(workspace, pack)
+    if source is None:
+        raise InputError(
+            f"{pack.catalog} or {workspace.folds(pack)} is absent: an ensemble's out-of-fold scores need both."
+        )
+    ensemble = build_ensemble(source, members, recipe_of(settings))
+    return Contender(f"{SUBMISSION_PREFIX}{name}, {ensemble.name}", members[0].config(), ensemble.oof)
+
+
+def _check_comparable(first: Contender, second: Contender) -> None:
+    for key, one, two in (
+        ("data", first.config["data_hash"], second.config["data_hash"]),
+        ("label rule", first.config["experiment"]["label_rule"], second.config["experiment"]["label_rule"]),
+    ):
+        if one != two:
+            raise InputError(
+                f"{second.name}: its {key} ({short(two)}) is not that of {first.name} ({short(one)}). Only scores "
+                f"of the same {key} can be compared."
+            )
+
+
+def _verdict(tables: list[dict], key: str, confirmed_by: str | None = None) -> str | None:
+    """A sentence on one score, over haloes where these repeat. Real is a difference whose interval leaves 0 out.
+
+    ``confirmed_by`` has to agree: thresholds of other folds are held fixed while drawing, so that their own noise shows
+    only where each draw chooses its best one.
+    """
+    told = tables[-1][key]
+    if told["value"] is None or told["error"] is None:
+        return None
+    over = "haloes" if tables[-1]["bootstrap"]["over"] == "groups" else "objects"
+    name, digits, better = ("AUC", 4, "B") if key == "auc" else ("1-F_beta", 5, "A")
+    if told["value"] == 0 and told["error"] == 0:
+        return f"A and B have the same {name}."
+    winner = better if told["value"] > 0 else {"A": "B", "B": "A"}[better]
+    loser = {"A": "B", "B": "A"}[winner]
+    real = _side_of_zero(told) != 0 and _side_of_zero(tables[-1][confirmed_by or key]) == _side_of_zero(told)
+    limits = f"{told['low']:+.{digits}f} to {told['high']:+.{digits}f}"
+    if confirmed_by:
+        best = tables[-1][confirmed_by]
+        limits += f", at the best thresholds {best['low']:+.{digits}f} to {best['high']:+.{digits}f},"
+    verdict = "the difference is real" if real else "the difference may be chance"
+    return (
+        f"{winner} beats {loser} by {abs(told['value']):.{digits}f} ± {told['error']:.{digits}f} {name}; {verdict} "
+        f"(B - A is {limits} at 95 % over {over})."
+    )
+
+
+def _side_of_zero(told: dict) -> int:
+    """1 or -1 where the whole interval of a difference lies above or below 0, else 0."""
+    return int(told["low"] > 0) - int(told["high"] < 0)
+
+
+def _about_folds(sides: list[Contender], catalog: pd.DataFrame) -> list[str]:
+    """What a reader must know where the sides were trained on different folds."""
+    if folds_hash(sides[0].oof["fold"]) == folds_hash(sides[1].oof["fold"]):
+        return []
+    kinds = ["grouped by halo" if side.grouped(catalog) else "plain" for side in sides]
+    told = f"The folds differ: those of A are {kinds[0]}, those of B {kinds[1]}."
+    if len(set(kinds)) == 2:
+        told += " The difference holds what a network gains from haloes that it has seen in training."
+    return [told]

@@ -1,0 +1,221 @@
+"""Prediction of a pack's test split by a run's folds: whole, or in parts that other processes and machines make.
+
+Every part of every fold is one file, kept in a folder that is named by what the logits depend on, until all parts are
+there and become the fold's ``test/<pack>.csv``.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from lensfold.config import Experiment, SubmissionSettings
+from lensfold.console import progress
+from lensfold.data.cache import Cache, file_sha256, read_manifest, shards_hash
+from lensfold.errors import InputError
+from lensfold.inputs.batches import Preparation
+from lensfold.paths import Pack, Workspace
+from lensfold.pipeline.cache import cache_split, has_marker, run_settings, staged, start_where_needed, write_marker
+from lensfold.prediction.features import Features, network_input, progress_lines
+from lensfold.prediction.forward import inference_of
+from lensfold.prediction.logits import (
+    Outputs,
+    kept_logits,
+    kept_part,
+    load_model,
+    logits_in_parts,
+    part_file,
+    part_slices,
+    predict_part,
+    write_logits,
+)
+from lensfold.runs.run import fold_folders
+from lensfold.settings_files import digest, read_toml
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One trained fold's prediction of a pack's test split: where it lies, and what it depends on."""
+
+    folder: Path
+    target: Path
+    key: str
+
+    @property
+    def parts(self) -> Path:
+        """Folder of the parts that are done."""
+        return self.target.with_name(f".{self.target.stem}-{self.key[:12]}")
+
+    @property
+    def marker(self) -> Path:
+        """What the target was made from."""
+        return self.target.with_suffix(".json")
+
+    def is_done(self) -> bool:
+        """Whether the whole prediction is there, of this very network, these pixels and settings."""
+        return self.target.is_file() and has_marker(self.marker, {"prediction": self.key})
+
+
+def predictions(
+    workspace: Workspace, pack: Pack, trained_on: str, name: str, only: Sequence[int] = ()
+) -> list[Prediction]:
+    """Those of a run's complete folds (or ``only`` some) of them; InputError where none is complete."""
+    run_folder = workspace.run(trained_on, name)
+    experiment, _ = run_settings(run_folder)
+    pixels = shards_hash(read_manifest(workspace.cache(pack, "test")))
+    folders = [folder for folder in fold_folders(run_folder) if not only or int(folder.name[4:]) in only]
+    if not folders:
+        raise InputError(f"{run_folder}: no complete fold to predict with. Run `make train EXPERIMENT={name}`.")
+    return [
+        Prediction(folder, folder / "test" / f"{pack.name}.csv", _key(folder, experiment, pixels)) for folder in folders
+    ]
+
+
+def _key(fold_folder: Path, experiment: Experiment, pixels: str) -> str:
+    """Changes whenever the network, the pixels it scores or the way it does so change."""
+    return digest(
+        {
+            # a kernel machine is the record of its fit
+            "network": file_sha256(fold_folder / ("run.json" if experiment.kernel else "model.keras")),
+            "pixels": pixels,
+            "predict": experiment.predict.model_dump(mode="json"),
+        }
+    )
+
+
+def predict_folds(
+    workspace: Workspace,
+    pack: Pack,
+    trained_on: str,
+    name: str,
+    only: Sequence[int] = (),
+    stage: Path | None = None,
+    count: int | None = None,
+) -> None:
+    """Logits of a pack's test split from a run's complete folds (or ``only`` some), one file a fold.
+
+    A fold whose file is of the same network, pixels and settings is left alone. Of ``count`` parts those that
+    :func:`predict_part_of_folds` made are taken, the rest is predicted.
+    """
+    local = None
+    for prediction in predictions(workspace, pack, trained_on, name, only):
+        if prediction.is_done():
+            prediction.target.touch()  # make goes by times
+            continue
+        with Cache(workspace.cache(pack, "test")) as cache:
+            ids, values = cache.ids, kept_logits(prediction.parts, cache.ids, count) if count else None
+        if values is None:
+            local = local or staged(workspace, pack, "test", stage)
+            values = _predicted(workspace, pack, trained_on, name, prediction, local, count)
+        write_logits(prediction.target, ids, values)
+        write_marker(prediction.marker, {"prediction": prediction.key})
+        shutil.rmtree(prediction.parts, ignore_errors=True)
+
+
+def _predicted(
+    workspace: Workspace,
+    pack: Pack,
+    trained_on: str,
+    name: str,
+    prediction: Prediction,
+    cache_folder: Path,
+    count: int | None,
+) -> np.ndarray:
+    title = f"predict {pack.name} test: {name} {prediction.folder.name}"
+    with _opened(workspace, pack, trained_on, name, prediction, cache_folder) as opened, progress(title) as report:
+        return logits_in_parts(
+            opened.outputs,
+            opened.preparation,
+            opened.ids,
+            opened.experiment.predict,
+            prediction.parts,
+            report,
+            count,
+        )
+
+
+def predict_part_of_folds(
+    workspace: Workspace,
+    pack: Pack,
+    trained_on: str,
+    name: str,
+    number: int,
+    count: int,
+    stage: Path | None = None,
+) -> None:
+    """Part ``number`` (from 0) of ``count`` of the test split by every complete fold of a run, kept for later."""
+    local = None
+    for prediction in predictions(workspace, pack, trained_on, name):
+        if is_part_done(workspace, pack, prediction, number, count):
+            continue
+        local = local or staged(workspace, pack, "test", stage)
+        title = f"predict {pack.name} test, part {number + 1} of {count}: {name} {prediction.folder.name}"
+        with _opened(workspace, pack, trained_on, name, prediction, local) as opened, progress(title) as report:
+            ids = opened.ids[part_slices(len(opened.ids), count)[number]]
+            path = part_file(prediction.parts, number, count)
+            predict_part(opened.outputs, opened.preparation, ids, opened.experiment.predict, path, report)
+
+
+def is_part_done(workspace: Workspace, pack: Pack, prediction: Prediction, number: int, count: int) -> bool:
+    """Whether a part of a prediction is there with each of its IDs once, or the whole of it."""
+    if prediction.is_done():
+        return True
+    path = part_file(prediction.parts, number, count)
+    if not path.is_file():
+        return False
+    with Cache(workspace.cache(pack, "test")) as cache:
+        return kept_part(path, cache.ids[part_slices(len(cache.ids), count)[number]]) is not None
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What a fold predicts with."""
+
+    outputs: Outputs
+    preparation: Preparation | Features
+    ids: np.ndarray
+    experiment: Experiment
+
+
+@contextmanager
+def _opened(
+    workspace: Workspace, pack: Pack, trained_on: str, name: str, prediction: Prediction, cache_folder: Path
+) -> Iterator[_Opened]:
+    experiment, config = run_settings(workspace.run(trained_on, name))
+    start_where_needed(experiment)
+    source = pack if trained_on == pack.name else workspace.pack(trained_on)
+    with _threads(experiment), Cache(cache_folder) as cache:
+        outputs = _outputs_of(experiment, config, prediction.folder, workspace.cache(source, "train"))
+        preparation = network_input(cache, experiment, config["constants"], progress_lines(print))
+        yield _Opened(outputs, preparation, cache.ids, experiment)
+
+
+def _threads(experiment: Experiment) -> AbstractContextManager:
+    """Of a kernel machine the threads of its linear algebra, fixed as TensorFlow's are, for the same reason."""
+    return threadpool_limits(experiment.train.threads) if experiment.kernel else nullcontext()
+
+
+def _outputs_of(experiment: Experiment, config: dict, folder: Path, train_cache: Path) -> Outputs:
+    """What a trained fold gives of network input: its network, or its kernel machine, fitted again."""
+    if experiment.kernel is None:
+        return inference_of(load_model(folder / "model.keras"), experiment.predict.batch_size)
+    from lensfold.training.kernel_machine import fitted_again
+
+    return fitted_again(experiment, config["constants"], folder, train_cache, print).decisions
+
+
+def predict_pack(
+    workspace: Workspace, pack: Pack, trained_on: str, submission: str, skip_bad: bool, workers: int
+) -> None:
+    """Cache of a pack's test split where it is absent, and every member's predictions of it."""
+    settings = read_toml(workspace.submission_settings(submission), SubmissionSettings)
+    for name in settings.experiments:
+        run_settings(workspace.run(trained_on, name))  # a missing run is told before the long cache
+    if not (workspace.cache(pack, "test") / "manifest.json").is_file():
+        cache_split(workspace, pack, "test", skip_bad, workers)
+    for name in settings.experiments:
+        predict_folds(workspace, pack, trained_on, name)

@@ -1,0 +1,353 @@
+"""Members become a submission: learnt or fixed weights, the challenge CSVs, their manifest, and the scores shown."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from lensfold.config import SubmissionSettings, Task
+from lensfold.data import catalog as catalogs
+from lensfold.data.cache import read_manifest
+from lensfold.data.folds import read_folds
+from lensfold.ensemble.combine import Combiner, Nested, Recipe, fit_combiner, nested
+from lensfold.errors import InputError
+from lensfold.paths import Pack, Workspace
+from lensfold.pipeline.score import folds_are_grouped, lens_task, run_scores, score_oof, write_json
+from lensfold.report.terminal import show_ensemble, show_scores
+from lensfold.runs.run import (
+    Member,
+    aligned,
+    check_common_folds,
+    check_oof,
+    check_task,
+    read_oof,
+    read_oofs,
+    read_test,
+    task_of,
+)
+from lensfold.scoring.calibration import reliability
+from lensfold.scoring.metrics import CHALLENGE_BETA_SQUARED, brier
+from lensfold.scoring.radius import radii_of_logs
+from lensfold.scoring.score_table import paired_table
+from lensfold.settings_files import read_toml
+from lensfold.submission.csv_file import read_submission, write_submission
+from lensfold.submission.expected_ids import cached_ids
+from lensfold.submission.manifest import made_with, origin
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pack behind the runs, with the labels that scores and learnt weights need."""
+
+    pack: Pack
+    catalog: pd.DataFrame
+    folds: pd.Series
+    present: frozenset[int] | None
+
+    @classmethod
+    def of(cls, workspace: Workspace, pack: Pack) -> "Source | None":
+        """None where the catalog or the folds are absent: runs that were brought along without their pack."""
+        path = workspace.folds(pack)
+        if not (pack.catalog.is_file() and path.is_file()):
+            return None
+        catalog = catalogs.read_catalog(pack.catalog)
+        cache = workspace.cache(pack, "train")
+        present = None
+        if (cache / "manifest.json").is_file():
+            present = frozenset(i for shard in read_manifest(cache)["shards"] for i in shard["ids"])
+        return cls(pack, catalog, read_folds(path, catalog), present)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the folds keep every halo together."""
+        return folds_are_grouped(self.catalog, self.folds)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Members together: what all out-of-fold objects taught (for the test split), and nested out-of-fold logits."""
+
+    name: str
+    members: Sequence[Member]
+    combiner: Combiner
+    nested: Nested
+    oof: pd.DataFrame
+
+    @property
+    def rule(self) -> str:
+        """The label rule that all members learned."""
+        return self.members[0].config()["experiment"]["label_rule"]
+
+
+def recipe_of(settings: SubmissionSettings) -> Recipe:
+    """How a submission's settings combine its members."""
+    weights = tuple(member.weight for member in settings.member)
+    return Recipe(settings.combine, weights, settings.calibrate, settings.select_by)
+
+
+def build_ensemble(source: Source, members: Sequence[Member], recipe: Recipe) -> Ensemble:
+    """Learn a recipe from the members' out-of-fold logits, for the test split and, nested, for every fold.
+
+    Raises InputError unless the members' logits are those of all objects of the pack's folds, each once.
+    """
+    for member in members:
+        check_oof(member, read_oof(member.folder), source.folds, source.present)
+    logits, fold = read_oofs(members)
+    config = members[0].config()
+    labels = catalogs.labels(source.catalog, config["experiment"]["label_rule"]).loc[logits.index].to_numpy()
+    columns, folds = logits.to_numpy(), fold.to_numpy()
+    judged = nested(recipe, labels, columns, folds)
+    how = recipe.how if task_of(config) == "lens" else "log-mean"
+    told = how if recipe.calibrate == "none" else f"{how}, {recipe.calibrate}"
+    oof = pd.DataFrame({"logit": judged.logits, "fold": fold}, index=logits.index)
+    return Ensemble(f"ensemble ({told})", members, fit_combiner(recipe, labels, columns, folds), judged, oof)
+
+
+def submit(
+    workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED
+) -> None:
+    """Combine the members' predictions into the challenge CSV, validate it, write its manifest, show the scores.
+
+    Where the settings name runs of Einstein radii, these go into a second file, ``<name>_radius.csv``, the same way.
+    """
+    settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
+    recipe, training = recipe_of(settings), training_pack(workspace, pack, trained_on)
+    source = Source.of(workspace, training)
+    members = [Member(m.experiment, workspace.run(trained_on, m.experiment), m.weight) for m in settings.member]
+    test = _test_logits(pack, members, "lens")
+    ensemble, rows = _judged(source, members, recipe, beta_squared)
+    if ensemble is None and recipe.learns:
+        raise InputError(
+            f"{workspace.submission_settings(name)}: weights or a calibration cannot be learnt, because "
+            f"{training.catalog} or {workspace.folds(training)} is absent. Put them back, or write "
+            'combine = "logit-mean" and calibrate = "none".'
+        )
+    combiner = ensemble.combiner if ensemble else Combiner(recipe.how, recipe.weights)
+    logits = pd.Series(combiner.apply(test.to_numpy()), index=test.index, name="logit")
+    radii = _test_radii(workspace, pack, training, source, name, settings.radius) if settings.radius else None
+    cached = read_manifest(workspace.cache(pack, "test"))
+    targets = [workspace.submission(pack, file) for file in (name, f"{name}_radius")]
+    summary, second = _write_files(targets, settings, cached_ids(pack, cached), logits, radii)
+    record = _ensemble_record(source, ensemble, recipe, rows, beta_squared) if ensemble else None
+    content = {
+        "submission": name,
+        "pack": pack.name,
+        "trained_on": trained_on,
+        "settings": settings.model_dump(mode="json"),
+        **origin(_weighted(members, combiner), pack),
+        "ensemble": record,
+        **made_with(workspace, name, training, cached),
+        "refused": _refused_scores(targets[0], settings.header, cached["refused"]),
+        "scores": rows,
+        "radius": second,
+        **summary,
+    }
+    write_json(targets[0].with_suffix(".json"), content)
+    _show(trained_on, content, targets)
+
+
+def _write_files(
+    targets: Sequence[Path],
+    settings: SubmissionSettings,
+    expected_ids: Sequence[int],
+    logits: pd.Series,
+    radii: tuple[pd.Series, dict] | None,
+) -> tuple[dict, dict | None]:
+    """Write the scores and, where there are any, the radii; return what the manifest tells of each file."""
+    form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
+    write = partial(write_submission, expected_ids=expected_ids, **form)
+    summary = write(targets[0], logits, score=settings.score)
+    if radii is None:
+        return summary, None
+    values, told = radii
+    return summary, {"file": targets[1].name, **told, **write(targets[1], values, score="radius")}
+
+
+def _show(trained_on: str, content: dict, targets: Sequence[Path]) -> None:
+    """The terminal's account of a submission, from its manifest."""
+    show_scores(trained_on, content["scores"])
+    if content["ensemble"]:
+        show_ensemble(content["ensemble"])
+    _show_summary(targets[0], content, content["refused"])
+    if content["radius"]:
+        show_scores(trained_on, content["radius"]["scores"])
+        _show_radius_summary(targets[1], content["radius"])
+
+
+def training_pack(workspace: Workspace, pack: Pack, trained_on: str) -> Pack:
+    """The pack behind the runs: the project's, or ``pack`` itself where that lies in a folder elsewhere."""
+    inside = workspace.pack(trained_on)
+    return pack if pack.name == trained_on and not inside.catalog.is_file() else inside
+
+
+def _test_logits(pack: Pack, members: Sequence[Member], task: Task) -> pd.DataFrame:
+    """The members' predictions of the test split, a column each, by ID; InputError unless they fit together."""
+    check_task(members, task)
+    check_common_folds(members)
+    return aligned([read_test(member.folder, pack.name) for member in members], "ensemble")
+
+
+def _judged(
+    source: Source | None, members: Sequence[Member], recipe: Recipe, beta_squared: float
+) -> tuple[Ensemble | None, list[dict]]:
+    """The ensemble and the out-of-fold scores of its members and, last, its own.
+
+    Without the training pack's catalog and folds there is no ensemble, and members that were scored keep their rows.
+    """
+    if source is None:
+        return None, [row for member in members if (row := _kept_row(member)) and _is_complete(row)]
+    ensemble = build_ensemble(source, members, recipe)
+    rows = [_member_row(source, member, beta_squared) for member in members]
+    together = {
+        "name": ensemble.name,
+        "pack": source.pack.name,
+        "of_folds": int(source.folds.max()) + 1,
+        **{key: sum(row[key] for row in rows) for key in ("seconds", "parameters")},
+        **score_oof(
+            source.catalog,
+            ensemble.oof,
+            ensemble.rule,
+            source.grouped,
+            task_of(members[0].config()),
+            beta_squared,
+        ),
+    }
+    return ensemble, [*rows, together]
+
+
+def _kept_row(member: Member) -> dict | None:
+    path = member.folder / "score.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _is_complete(row: dict) -> bool:
+    """Whether a kept row has every score that is shown; those of earlier versions have fewer."""
+    return row.get("task", "lens") == "einstein-radius" or "beta_squared" in row
+
+
+def _member_row(source: Source, member: Member, beta_squared: float) -> dict:
+    """The member's kept score, or a new one where that is of other folds, of another beta or of an earlier version."""
+    row, oof = _kept_row(member), read_oof(member.folder)
+    if row and _is_complete(row):
+        kept, wanted = (row["folds"], row.get("beta_squared", beta_squared)), np.unique(oof["fold"]).tolist()
+        if kept == (wanted, beta_squared):
+            return row
+    return run_scores(member, source.pack.name, source.catalog, source.folds, oof, beta_squared)
+
+
+def _ensemble_record(
+    source: Source, ensemble: Ensemble, recipe: Recipe, rows: Sequence[dict], beta_squared: float
+) -> dict:
+    """What the manifest tells of the ensemble: weights of the test split and of each fold, and what they are worth."""
+    names = [member.name for member in ensemble.members]
+    return {
+        "combine": recipe.how,
+        "select_by": recipe.select_by if recipe.how == "greedy" else None,
+        "calibrate": recipe.calibrate,
+        "learnt_from": ensemble.nested.learnt_from,
+        "test": _told(ensemble.combiner, names),
+        "by_fold": {str(fold): _told(combiner, names) for fold, combiner in ensemble.nested.by_part.items()},
+        "against_best": _against_best(source, ensemble, rows, beta_squared) if len(names) > 1 else None,
+        "calibration": _calibration_record(source, ensemble),
+    }
+
+
+def _told(combiner: Combiner, names: Sequence[str]) -> dict:
+    calibration = {"slope": combiner.calibration.slope, "offset": combiner.calibration.offset}
+    return {
+        "weights": dict(zip(names, combiner.weights, strict=True)),
+        "shares": dict(zip(names, combiner.shares, strict=True)),
+        "offset": combiner.offset,
+        "calibration": calibration,
+    }
+
+
+def _against_best(source: Source, ensemble: Ensemble, rows: Sequence[dict], beta_squared: float) -> dict:
+    """The paired difference of the ensemble to the member with the highest AUC."""
+    best = int(np.argmax([row["auc"]["value"] for row in rows[:-1]]))
+    alone = read_oof(ensemble.members[best].folder)
+    asked = lens_task(source.catalog, ensemble.oof.index, ensemble.rule)
+    first, second = (tuple(oof.loc[asked.ids, key] for key in ("logit", "fold")) for oof in (alone, ensemble.oof))
+    groups = asked.haloes if source.grouped else None
+    paired = paired_table(
+        asked.labels, first, second, asked.bins, asked.large, groups=groups, beta_squared=beta_squared
+    )
+    return {"best": ensemble.members[best].name, **paired}
+
+
+def _calibration_record(source: Source, ensemble: Ensemble) -> dict:
+    """Brier scores before and after calibration, and the reliability diagram after it, all out of fold."""
+    labels = catalogs.labels(source.catalog, ensemble.rule).loc[ensemble.oof.index].to_numpy()
+    kept = ~np.isnan(labels)
+    before, after = (expit(logits[kept]) for logits in (ensemble.nested.uncalibrated, ensemble.nested.logits))
+    return {
+        "brier_uncalibrated": brier(labels[kept], before),
+        "brier": brier(labels[kept], after),
+        "reliability": reliability(labels[kept], after),
+    }
+
+
+def _test_radii(
+    workspace: Workspace, pack: Pack, training: Pack, source: Source | None, name: str, experiments: Sequence[str]
+) -> tuple[pd.Series, dict]:
+    """Einstein radii of the test split in arcsec by ID, and what the manifest tells of them.
+
+    The mean of log theta_E over networks and runs, and the factor that fits it to the lenses out of fold.
+    """
+    taken = workspace.submission_settings(f"{name}_radius")
+    if taken.is_file():
+        raise InputError(f"{taken}: its file is that of the Einstein radii of {name!r}. Give it another name.")
+    members = [Member(experiment, workspace.run(training.name, experiment)) for experiment in experiments]
+    recipe = Recipe("logit-mean", (1.0,) * len(members))
+    logs, combiner = _test_logits(pack, members, "einstein-radius"), Combiner(recipe.how, recipe.weights)
+    ensemble, rows = _judged(source, members, recipe, CHALLENGE_BETA_SQUARED)
+    if ensemble is None and not (len(members) == 1 and rows):
+        raise InputError(
+            f"{members[0].folder}: the factor of its Einstein radii is unknown, because {training.catalog} or "
+            f"{workspace.folds(training)} is absent. Put them back, or submit one run with its score.json."
+        )
+    whole = rows[-1]
+    told = {"factor": whole["factor"], "oof_mse": whole["mse"], "scores": rows}
+    record = {**origin(_weighted(members, combiner), pack), **told}
+    radii = radii_of_logs(combiner.apply(logs.to_numpy())) * whole["factor"]
+    return pd.Series(radii, index=logs.index), record
+
+
+def _weighted(members: Sequence[Member], combiner: Combiner) -> list[Member]:
+    """The members with the weights that combine the test split, learnt or given."""
+    return [replace(member, weight=float(w)) for member, w in zip(members, combiner.weights, strict=True)]
+
+
+def _refused_scores(target: Path, header: bool, reasons: dict[str, str]) -> dict[str, dict]:
+    """The objects whose cutouts could not be used, each with the reason and the score it got (None without a row)."""
+    written = read_submission(target, header=header)
+    return {
+        object_id: {"reason": reason, "score": float(written[int(object_id)]) if int(object_id) in written else None}
+        for object_id, reason in reasons.items()
+    }
+
+
+def _show_summary(target: Path, summary: dict, refused: dict[str, dict]) -> None:
+    print(
+        f"{target}: {summary['rows']} rows, scores {summary['min']:.3g} to {summary['max']:.3g}, "
+        f"{summary['ties_at_top']} at the top; re-read and valid. Manifest: {target.with_suffix('.json').name}"
+    )
+    if summary["absent"]:
+        print(f"{summary['absent']} objects have no images or were refused; {len(refused)} refused:")
+    for object_id, told in list(refused.items())[:20]:
+        score = "no row" if told["score"] is None else f"score {told['score']:.3g}"
+        print(f"  {object_id}: {score}, because {told['reason']}")
+    if len(refused) > 20:
+        print(f"  … every one is in {target.with_suffix('.json').name}")
+
+
+def _show_radius_summary(target: Path, second: dict) -> None:
+    print(
+        f"{target}: {second['rows']} rows, theta_E {second['min']:.3g} to {second['max']:.3g} arcsec, out-of-fold MSE "
+        f"{second['oof_mse']['value']:.3g} arcsec²; re-read and valid."
+    )

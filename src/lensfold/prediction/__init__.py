@@ -1,0 +1,1 @@
+"""From IDs to logits."""

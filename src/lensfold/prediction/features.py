@@ -1,0 +1,127 @@
+"""Features of a frozen, pretrained backbone: computed once for all runs that share them, then read as pixels are.
+
+A frozen backbone gives an object the same features in every epoch and fold, so only the head need ever see them
+again. Augmentation has no effect on such a run, and neither has averaging over flips and rotations.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lensfold.config import Experiment
+from lensfold.data.cache import Cache
+from lensfold.errors import InputError
+from lensfold.inputs.batches import Preparation, ahead, slices
+from lensfold.inputs.pixels import StretchConstants
+from lensfold.models import network_of, split_at_head
+from lensfold.paths import alone, replacing
+from lensfold.prediction.forward import inference_of
+from lensfold.settings_files import digest
+
+Progress = Callable[[int, int], None]
+BATCH = 64
+
+
+class Features:
+    """Rows of a features file by ID, in the place of :class:`lensfold.inputs.batches.Preparation`."""
+
+    def __init__(self, path: Path):
+        """Open ``path`` (.npy, float32, one row an object), its IDs being in the .json file beside it."""
+        ids = np.array(json.loads(path.with_suffix(".json").read_text())["ids"], dtype=np.int64)
+        self._place = {int(object_id): row for row, object_id in enumerate(ids)}
+        self._path = path
+        with path.open("rb") as stream:
+            np.lib.format.read_magic(stream)
+            (_, self._columns), _, _ = np.lib.format.read_array_header_1_0(stream)
+            self._start = stream.tell()
+
+    def plain(self, ids: np.ndarray) -> np.ndarray:
+        """Features of the given objects, float32, shape (n, features); InputError where the file is cut off."""
+        rows = np.empty((len(ids), self._columns), dtype="<f4")
+        with self._path.open("rb", buffering=0) as stream:
+            for target, object_id in zip(rows, ids, strict=True):
+                place = self._start + self._place[int(object_id)] * target.nbytes
+                if os.preadv(stream.fileno(), [target], place) != target.nbytes:
+                    raise InputError(f"{self._path}: ends too early. Delete it; the same command computes it again.")
+        return rows
+
+    def augmented(self, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
+        """As :meth:`plain`: a frozen backbone's features are not augmented."""
+        return self.plain(ids)
+
+
+def network_input(
+    cache: Cache,
+    experiment: Experiment,
+    constants: StretchConstants,
+    progress: Progress | None = None,
+    twins: Cache | None = None,
+) -> Preparation | Features:
+    """What the network of a run is fed with: its pixels, or, frozen, its features, kept with the cache.
+
+    Features are computed where there are none of these pixels, settings and weights yet; the first process does it,
+    others that come meanwhile wait. Every run of the same backbone and pixels reads the same file.
+    """
+    preparation = Preparation(cache, experiment, constants, twins)
+    if not experiment.model.frozen:
+        return preparation
+    key = _key(cache, experiment, constants)
+    path = cache.folder / "features" / f"{key[:16]}.npy"
+    path.parent.mkdir(exist_ok=True)
+    with alone(path.with_suffix(".lock")):
+        if not _is_current(path, key):
+            _compute(preparation, cache.ids, experiment, path, progress)
+            with replacing(path.with_suffix(".json")) as temporary:
+                temporary.write_text(json.dumps({"key": key, "ids": cache.ids.tolist()}))
+    return Features(path)
+
+
+def progress_lines(log: Callable[[str], None]) -> Progress:
+    """Progress of a fold's features as lines of its log: one at every fifth of the way."""
+    shown = [0]
+
+    def report(done: int, total: int) -> None:
+        if 5 * done // total > shown[0]:
+            shown[0] = 5 * done // total
+            log(f"features of the frozen backbone: {done}/{total} objects")
+
+    return report
+
+
+def _key(cache: Cache, experiment: Experiment, constants: StretchConstants) -> str:
+    return digest(
+        {
+            "pixels": experiment.pixels.model_dump(mode="json"),
+            "model": experiment.model.model_dump(mode="json", exclude={"dropout", "dense"}),
+            "constants": dict(constants),
+            "shards": [shard["sha256"] for shard in cache.manifest["shards"]],
+        }
+    )
+
+
+def _is_current(path: Path, key: str) -> bool:
+    try:
+        return path.is_file() and json.loads(path.with_suffix(".json").read_text())["key"] == key
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _compute(
+    preparation: Preparation, ids: np.ndarray, experiment: Experiment, path: Path, progress: Progress | None
+) -> None:
+    model = network_of(experiment)
+    backbone, _ = split_at_head(model)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(ids), backbone.output_shape[1])}
+    path.with_suffix(".json").unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        inference = inference_of(backbone, BATCH)
+        parts = slices(len(ids), BATCH)
+        batches = ahead(preparation.plain, [(ids[part],) for part in parts])
+        for part, images in zip(parts, batches, strict=True):
+            stream.write(inference(images).astype("<f4").tobytes())
+            if progress:
+                progress(part.stop, len(ids))

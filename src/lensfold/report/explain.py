@@ -1,0 +1,222 @@
+"""Where a network sees a lens: occlusion maps and Grad-CAM of single objects, by the fold that held them out.
+
+A map has one value an input pixel. Occlusion (Zeiler & Fergus 2014): by how much the output falls when a square about
+the pixel is background, so that both signs mean something and nothing of the network need be known. Grad-CAM
+(Selvaraju et al. 2017): the last convolution's channels, weighted by the mean gradient of the output, where positive.
+The output is the logit, or of a run of Einstein radii log theta_E, of the object as it lies: without the mean over
+flips and rotations that prediction may take.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from lensfold.config import Experiment, PixelSettings
+from lensfold.console import progress
+from lensfold.data import catalog as catalogs
+from lensfold.data.cache import Cache, split_bands
+from lensfold.errors import InputError
+from lensfold.inputs.batches import Preparation, slices
+from lensfold.inputs.pixels import StretchConstants
+from lensfold.paths import BAND_SHAPES, Pack, Workspace, replacing
+from lensfold.pipeline.cache import run_settings
+from lensfold.prediction.logits import load_model
+from lensfold.report.pictures import colour, grey
+from lensfold.runs.run import read_oof
+
+if TYPE_CHECKING:
+    import keras
+
+METHODS = ("occlusion", "grad-cam")
+#: the occluding square's side and its step, as shares of the image's side
+PATCH, STEP = 1 / 8, 1 / 16
+BATCH = 64
+#: images (n, side, side, channels), standardised, to outputs (n,)
+Score = Callable[[np.ndarray], np.ndarray]
+
+
+def background_value(constants: StretchConstants) -> np.ndarray:
+    """Network input where there is no light, a value a channel, float32."""
+    mean, scale = (np.asarray(constants[name], dtype=np.float64) for name in ("mean", "scale"))
+    return (-mean / scale).astype(np.float32)
+
+
+def occlusion_map(score: Score, image: np.ndarray, fill: np.ndarray, patch: int, step: int) -> np.ndarray:
+    """By how much ``score`` falls where squares of ``patch`` pixels become ``fill``: float64, (side, side).
+
+    ``image``: (side, side, channels); ``fill``: a value a channel. The squares stand ``step`` pixels apart, the last
+    ones at the edge; a pixel's value is the mean over the squares that hold it.
+    """
+    side = len(image)
+    if not 0 < step <= patch <= side:
+        raise InputError(f"occlusion by {patch} px in steps of {step}: expected 0 < step <= patch <= {side}.")
+    places = np.unique(np.append(np.arange(0, side - patch + 1, step), side - patch))
+    corners = [(row, column) for row in places for column in places]
+    whole = float(score(image[None])[0])
+    total, count = np.zeros((side, side)), np.zeros((side, side))
+    for part in slices(len(corners), BATCH):
+        hidden = np.repeat(image[None], len(corners[part]), axis=0)
+        for copy, (row, column) in zip(hidden, corners[part], strict=True):
+            copy[row : row + patch, column : column + patch] = fill
+        for fall, (row, column) in zip(whole - score(hidden), corners[part], strict=True):
+            total[row : row + patch, column : column + patch] += fall
+            count[row : row + patch, column : column + patch] += 1
+    return total / count
+
+
+def grad_cam(model: "keras.Model", image: np.ndarray) -> np.ndarray:
+    """Grad-CAM of the model's last convolution for one image (side, side, channels): float64, (side, side), >= 0.
+
+    Raises InputError for a model without a convolution.
+    """
+    import keras
+    import tensorflow as tf
+
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+    convolutions = [layer for layer in model.layers if isinstance(layer, kinds)]
+    if not convolutions:
+        raise InputError(f"model {model.name!r} has no convolution: use --method occlusion.")
+    both = keras.Model(model.input, [convolutions[-1].output, model.output])
+    pixels = tf.convert_to_tensor(image[None], dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)  # a tape follows only what begins at something watched, and weights may be frozen
+        maps, output = both(pixels, training=False)
+        output = output[:, 0]
+    weights = tf.reduce_mean(tape.gradient(output, maps), axis=(1, 2), keepdims=True)
+    found = np.maximum(np.asarray(tf.reduce_sum(maps * weights, axis=-1)[0], dtype=np.float64), 0)
+    return cv2.resize(found, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def scored_by(model: "keras.Model") -> Score:
+    """A model's first output, by batches of BATCH so that TensorFlow compiles it for one shape only."""
+
+    def score(images: np.ndarray) -> np.ndarray:
+        results = np.empty(len(images))
+        for part in slices(len(images), BATCH):
+            filled = np.zeros((BATCH, *images.shape[1:]), dtype=np.float32)
+            filled[: len(images[part])] = images[part]
+            outputs = np.asarray(model.predict_on_batch(filled), dtype=np.float64)
+            results[part] = outputs[: len(images[part]), 0]
+        return results
+
+    return score
+
+
+def explain_objects(
+    workspace: Workspace, pack: Pack, name: str, ids: Sequence[int], method: str = "occlusion"
+) -> list[Path]:
+    """Write ``runs/<pack>/<experiment>/explain/<ID>.png`` of each object: VIS, colour, and the map over VIS.
+
+    Each by the fold that held it out. Raises InputError for an unknown method, and, before anything is written, for an
+    ID that no complete fold has held out or whose cutout is gone.
+    """
+    if method not in METHODS:
+        raise InputError(f"--method {method!r}: expected one of: {', '.join(METHODS)}.")
+    run_folder = workspace.run(pack.name, name)
+    experiment, config = run_settings(run_folder)
+    if experiment.kernel:
+        raise InputError(f"{run_folder}: a kernel machine, which is not explained: choose a run of a network.")
+    folds = _held_out_by(run_folder, ids)
+    from lensfold.training.network import set_threads
+
+    set_threads(experiment.train.threads)
+    synthetic = pack.key.is_file() or catalogs.is_synthetic(pack.catalog)
+    where = f"{name}, pack {pack.name}{', SYNTHETIC' if synthetic else ''}"
+    written = {}
+    with Cache(workspace.cache(pack, "train")) as cache, progress(f"explain {name}") as report:
+        gone = next((i for i in ids if i not in cache.ids), None)
+        if gone is not None:
+            raise InputError(f"ID {gone} is not in {cache.folder}: build it again (lensfold cache), or leave it out.")
+        preparation = Preparation(cache, experiment, config["constants"])
+        for fold in sorted(set(folds.values())):
+            model = _whole_network(experiment, load_model(run_folder / f"fold{fold}" / "model.keras"))
+            for object_id in (i for i in ids if folds[i] == fold):
+                values = _map_of(model, preparation, object_id, config["constants"], method)
+                path = run_folder / "explain" / f"{object_id}.png"
+                title = f"{object_id}: {where}, fold {fold}"
+                draw(path, split_bands(cache.read([object_id])[0]), cache.sigma, values, experiment, method, title)
+                written[object_id] = path
+                report(len(written), len(folds))
+    return [written[i] for i in dict.fromkeys(ids)]
+
+
+def _held_out_by(run_folder: Path, ids: Sequence[int]) -> dict[int, int]:
+    """The fold that held out each object."""
+    oof = read_oof(run_folder)
+    absent = next((i for i in ids if i not in oof.index), None)
+    if absent is not None:
+        first = ", ".join(map(str, oof.index[:3]))
+        raise InputError(f"{run_folder}: no complete fold has held out ID {absent}. It has IDs like {first}.")
+    return {i: int(oof["fold"][i]) for i in ids}
+
+
+def _whole_network(experiment: Experiment, model: "keras.Model") -> "keras.Model":
+    """A network from pixels to its output; of a frozen run, whose file is the head alone, with its backbone."""
+    if not experiment.model.frozen:
+        return model
+    import keras
+
+    from lensfold.models import network_of, split_at_head
+
+    backbone, _ = split_at_head(network_of(experiment))
+    return keras.Model(backbone.input, model(backbone.output))
+
+
+def _map_of(
+    model: "keras.Model", preparation: Preparation, object_id: int, constants: StretchConstants, method: str
+) -> np.ndarray:
+    image = preparation.plain(np.array([object_id]))[0]
+    if method == "grad-cam":
+        return grad_cam(model, image)
+    patch, step = (max(1, round(share * len(image))) for share in (PATCH, STEP))
+    return occlusion_map(scored_by(model), image, background_value(constants), patch, step)
+
+
+def on_frame(values: np.ndarray, pixels: PixelSettings) -> np.ndarray:
+    """A map of the network's input on the 200 × 200 VIS frame, float64; NaN outside the central crop."""
+    side = BAND_SHAPES["VIS"][0]
+    start = (side - pixels.crop) // 2
+    whole = np.full((side, side), np.nan)
+    whole[start : start + pixels.crop, start : start + pixels.crop] = values.repeat(pixels.bin, 0).repeat(pixels.bin, 1)
+    return whole
+
+
+def draw(
+    path: Path, images: dict, sigma: dict, values: np.ndarray, experiment: Experiment, method: str, title: str
+) -> None:
+    """Write the PNG of one object: VIS, colour, and VIS with the map over it; axes in arcsec, first row below."""
+    figure = Figure(figsize=(13.2, 4.9), dpi=128)
+    FigureCanvasAgg(figure)
+    figure.text(0.012, 0.975, title, va="top", fontsize=14, weight="bold", parse_math=False)
+    half = 0.05 * BAND_SHAPES["VIS"][0]
+    frame = {"origin": "lower", "extent": (-half, half, -half, half), "interpolation": "nearest"}
+    vis = grey(images["VIS"], sigma["VIS"], "VIS")
+    names = ("VIS", "colour: H, mean(Y, J), VIS", f"{method}; cyan: what the network sees")
+    for number, (name, shown) in enumerate(zip(names, (vis, colour(images, sigma), vis), strict=True)):
+        axes = figure.add_axes((0.045 + 0.298 * number, 0.12, 0.267, 0.72))
+        axes.imshow(shown, **frame)
+        axes.set_title(name, fontsize=11, loc="left")
+        axes.set(xticks=range(-10, 11, 5), yticks=range(-10, 11, 5), xlabel="arcsec")
+        axes.tick_params(labelleft=number == 0)
+    placed = on_frame(values, experiment.pixels)
+    largest = float(np.nanmax(np.abs(placed))) or 1.0
+    low, colours = (-largest, "RdBu_r") if method == "occlusion" else (0.0, "inferno")
+    # the more a place matters, the less of the object shows through
+    opacity = np.nan_to_num(0.8 * np.sqrt(np.abs(placed) / largest))
+    axes.imshow(placed, vmin=low, vmax=largest, cmap=colours, alpha=opacity, **frame)
+    seen = 0.05 * experiment.pixels.crop
+    axes.add_patch(Rectangle((-seen, -seen), 2 * seen, 2 * seen, fill=False, color="cyan", linewidth=1))
+    bar = ScalarMappable(Normalize(low, largest), colours)
+    bar = figure.colorbar(bar, cax=figure.add_axes((0.918, 0.12, 0.012, 0.72)))
+    output = "logit" if experiment.task == "lens" else "log θ_E"
+    bar.set_label(f"fall of the {output} where hidden" if method == "occlusion" else f"pull on the {output}")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})

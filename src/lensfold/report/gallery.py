@@ -1,0 +1,200 @@
+"""The gallery of a run's page: which objects it shows, and their pictures, shared between the runs of a pack.
+
+A picture is one JPEG of four frames of 200 × 200 px: VIS and colour in the stretch of `lensfold.report.pictures`, below
+them the same in a second stretch for faint light. Its name has a hash of what it was drawn from, so that one that is
+there is never drawn again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from lensfold.data import catalog as catalogs
+from lensfold.data.cache import Cache, split_bands
+from lensfold.errors import InputError
+from lensfold.paths import replacing
+from lensfold.report.pictures import colour, grey
+from lensfold.settings_files import digest
+
+#: changes with how pictures are drawn
+DRAWING = "1"
+#: the second stretch: white of VIS in background sigmas, factor on the colours
+FAINT_WHITE, FAINT_GAIN = 40.0, 2.5
+QUALITY = 84
+#: lists of a lens run and of a run of Einstein radii: what a page calls them, and what it says of them
+LISTS = {
+    "false-positives": ("False positives", "Non-lenses with the highest logits, the most confident first."),
+    "missed": ("Missed lenses", "Lenses with the lowest logits, as many of each size bin, large lenses first."),
+    "disagreements": (
+        "Disagreements",
+        "Objects whose rank within their fold differs most from another run's, the largest difference first.",
+    ),
+    "worst": ("Worst radii", "Lenses with the largest absolute error of the Einstein radius, worst first."),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An object's picture: its file's name in ``images/``, or why there is none."""
+
+    file: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One object of a list, as a page shows it: numbers, and what to say of it."""
+
+    id: int
+    list: str
+    label: str
+    size: str
+    fold: int
+    score: str
+    facts: str
+    note: str
+
+
+def lens_lists(table: pd.DataFrame, objects: pd.DataFrame, count: int) -> dict[str, list[int]]:
+    """IDs of the lists of a lens run, up to ``count`` each. ``table``: logit and label (0 or 1) by ID.
+
+    The missed lenses are shared out among the size bins alike; bins with few lenses leave their share to the others.
+    Equal logits: the lower ID first.
+    """
+    table = table.sort_index()
+    others = table[table["label"] == 0]["logit"]
+    wrong = others.index[np.argsort(-others.to_numpy(), kind="stable")[:count]].tolist()
+    lenses = table[table["label"] == 1]["logit"]
+    lowest = lenses.iloc[np.argsort(lenses.to_numpy(), kind="stable")]
+    bins = objects["bin"].loc[lowest.index].to_numpy()
+    shares = _shared_out(np.bincount(bins, minlength=len(catalogs.SIZE_BIN_NAMES)), count)
+    missed = [lowest.index[bins == i][: shares[i]].tolist() for i in reversed(range(len(shares)))]
+    return {"false-positives": wrong, "missed": [object_id for part in missed for object_id in part]}
+
+
+def _shared_out(available: np.ndarray, count: int) -> np.ndarray:
+    """``count`` given to bins in turn, the last bin first, until it or all that is available is gone."""
+    shares = np.zeros(len(available), dtype=int)
+    count = min(count, int(available.sum()))
+    while shares.sum() < count:
+        for i in reversed(range(len(available))):
+            if shares[i] < available[i] and shares.sum() < count:
+                shares[i] += 1
+    return shares
+
+
+def worst_radii(truth: pd.Series, predicted: pd.Series, count: int) -> list[int]:
+    """IDs of the largest absolute errors in arcsec, up to ``count``; equal ones: the lower ID first."""
+    error = (predicted - truth).abs().sort_index()
+    return error.index[np.argsort(-error.to_numpy(), kind="stable")[:count]].tolist()
+
+
+def lens_cards(
+    name: str,
+    ids: Iterable[int],
+    table: pd.DataFrame,
+    ranks: pd.Series,
+    objects: pd.DataFrame,
+    notes: Mapping[int, str],
+) -> list[Card]:
+    """Cards of a list of a lens run; ``ranks``: within the fold, by ID; ``notes``: what else to say, by ID."""
+    cards = []
+    for i in ids:
+        logit = float(table["logit"][i])
+        score = f"p = {expit(logit):.4f}, logit {logit:.2f}, rank {ranks[i]:.4f}"
+        label = "lens" if table["label"][i] == 1 else "non-lens"
+        cards.append(_card(i, name, label, int(table["fold"][i]), score, objects, notes.get(i, "")))
+    return cards
+
+
+def radius_cards(
+    ids: Iterable[int], truth: pd.Series, predicted: pd.Series, folds: pd.Series, objects: pd.DataFrame
+) -> list[Card]:
+    """Cards of the list "worst"; radii in arcsec by ID."""
+    return [
+        _card(i, "worst", "lens", int(folds[i]), f'predicted {predicted[i]:.2f}", true {truth[i]:.2f}"', objects,
+              f'error {predicted[i] - truth[i]:+.2f}"')
+        for i in ids
+    ]  # fmt: skip
+
+
+def _card(i: int, name: str, label: str, fold: int, score: str, objects: pd.DataFrame, note: str) -> Card:
+    row = objects.loc[i]
+    theta = "–" if np.isnan(row["theta_E"]) else f'{row["theta_E"]:.2f}"'
+    facts = f"θ_E {theta}, lens {row['mag_lens']:.1f} mag; "
+    if row["n_sources"] > 0:
+        images = f"{row['n_source_im']:.0f} image{'' if row['n_source_im'] == 1 else 's'}"
+        magnified = "" if np.isnan(row["mag_eff"]) else f", μ = {row['mag_eff']:.1f}"
+        facts += f"source {row['mag_source']:.1f} mag, {row['n_pix_source']:.0f} px, {images}{magnified}"
+    else:
+        facts += "no source"
+    size = catalogs.SIZE_BIN_NAMES[int(row["bin"])]
+    return Card(int(i), name, label, size, fold, score, facts, note)
+
+
+def disagreement_notes(table: pd.DataFrame) -> dict[int, str]:
+    """What to say of each object that `lensfold.report.contents.disagreements` lists."""
+    return {int(row.Index): f"rank {row.other_rank:.4f} in {row.other}" for row in table.itertuples()}
+
+
+def write_pictures(folder: Path, cache_folder: Path, ids: Sequence[int]) -> dict[int, Picture]:
+    """Draw what is absent of the objects' pictures into ``folder``; where each is, or why it has none.
+
+    Pictures of these objects that were drawn from other pixels are deleted. InputError where a file cannot be written.
+    """
+    try:
+        cache = Cache(cache_folder)
+    except InputError as error:
+        return {i: Picture(None, str(error)) for i in ids}
+    drawn = {}
+    for path in folder.glob("*.jpg"):
+        drawn.setdefault(path.name.split("-")[0], []).append(path)
+    with cache:
+        names = _names(cache, set(ids))
+        return {i: _picture(folder, cache, i, names.get(i), drawn.get(str(i), [])) for i in ids}
+
+
+def _names(cache: Cache, ids: set[int]) -> dict[int, str]:
+    """File names of the cached ones of ``ids``: a hash of the shard, the sigmas and the way of drawing stands in it."""
+    names = {}
+    for shard in cache.manifest["shards"]:
+        held = ids.intersection(shard["ids"])
+        if held:
+            key = digest({"shard": shard["sha256"], "sigma": cache.sigma, "drawing": DRAWING})[:10]
+            names.update({i: f"{i}-{key}.jpg" for i in held})
+    return names
+
+
+def _picture(folder: Path, cache: Cache, i: int, name: str | None, drawn: Sequence[Path]) -> Picture:
+    """An object's picture, drawn unless its file is among those ``drawn``; the others are of other pixels."""
+    if name is None:
+        return Picture(None, cache.manifest["refused"].get(str(i), f"its cutout is not in {cache.folder}"))
+    if folder / name in drawn:
+        return Picture(name)
+    try:
+        images = split_bands(cache.read([i])[0])
+    except InputError as error:
+        return Picture(None, str(error))
+    for old in drawn:
+        old.unlink(missing_ok=True)
+    draw(folder / name, images, cache.sigma)
+    return Picture(name)
+
+
+def draw(path: Path, images: Mapping[str, np.ndarray], sigma: Mapping[str, float]) -> None:
+    """Write the JPEG of one object, 400 × 400 px, each frame's first row at its bottom as in FITS."""
+    rows = [
+        [grey(images["VIS"], sigma["VIS"], "VIS", white)[::-1], colour(images, sigma, gain)[::-1]]
+        for white, gain in ((None, 1.0), (FAINT_WHITE, FAINT_GAIN))
+    ]
+    whole = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    done, coded = cv2.imencode(".jpg", whole[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not done:
+        raise InputError(f"{path}: the picture cannot be coded as JPEG.")
+    with replacing(path) as temporary:
+        temporary.write_bytes(coded.tobytes())

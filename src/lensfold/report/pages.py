@@ -1,0 +1,346 @@
+"""The report of a pack: a static folder of pages that opens from the disk, ``runs/<pack>/report/index.html``.
+
+A page a run: learning curves, ROC, histograms, confusion by threshold, reliability, recall by size, and a gallery of
+the objects it gets wrong. Everything is relative and nothing comes from the network. Plots and numbers of a run are
+made again only when its out-of-fold logits, history, settings or this code change; pictures only when pixels do.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import lensfold
+from lensfold.data import catalog as catalogs
+from lensfold.errors import InputError
+from lensfold.paths import Pack, Workspace, replacing, write_if_changed
+from lensfold.report import gallery as galleries
+from lensfold.report import plots
+from lensfold.report.contents import (
+    Refused,
+    Run,
+    Truth,
+    best_first,
+    disagreements,
+    read_histories,
+    read_run,
+    read_truth,
+    run_names,
+)
+from lensfold.report.gallery import LISTS, Card, Picture
+from lensfold.runs.run import learner_of
+from lensfold.scoring import curves as stats
+from lensfold.scoring.metrics import auc
+from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_logs
+from lensfold.settings_files import digest
+
+#: source files that decide what a run's plots and numbers look like
+DECISIVE = (
+    "report/pages.py",
+    "report/plots.py",
+    "report/contents.py",
+    "scoring/curves.py",
+    "scoring/metrics.py",
+    "scoring/radius.py",
+    "data/catalog.py",
+)
+#: shown of a lens run's score.json: name on the page, key, digits
+LENS_NUMBERS = (
+    ("AUC", "auc", 4), ("F1", "f1", 3), ("accuracy", "accuracy", 3), ("average precision", "average_precision", 3),
+    ("1 − F_β", "one_minus_f_beta", 4), ("TPR0", "tpr0", 3), ("TPR10", "tpr10", 3), ("AUC > 150 px", "auc_large", 4),
+)  # fmt: skip
+RADIUS_NUMBERS = (
+    ("MSE (arcsec²)", "mse", 3), ("MSE of a constant", "mse_constant", 3), ("relative rms", "relative_rms", 3),
+)  # fmt: skip
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Site:
+    """Where a report is written and what every page of it knows."""
+
+    folder: Path
+    truth: Truth
+    cache_folder: Path
+    gallery: int
+    environment: Environment
+
+    def write(self, page: str, template: str, **values: object) -> None:
+        """A page from its template; whatever stands in ``values`` is escaped, unless it is Markup."""
+        text = self.environment.get_template(template).render(
+            pack=self.truth.pack, synthetic=self.truth.synthetic, version=lensfold.__version__, **values
+        )
+        write_if_changed(self.folder / page, text.encode("utf-8"))
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a page shows beside its gallery: plots as (path from the page, caption), and the cuts of a lens run."""
+
+    plots: list[tuple[str, str]]
+    cuts: dict | None
+
+
+def write_report(
+    workspace: Workspace,
+    pack: Pack,
+    runs: Sequence[str] = (),
+    gallery: int = 200,
+    leaderboard: str | None = None,
+    log: Log = print,
+) -> Path:
+    """Write the report of a pack's runs, or of the chosen ones, and return the path of its first page.
+
+    ``gallery``: the most objects of each list. ``leaderboard``: an HTML fragment for the first page, trusted as it
+    is; its writer escapes. Runs that are half-written, or whose out-of-fold logits are not whole, are named with the
+    reason, by ``log`` and on the page. Raises InputError where there is no run, catalog or folds file.
+    """
+    if gallery < 0:
+        raise InputError(f"--gallery {gallery}: expected 0 or more objects a list.")
+    names = run_names(workspace.runs(pack.name), runs)
+    truth = read_truth(workspace, pack)
+    found = [read_run(workspace.run(pack.name, name), truth) for name in names]
+    shown = best_first([run for run in found if isinstance(run, Run)])
+    refused = [run for run in found if isinstance(run, Refused)]
+    site = _Site(workspace.report(pack.name), truth, workspace.cache(pack, "train"), gallery, _environment())
+    for run in refused:
+        log(f"{run.name}: {'skipped' if run.half_written else 'refused'}: {run.reason}")
+        if _page(run.name) != "index.html":
+            site.write(_page(run.name), "refused.html", run=run.name, reason=run.reason, half_written=run.half_written)
+    for run in shown:
+        _write_run(site, run, shown)
+        log(f"{site.folder / _page(run.name)}")
+    _write_index(site, shown, refused, leaderboard)
+    return site.folder / "index.html"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lensfold", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["inlined"] = _inlined
+    return environment
+
+
+def _inlined(name: str) -> Markup:
+    """A file of the templates as it is: style and script stand in each page, which then opens wherever it is put."""
+    return Markup(resources.files("lensfold").joinpath("templates", name).read_text(encoding="utf-8"))
+
+
+def _page(name: str) -> str:
+    return f"{name}.html"
+
+
+def _write_index(site: _Site, runs: Sequence[Run], refused: Sequence[Refused], leaderboard: str | None) -> None:
+    told = [
+        {"name": run.name, "reason": run.reason, "page": "#" if run.name == "index" else _page(run.name)}
+        for run in refused
+    ]
+    site.write(
+        "index.html",
+        "index.html",
+        objects=len(site.truth.catalog),
+        of_folds=int(site.truth.folds.max()) + 1,
+        leaderboard=None if leaderboard is None else Markup(leaderboard),
+        rows=[_index_row(run) for run in runs],
+        refused=told,
+    )
+
+
+def _index_row(run: Run) -> dict[str, object]:
+    key, name = ("auc", "AUC") if run.task == "lens" else ("mse", "MSE")
+    score = (run.score or {}).get(key) or {"value": None, "low": None, "high": None}
+    return {
+        "name": run.name,
+        "page": _page(run.name),
+        "task": run.task,
+        "rule": run.rule,
+        "folds": f"{len(run.folds)} of {run.of_folds}",
+        "n": f"{len(run.labelled) if run.task == 'lens' else int((run.table['label'] == 1).sum()):,}",
+        "score": "–" if score["value"] is None else f"{name} {score['value']:.4f}",
+        "limits": _limits(score, 4),
+        "notes": run.notes,
+    }
+
+
+def _limits(score: Mapping, digits: int) -> str:
+    low, high = score.get("low"), score.get("high")
+    return "" if low is None else f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def _write_run(site: _Site, run: Run, runs: Sequence[Run]) -> None:
+    """A run's page, with what it needs."""
+    is_lens = run.task == "lens"
+    radii = None if is_lens else _radii(run, site.truth)
+    content = _kept_content(site, run, radii)
+    lists, left_out = _lens_lists(site, run, runs) if is_lens else (_radius_lists(site, run, radii), {})
+    ids = list(dict.fromkeys(card.id for part in lists for card in part["cards"]))
+    network = learner_of(run.config["experiment"])
+    site.write(
+        _page(run.name),
+        "run.html",
+        run=run.name,
+        task=run.task,
+        rule=run.rule,
+        counts=_counts(run, radii),
+        network=network,
+        notes=run.notes,
+        numbers=_numbers(run),
+        threshold_from=(run.score or {}).get("threshold_from"),
+        drawn=((run.score or {}).get("bootstrap") or {}).get("over", "objects"),
+        plots=content.plots,
+        cuts=content.cuts,
+        lists=lists,
+        pictures=_pictures(site, ids),
+        explained=_explained(site, run, ids),
+        sizes=catalogs.SIZE_BIN_NAMES,
+        left_out=left_out,
+        settings=json.dumps(run.config["experiment"], indent=1, sort_keys=True),
+    )
+
+
+def _counts(run: Run, radii: pd.DataFrame | None) -> str:
+    if radii is not None:
+        return plots.counts_text(len(radii), None, run.folds, run.of_folds)
+    labelled = run.labelled
+    return plots.counts_text(len(labelled), int(labelled["label"].sum()), run.folds, run.of_folds)
+
+
+def _numbers(run: Run) -> list[tuple[str, str, str]]:
+    """Name, value and limits of the scores that ``score.json`` has."""
+    told = []
+    for name, key, digits in LENS_NUMBERS if run.task == "lens" else RADIUS_NUMBERS:
+        score = (run.score or {}).get(key)
+        if score and score.get("value") is not None:
+            told.append((name, f"{score['value']:.{digits}f}", _limits(score, digits)))
+    return told
+
+
+def _radii(run: Run, truth: Truth) -> pd.DataFrame:
+    """True and predicted radii in arcsec, fold and size bin of the rule's lenses that have a radius, by ID."""
+    lenses = run.table[run.table["label"] == 1]
+    table = truth.objects.loc[lenses.index, ["theta_E", "bin"]].assign(fold=lenses["fold"], log=lenses["logit"])
+    table = table[table["theta_E"].notna()]
+    parts, _ = fitting_parts(table["fold"].to_numpy())
+    table["predicted"] = cross_fitted_radii(table["theta_E"], radii_of_logs(table["log"]), parts)
+    return table
+
+
+# ---- plots and cuts, kept while nothing they depend on changes
+
+
+@cache
+def _code_version() -> str:
+    folder = Path(__file__).parents[1]
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in DECISIVE)).hexdigest()
+
+
+def _kept_content(site: _Site, run: Run, radii: pd.DataFrame | None) -> _Content:
+    """Plots and cuts of a run: those that are there, where they are of the same inputs and code, or new ones."""
+    folder = site.folder / "plots" / run.name
+    key = digest({"run": run.key, "catalog": site.truth.catalog_sha256, "folds": site.truth.folds_hash,
+                  "code": _code_version(), "synthetic": site.truth.synthetic, "pack": site.truth.pack})  # fmt: skip
+    kept = folder / "content.json"
+    try:
+        told = json.loads(kept.read_text())
+        if told["key"] == key and all((folder / file).is_file() for file, _ in told["plots"]):
+            return _content(run.name, told)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    written = _write_plots(folder, site, run, radii)
+    labelled = run.labelled
+    told = {
+        "key": key,
+        "plots": written,
+        "cuts": stats.cuts(labelled["label"], labelled["logit"]) if run.task == "lens" else None,
+    }
+    with replacing(kept) as temporary:
+        temporary.write_text(json.dumps(told))
+    return _content(run.name, told)
+
+
+def _content(name: str, told: dict) -> _Content:
+    return _Content([(f"plots/{name}/{file}", caption) for file, caption in told["plots"]], told["cuts"])
+
+
+def _write_plots(folder: Path, site: _Site, run: Run, radii: pd.DataFrame | None) -> list[tuple[str, str]]:
+    heading = plots.Heading(run.name, site.truth.pack, run.rule, _counts(run, radii), site.truth.synthetic)
+    histories = read_histories(run.folder)
+    if radii is not None:
+        columns = (radii[name].to_numpy() for name in ("theta_E", "predicted", "bin"))
+        return plots.write_radius_plots(folder, *columns, histories, heading)
+    score = (run.score or {}).get("auc")
+    labelled = run.labelled
+    area = auc(labelled["label"], labelled["logit"])
+    text = f"AUC {area:.3f}" + (f" ({_limits(score, 3)})" if score else "")
+    return plots.write_lens_plots(folder, labelled, site.truth.objects, histories, text, heading)
+
+
+# ---- the gallery
+
+
+def _lens_lists(site: _Site, run: Run, runs: Sequence[Run]) -> tuple[list[dict], dict[str, str]]:
+    """The lists of a lens run for the page, and the runs that its disagreements leave out."""
+    labelled, objects = run.labelled, site.truth.objects
+    ids = galleries.lens_lists(labelled, objects, site.gallery)
+    differing, left_out = disagreements(run, runs, site.gallery)
+    notes = galleries.disagreement_notes(differing)
+    ids["disagreements"] = differing.index.tolist()
+    empty = {"disagreements": "No other run of this pack shares its folds, data and label rule."}
+    lists = [
+        _list(name, galleries.lens_cards(name, part, labelled, run.ranks, objects, {}), empty.get(name))
+        for name, part in ids.items()
+        if name != "disagreements"
+    ]
+    cards = galleries.lens_cards("disagreements", ids["disagreements"], labelled, run.ranks, objects, notes)
+    return [*lists, _list("disagreements", cards, empty["disagreements"])], left_out
+
+
+def _radius_lists(site: _Site, run: Run, radii: pd.DataFrame) -> list[dict]:
+    ids = galleries.worst_radii(radii["theta_E"], radii["predicted"], site.gallery)
+    objects = site.truth.objects
+    cards = galleries.radius_cards(ids, radii["theta_E"], radii["predicted"], run.table["fold"], objects)
+    return [_list("worst", cards)]
+
+
+def _list(name: str, cards: list[Card], empty: str | None = None) -> dict[str, object]:
+    title, about = LISTS[name]
+    return {"key": name, "title": title, "about": about, "cards": cards, "empty": empty or "There is none."}
+
+
+def _pictures(site: _Site, ids: Sequence[int]) -> dict[int, Picture]:
+    return galleries.write_pictures(site.folder / "images", site.cache_folder, ids)
+
+
+def _explained(site: _Site, run: Run, ids: Sequence[int]) -> dict[int, str]:
+    """Paths, as the page names them, of the explanations of these objects that `lensfold.report.explain` has made.
+
+    Those of a network that was trained again since are left out.
+    """
+    found = {}
+    for i in ids:
+        source = run.folder / "explain" / f"{i}.png"
+        network = run.folder / f"fold{run.table['fold'][i]}" / "model.keras"
+        if source.is_file() and not _is_older(source, network):
+            target = site.folder / "explain" / run.name / source.name
+            if not target.is_file() or _is_older(target, source):
+                with replacing(target) as temporary:
+                    shutil.copyfile(source, temporary)
+            found[i] = f"explain/{run.name}/{source.name}"
+    return found
+
+
+def _is_older(path: Path, other: Path) -> bool:
+    return other.is_file() and path.stat().st_mtime_ns < other.stat().st_mtime_ns

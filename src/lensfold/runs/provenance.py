@@ -1,0 +1,107 @@
+"""Where a result came from: file hashes, library versions, CPU time, and the code as it was."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+#: What decides a result; edits elsewhere (README, notes) do not make a result "dirty".
+DECISIVE = ("src", "experiments", "requirements.txt", "folds/folds.toml")
+#: packages and modules that decide what a network or a kernel machine learns
+LEARNING = ("config", "data", "inputs", "models", "prediction", "training")
+LIBRARIES = (
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "openvino",
+    "numpy",
+    "albumentations",
+    "opencv-python-headless",
+    "scikit-learn",
+)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that can change a number."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def code_state(root: Path) -> dict[str, str | bool | None]:
+    """Commit of ``root`` and whether what decides results differs from it; None where there is no git."""
+    commit = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--", *DECISIVE)
+    return {"commit": commit, "dirty": None if changed is None else bool(changed)}
+
+
+def changed_since(root: Path, commit: str) -> list[str] | None:
+    """Files that decide results and differ from a commit, new ones too; None where git or the commit is unknown."""
+    changed = _git(root, "diff", "--name-only", commit, "--", *DECISIVE)
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "--", *DECISIVE)
+    if changed is None or new is None:
+        return None
+    return [*changed.splitlines(), *new.splitlines()]
+
+
+def training_code() -> dict[str, str]:
+    """Return the modules that decide what is learnt, each with the first 12 hex digits of its SHA-256."""
+    package = Path(__file__).parents[1]
+    files = [path for name in LEARNING for path in sorted((package / name).rglob("*.py")) or [package / f"{name}.py"]]
+    return {_module_name(path.relative_to(package)): file_sha256(path)[:12] for path in files}
+
+
+def _module_name(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+class TrainingRecord:
+    """What ``run.json`` tells of how a network came about, begun before the first epoch."""
+
+    def __init__(self) -> None:
+        self._code = {**code_state(Path(__file__).parents[3]), "modules": training_code()}
+        self._earlier: float | None = 0.0
+        self._started = _cpu_seconds()
+
+    def resume(self, core_seconds: float | None) -> None:
+        """Add the CPU time that earlier processes spent on this training; None where they did not keep it."""
+        self._earlier = core_seconds
+
+    def core_seconds(self) -> float | None:
+        """CPU time so far, user and system, in seconds: this process, its children that have ended, earlier ones."""
+        return None if self._earlier is None else round(self._earlier + _cpu_seconds() - self._started, 2)
+
+    def told(self) -> dict:
+        """CPU time, code at the start, versions, and the local time now."""
+        finished = time.strftime("%Y-%m-%dT%H:%M:%S")
+        return {
+            "core_seconds": self.core_seconds(),
+            "finished": finished,
+            "code": self._code,
+            "versions": versions(),
+        }
+
+
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,115 @@
+"""Probabilities that mean what they say: logits scaled so that of objects with p = 0.8 about 80 % are lenses.
+
+Everywhere ``y`` holds labels (0 non-lens, 1 lens) and logits are float64, of shape (n,). A calibration rises with the
+logit, so it never changes the ranking. It has to be fitted on other objects than it is judged on.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.special import expit, ndtri
+
+from lensfold.errors import InputError
+from lensfold.scoring.bootstrap import Floats
+from lensfold.scoring.metrics import both_classes, checked, checked_probabilities
+
+CalibrationMethod = Literal["none", "temperature", "platt"]
+RELIABILITY_BINS = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A calibrated logit is slope x logit + offset; the slope is one over the temperature."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def apply(self, logits: ArrayLike) -> Floats:
+        """Calibrated logits, of the same shape."""
+        return self.slope * np.asarray(logits, dtype=np.float64) + self.offset
+
+
+def fit_calibration(method: CalibrationMethod, y: ArrayLike, logits: ArrayLike) -> Calibration:
+    """The calibration with the least log loss on these objects; "none" leaves logits as they are.
+
+    "temperature" fits the slope (Guo et al. 2017), "platt" the offset too; both with the targets of Platt 1999,
+    (N1 + 1) / (N1 + 2) for lenses and 1 / (N0 + 2) for the others, which keep the slope finite where a cut separates
+    the classes. Raises InputError for a single class, and where the slope would not be positive.
+    """
+    if method == "none":
+        return Calibration()
+    y, logits = both_classes(y, logits)
+    lenses, others = y.sum(), (1 - y).sum()
+    targets = np.where(y == 1, (lenses + 1) / (lenses + 2), 1 / (others + 2))
+    slopes, offset = fit_logistic(logits[:, None], targets, with_offset=method == "platt")
+    if slopes[0] <= 0:
+        raise InputError(
+            f'calibrate = "{method}": the logits do not rank lenses above non-lenses (the best slope is '
+            f'{slopes[0]:.3g}), so calibrating would turn the ranking round. Write calibrate = "none".'
+        )
+    return Calibration(float(slopes[0]), offset)
+
+
+def fit_logistic(
+    features: Floats, targets: Floats, *, with_offset: bool = True, penalty: float = 0.0, least: float = -np.inf
+) -> tuple[Floats, float]:
+    """Slopes (m,) and offset of the logistic regression with the least mean log loss plus penalty x |slopes|² / 2.
+
+    ``features``: (n, m), ``targets``: shares in [0, 1], (n,). No slope is below ``least`` (0 for a non-negative fit).
+    The penalty is on slopes of features scaled to unit standard deviation, so their units do not matter.
+    """
+    middle = features.mean(axis=0) if with_offset else np.zeros(features.shape[1])
+    scale = features.std(axis=0)
+    scale[scale == 0] = 1.0
+    scaled = np.append((features - middle) / scale, np.full((len(features), 1), float(with_offset)), axis=1)
+    penalties = np.append(np.full(features.shape[1], penalty), 0.0)
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        z = scaled @ parameters
+        value = np.mean(np.logaddexp(0, z) - targets * z) + 0.5 * np.sum(penalties * parameters**2)
+        return value, scaled.T @ (expit(z) - targets) / len(z) + penalties * parameters
+
+    bounds = [(least, None)] * features.shape[1] + [(None, None)]
+    found = minimize(
+        loss,
+        np.zeros(scaled.shape[1]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000},
+    )
+    slopes = found.x[:-1] / scale
+    return slopes, float(found.x[-1] - slopes @ middle) if with_offset else 0.0
+
+
+def reliability(y: ArrayLike, p: ArrayLike, bins: int = RELIABILITY_BINS) -> list[dict[str, object]]:
+    """The reliability diagram of probabilities ``p``: one row for each of ``bins`` equally wide bins of [0, 1].
+
+    Keys: ``from``, ``to``, ``n``, ``predicted`` (mean probability), ``observed`` (share of lenses) with its 95 %
+    interval ``low`` to ``high`` (Wilson 1927); None where a bin is empty. Raises InputError outside [0, 1].
+    """
+    y, p = checked(y, checked_probabilities(p))
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    rows = []
+    for number in range(bins):
+        own = place == number
+        n = int(own.sum())
+        row = {"from": number / bins, "to": (number + 1) / bins, "n": n}
+        told = dict.fromkeys(("predicted", "observed", "low", "high"))
+        if n:
+            low, high = wilson_interval(int(y[own].sum()), n)
+            told = {"predicted": float(p[own].mean()), "observed": float(y[own].mean()), "low": low, "high": high}
+        rows.append({**row, **told})
+    return rows
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share by Wilson 1927: all shares that the count does not contradict. ``n`` is at least 1."""
+    z = ndtri(0.975)
+    share = successes / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return float(max(middle - half, 0.0)), float(min(middle + half, 1.0))

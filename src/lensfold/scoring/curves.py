@@ -1,0 +1,167 @@
+"""The numbers behind the pictures of a report: curves, intervals, reliability, recall in bins, and cuts.
+
+``y`` holds labels (0 non-lens, 1 lens) and ``s`` logits, of shape (n,), finite and of both classes; an object passes
+where ``s >= threshold``, as everywhere in `lensfold.scoring.metrics`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from scipy.stats import norm
+
+Floats = NDArray[np.float64]
+#: standard deviations of the central 95 %
+Z = float(norm.ppf(0.975))
+#: most points of a curve, and most thresholds that a page's slider steps through
+CURVE_POINTS, CUTS = 1500, 500
+#: bins of the reliability diagram, of equal numbers of objects
+RELIABILITY_BINS = 12
+#: false-positive rates at which recall is told, where at least this many non-lenses stand behind one
+RATES, LEAST_FALSE = (0.1, 0.01, 0.001), 2
+#: edges in arcsec of the bins of the Einstein radius
+RADIUS_EDGES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, np.inf)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """True and false positives at each distinct score, from the highest; ``threshold`` is that score."""
+
+    threshold: Floats
+    true: Floats
+    false: Floats
+    lenses: int
+    others: int
+
+    @property
+    def recall(self) -> Floats:
+        """Share of the lenses that pass."""
+        return self.true / self.lenses
+
+    @property
+    def false_rate(self) -> Floats:
+        """Share of the non-lenses that pass."""
+        return self.false / self.others
+
+    @property
+    def precision(self) -> Floats:
+        """Share of lenses among what passes."""
+        return self.true / (self.true + self.false)
+
+    def thinned(self, points: int = CURVE_POINTS) -> "Curve":
+        """Some of the cuts: all of the first, then ever fewer per cut, the last one among them."""
+        if len(self.threshold) <= points:
+            return self
+        near = np.arange(points // 3)
+        far = np.geomspace(max(points // 3, 1), len(self.threshold) - 1, points - len(near))
+        kept = np.unique(np.concatenate([near, np.rint(far).astype(int)]))
+        return Curve(self.threshold[kept], self.true[kept], self.false[kept], self.lenses, self.others)
+
+
+def curve(y: ArrayLike, s: ArrayLike) -> Curve:
+    """True and false positives at every distinct score, O(n log n)."""
+    y, s = np.asarray(y, dtype=np.float64), np.asarray(s, dtype=np.float64)
+    order = np.argsort(-s, kind="stable")
+    y, s = y[order], s[order]
+    ends = np.flatnonzero(np.append(s[1:] != s[:-1], True))
+    true = np.cumsum(y)[ends]
+    return Curve(s[ends], true, ends + 1 - true, int(y.sum()), int(len(y) - y.sum()))
+
+
+def wilson(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
+    """Limits of the central 95 % interval of a share (Wilson 1927); NaN without a trial."""
+    k, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
+    n = np.where(n > 0, n, np.nan)
+    centre = (k + Z**2 / 2) / (n + Z**2)
+    half = Z / (n + Z**2) * np.sqrt(k * (n - k) / n + Z**2 / 4)
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """A share in each bin: ``place`` is where it is drawn, ``successes`` of ``trials``."""
+
+    place: Floats
+    successes: Floats
+    trials: Floats
+
+    @property
+    def share(self) -> Floats:
+        """Successes a trial, NaN without one."""
+        return self.successes / np.where(self.trials > 0, self.trials, np.nan)
+
+
+def reliability(y: ArrayLike, s: ArrayLike, bins: int = RELIABILITY_BINS) -> Shares:
+    """Share of lenses in bins of the predicted probability that hold equal numbers of objects.
+
+    Equal scores are never parted, so that there may be fewer bins; ``place`` is the mean predicted probability.
+    """
+    y, p = np.asarray(y, dtype=np.float64), expit(np.asarray(s, dtype=np.float64))
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1], method="higher"))
+    number = np.searchsorted(edges, p, side="right")
+    trials = np.bincount(number, minlength=len(edges) + 1)
+    held = trials > 0
+    sums = (np.bincount(number, weights=weights, minlength=len(edges) + 1)[held] for weights in (p, y))
+    mean, lenses = sums
+    return Shares(mean / trials[held], lenses, trials[held].astype(np.float64))
+
+
+def brier(y: ArrayLike, s: ArrayLike) -> float:
+    """Mean squared difference between the predicted probability and the label (Brier 1950)."""
+    return float(np.mean((expit(np.asarray(s, dtype=np.float64)) - np.asarray(y, dtype=np.float64)) ** 2))
+
+
+def threshold_at_rate(y: ArrayLike, s: ArrayLike, rate: float) -> float:
+    """The lowest threshold that at most this share of the non-lenses pass; infinite where the first cut has more."""
+    passing = curve(y, s)
+    allowed = passing.threshold[passing.false_rate <= rate]
+    return float(allowed[-1]) if len(allowed) else np.inf
+
+
+def usable_rates(others: int) -> list[float]:
+    """Those of RATES that leave at least LEAST_FALSE of this number of non-lenses; the largest one in any case."""
+    return [rate for rate in RATES if rate * others >= LEAST_FALSE or rate == RATES[0]]
+
+
+def recall_in_bins(s: ArrayLike, bins: ArrayLike, count: int, threshold: float) -> Shares:
+    """Recall of lenses (``s``: theirs alone) in bins 0 to ``count`` - 1; ``place`` is the bin's number."""
+    bins = np.asarray(bins, dtype=np.int64)
+    passed = bins[np.asarray(s, dtype=np.float64) >= threshold]
+    trials, found = (np.bincount(values, minlength=count).astype(np.float64) for values in (bins, passed))
+    return Shares(np.arange(count, dtype=np.float64), found, trials)
+
+
+def radius_bins(radii: ArrayLike) -> NDArray[np.int64]:
+    """Bin of each Einstein radius (arcsec) among RADIUS_EDGES; a radius on an edge belongs to the bin above it."""
+    return np.searchsorted(RADIUS_EDGES, np.asarray(radii, dtype=np.float64), side="right") - 1
+
+
+def radius_bin_names() -> list[str]:
+    """Names of the bins of the Einstein radius, in arcsec."""
+    pairs = zip(RADIUS_EDGES[:-1], RADIUS_EDGES[1:], strict=True)
+    return [f"{low:g}–{high:g}" if np.isfinite(high) else f"> {low:g}" for low, high in pairs]
+
+
+def cuts(y: ArrayLike, s: ArrayLike, count: int = CUTS) -> dict[str, object]:
+    """Exact confusion at up to ``count`` thresholds, ready for JSON.
+
+    ``cuts``: [threshold, TP, FP], thresholds falling; half of them are at the quantiles of the scores, the others
+    where false positives begin. ``lenses`` and ``others`` are all of each class.
+    """
+    whole = curve(y, s)
+    last = len(whole.threshold) - 1
+    even = np.rint(np.linspace(0, last, count // 2))
+    low = np.rint(np.geomspace(1, last + 1, count - count // 2)) - 1
+    best = [int(np.argmax(_f_score(whole, weight))) for weight in (1.0, 0.001)]
+    kept = np.unique(np.concatenate([even, low, best])).astype(int)
+    rows = [[float(whole.threshold[i]), int(whole.true[i]), int(whole.false[i])] for i in kept]
+    names = ("best_f1", "best_f_beta")
+    places = {name: int(np.searchsorted(kept, place)) for name, place in zip(names, best, strict=True)}
+    return {"cuts": rows, "lenses": whole.lenses, "others": whole.others, **places}
+
+
+def _f_score(whole: Curve, beta_squared: float) -> Floats:
+    missed = whole.lenses - whole.true
+    gained = (1 + beta_squared) * whole.true
+    return gained / (gained + beta_squared * missed + whole.false)

@@ -1,0 +1,1 @@
+"""The challenge's CSV: written, checked, repaired, explained."""

@@ -1,0 +1,231 @@
+"""What a submission's manifest tells of its origin, so that it can be made again; written, and read back checked."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from lensfold.config import FoldSettings
+from lensfold.data.cache import shards_hash
+from lensfold.errors import InputError
+from lensfold.paths import Pack, Workspace
+from lensfold.runs.provenance import code_state, file_sha256, versions
+from lensfold.runs.run import Member, fold_folders
+from lensfold.settings_files import digest, read_toml
+
+#: number of the manifest's layout. 1, which does not tell its number, lacks the files of folds, predict and folds
+FORMAT = 2
+#: files of a fold whose hashes are kept, beside its test logits: those that are there
+FOLD_FILES = ("oof.csv", "model.keras")
+#: and those of a kernel machine, which has no network: what it was fitted to, and the settings that were chosen
+KERNEL_FILES = ("oof.csv", "objects.csv", "run.json")
+
+# these are printed as parts of commands, and of paths
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
+
+
+class _Record(BaseModel):
+    # keys that a later commit added are kept, and told to be unexplained
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class _ExperimentRecord(_Record):
+    label_rule: str
+    model: dict[str, Any] = Field(default_factory=dict)
+    stage: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class _ConfigRecord(_Record):
+    experiment: _ExperimentRecord
+    folds_hash: str
+    data_hash: str
+    twins_hash: str | None = None
+
+
+class MemberRecord(_Record):
+    """One run behind a submission."""
+
+    weight: float = 1.0
+    config_hash: str
+    #: the run's ``config.json``
+    config: dict[str, Any]
+    #: the run's ``predict.json``; None in manifests of format 1
+    predict: dict[str, Any] | None = None
+    #: numbers of the folds whose networks predicted
+    folds: list[int]
+    #: sha256 of files of a run's folder, by path in it; empty in manifests of format 1
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("config")
+    @classmethod
+    def _config_is_one(cls, config: dict[str, Any]) -> dict[str, Any]:
+        _ConfigRecord.model_validate(config)  # kept as it is, because its hash is told
+        return config
+
+    @property
+    def experiment(self) -> dict[str, Any]:
+        """The resolved settings that trained it, without those of prediction."""
+        return self.config["experiment"]
+
+
+class CodeRecord(_Record):
+    """State of the code; None where there was no git."""
+
+    commit: Commit | None
+    dirty: bool | None
+
+
+class FoldsRecord(_Record):
+    """The folds file of the training pack."""
+
+    sha256: str
+    settings: dict[str, Any] | None = None
+
+
+class RadiusRecord(_Record):
+    """The second file of a submission: Einstein radii."""
+
+    file: Name
+    sha256: str
+    members: dict[Name, MemberRecord]
+    label_rule: str
+    factor: float
+    scores: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Manifest(_Record):
+    """What lies beside a submission as ``<name>.json``."""
+
+    format: int = 1
+    submission: Name
+    pack: Name
+    trained_on: Name
+    settings: dict[str, Any]
+    settings_sha256: str
+    members: dict[Name, MemberRecord]
+    label_rule: str
+    code: CodeRecord
+    versions: dict[str, str]
+    #: of the test cache's shards
+    data_hash: str
+    folds: FoldsRecord | None = None
+    #: how the members were combined and what that is worth; None in manifests of before weights were learnt
+    ensemble: dict[str, Any] | None = None
+    scores: list[dict[str, Any]]
+    radius: RadiusRecord | None = None
+    refused: dict[str, Any]
+    rows: int
+    absent: int
+    sha256: str
+
+    @property
+    def unexplained(self) -> list[str]:
+        """Top keys that this code does not know, beside the summary of the CSV."""
+        return sorted(set(self.model_extra or {}) - {"ties_at_top", "min", "max", "sorted"})
+
+    @property
+    def runs(self) -> dict[str, MemberRecord]:
+        """Every run behind the submission: its members, and those of the Einstein radii."""
+        return {**self.members, **(self.radius.members if self.radius else {})}
+
+
+def origin(members: Sequence[Member], pack: Pack) -> dict:
+    """What the manifest tells of the runs behind a file of predictions of ``pack``'s test split."""
+    told = {}
+    for member in members:
+        config = member.config()
+        folders = fold_folders(member.folder)
+        told[member.name] = {
+            "weight": member.weight,
+            "config_hash": digest(config),
+            "config": config,
+            "predict": _predict_settings(member.folder),
+            "folds": [int(folder.name[4:]) for folder in folders],
+            "files": _hashes(member.folder, folders, pack.name, config["experiment"].get("kernel") is not None),
+        }
+    return {"members": told, "label_rule": members[0].config()["experiment"]["label_rule"]}
+
+
+def made_with(workspace: Workspace, name: str, source: Pack, cached: dict) -> dict:
+    """What the manifest tells of the settings file, the code, the folds of ``source`` and the pixels behind it."""
+    folds = workspace.folds(source)
+    settings = workspace.root / "folds" / "folds.toml"
+    record = None
+    if folds.is_file():
+        chosen = read_toml(settings, FoldSettings).model_dump() if settings.is_file() else None
+        record = {"sha256": file_sha256(folds), "settings": chosen}
+    return {
+        "format": FORMAT,
+        "settings_sha256": file_sha256(workspace.submission_settings(name)),
+        "code": code_state(workspace.root),
+        "versions": versions(),
+        "folds": record,
+        "data_hash": shards_hash(cached),
+    }
+
+
+def read_submission_manifest(submission: Path) -> Manifest:
+    """The manifest of a CSV, or of the CSV whose second file this is.
+
+    Raises InputError where it is absent, damaged or of another version, naming the keys.
+    """
+    path = _manifest_of(submission)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no manifest beside {submission.name}. Only submissions that `lensfold submit` (make predict) "
+            "wrote have one; `lensfold check-submission` works on any file."
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: absent or damaged ({error}). Make the submission again: make predict.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: damaged, no keys and values in it. Make the submission again: make predict.")
+    found = content.get("format", 1)
+    if not isinstance(found, int) or not 1 <= found <= FORMAT:
+        raise InputError(
+            f"{path}: format {found!r}, and this version of lensfold knows 1 to {FORMAT}. "
+            f"Use the commit that wrote it: {_commit(content)}."
+        )
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise InputError(
+            f"{path}: not a manifest that this version of lensfold knows ({problems}). It is damaged, or of the commit "
+            f"{_commit(content)}: use that one, or make the submission again."
+        ) from error
+
+
+def _manifest_of(submission: Path) -> Path:
+    if submission.suffix == ".json":
+        return submission
+    path = submission.with_suffix(".json")
+    if not path.exists() and submission.stem.endswith("_radius"):
+        return submission.with_name(submission.stem.removesuffix("_radius") + ".json")
+    return path
+
+
+def _commit(content: dict) -> str:
+    code = content.get("code")
+    commit = code.get("commit") if isinstance(code, dict) else None
+    return commit[:64] if isinstance(commit, str) else "unknown"
+
+
+def _predict_settings(run_folder: Path) -> dict | None:
+    path = run_folder / "predict.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}). Run `lensfold configure` again.") from error
+
+
+def _hashes(run_folder: Path, folders: Sequence[Path], pack_name: str, is_kernel: bool) -> dict[str, str]:
+    names = (*(KERNEL_FILES if is_kernel else FOLD_FILES), f"test/{pack_name}.csv")
+    paths = [folder / name for folder in folders for name in names]
+    return {str(path.relative_to(run_folder)): file_sha256(path) for path in paths if path.is_file()}

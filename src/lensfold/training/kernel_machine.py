@@ -1,0 +1,191 @@
+"""Fit the kernel machine of one fold, predict its held-out objects, and fit it again where it is to predict others.
+
+No fitted machine is written, since only pickles could hold one, and whoever reads a pickle runs what is in it. What is
+written is what it was fitted with: the objects and the settings that the search chose. The same fit gives the same
+machine, and its out-of-fold decisions prove it.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from lensfold.config import Experiment
+from lensfold.data.cache import Cache
+from lensfold.errors import InputError
+from lensfold.inputs.batches import Preparation, slices
+from lensfold.inputs.pixels import StretchConstants
+from lensfold.models.kernel_machines import Chosen, KernelMachine, fit_machine, seeds_of
+from lensfold.paths import replacing
+from lensfold.prediction.features import Features, network_input, progress_lines
+from lensfold.prediction.logits import logits_of, read_logits, write_logits
+from lensfold.runs.provenance import TrainingRecord
+from lensfold.training.curriculum import stage_rows
+from lensfold.training.task import FoldTask
+
+Log = Callable[[str], None]
+BATCH = 64
+#: held-out objects whose decisions must be those of ``oof.csv`` before a machine that was fitted again predicts
+PROOF_OBJECTS = 64
+PROOF_TOLERANCE = 1e-6
+#: what a network of the same name may have left in a fold's folder
+NETWORK_FILES = ("model.keras", "history.csv", "checkpoint.npz")
+
+
+def train_fold(task: FoldTask, log: Log) -> None:
+    """Search, fit, then write ``objects.csv``, ``eigenvalues.csv``, ``run.json`` and last ``oof.csv``.
+
+    Where the folder has a record of the same settings, the machine is only fitted again and asked for its decisions.
+    Raises InputError where the stage has no lens or no non-lens, or too few to search with.
+    """
+    task.folder.mkdir(parents=True, exist_ok=True)
+    (task.folder / "oof.csv").unlink(missing_ok=True)
+    record, started = TrainingRecord(), time.monotonic()
+    with threadpool_limits(task.experiment.train.threads), Cache(task.cache_folder) as cache:
+        preparation = network_input(cache, task.experiment, task.constants, progress_lines(log))
+        machine = _kept_machine(task, preparation)
+        if machine is None:
+            objects = _training_objects(task, task.training(cache.ids))
+            machine = _fit(task.experiment, objects, task.fold, preparation)
+            _log_fit(log, task.experiment, objects, machine)
+            _write_record(task, objects, machine, record, time.monotonic() - started)
+        held_out = task.held_out(cache.ids)
+        predict = task.experiment.predict
+        values = logits_of(machine.decisions, preparation, held_out, predict.batch_size, predict.d4_average)
+    shutil.rmtree(task.folder / "test", ignore_errors=True)  # decisions of an earlier machine
+    write_logits(task.folder / "oof.csv", held_out, values)
+
+
+def fitted_again(
+    experiment: Experiment, constants: StretchConstants, folder: Path, cache_folder: Path, log: Log
+) -> KernelMachine:
+    """The machine of a trained fold, from the objects and settings in its ``folder`` and the pixels of its pack.
+
+    ``cache_folder``: of the train split that it was trained on. Raises InputError where that or a file of the fold is
+    absent or damaged, and where the machine does not give the fold's out-of-fold decisions.
+    """
+    if not (cache_folder / "manifest.json").is_file():
+        raise InputError(
+            f"{cache_folder}: absent. A kernel machine is fitted again before it predicts, from the pixels that it was "
+            "trained on: build that pack's cache first (lensfold cache --split train)."
+        )
+    with Cache(cache_folder) as cache:
+        preparation = network_input(cache, experiment, constants, progress_lines(log))
+        machine = _fitted_again(experiment, folder, int(folder.name[4:]), preparation)
+        _check_same(machine, experiment, folder, preparation)
+    return machine
+
+
+def _training_objects(task: FoldTask, training: np.ndarray) -> pd.DataFrame:
+    """As many lenses as non-lenses of the stage, drawn at random: column label, index ID, ascending."""
+    settings, (stage,) = task.experiment.kernel, task.experiment.stage
+    rows = stage_rows(task.catalog, training, task.experiment.label_rule, stage, task.experiment.train.below)
+    labels = rows["label"].sort_index().astype(np.int64)
+    generator = np.random.default_rng(seeds_of(task.experiment.seed, task.fold).objects)
+    classes = [generator.permutation(labels.index[labels == label]) for label in (0, 1)]
+    count = min(settings.objects // 2, *map(len, classes))
+    if count < 3:
+        raise InputError(f"{count} objects of one class to train on: the search needs 3 or more. Choose other sizes.")
+    return labels.loc[np.sort(np.concatenate([ids[:count] for ids in classes]))].to_frame()
+
+
+def _fit(
+    experiment: Experiment,
+    objects: pd.DataFrame,
+    fold: int,
+    preparation: Preparation | Features,
+    chosen: Chosen | None = None,
+) -> KernelMachine:
+    ids = objects.index.to_numpy(dtype=np.int64)
+    rows = [preparation.plain(ids[part]).reshape(len(ids[part]), -1) for part in slices(len(ids), BATCH)]
+    seeds = seeds_of(experiment.seed, fold)
+    return fit_machine(experiment.kernel, np.concatenate(rows), objects["label"].to_numpy(), seeds, chosen)
+
+
+def _kept_machine(task: FoldTask, preparation: Preparation | Features) -> KernelMachine | None:
+    """The machine that the folder's record tells of; None where there is none of these settings, or it is damaged."""
+    if not task.is_trained("objects.csv"):
+        return None
+    try:
+        return _fitted_again(task.experiment, task.folder, task.fold, preparation)
+    except InputError:
+        return None
+
+
+def _fitted_again(
+    experiment: Experiment, folder: Path, fold: int, preparation: Preparation | Features
+) -> KernelMachine:
+    remedy = "Delete this folder and train again."
+    try:
+        chosen = json.loads((folder / "run.json").read_text())["chosen"]
+        objects = pd.read_csv(folder / "objects.csv", index_col="ID", dtype=np.int64)
+        return _fit(experiment, objects, fold, preparation, chosen)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: its kernel machine cannot be fitted again ({error!r}). {remedy}") from error
+
+
+def _check_same(
+    machine: KernelMachine, experiment: Experiment, folder: Path, preparation: Preparation | Features
+) -> None:
+    """InputError unless a sample of the fold's out-of-fold decisions is as it was."""
+    known = read_logits(folder / "oof.csv")
+    sample = known.iloc[np.unique(np.linspace(0, len(known) - 1, PROOF_OBJECTS).astype(int))]
+    predict = experiment.predict
+    try:
+        found = logits_of(
+            machine.decisions, preparation, sample.index.to_numpy(), predict.batch_size, predict.d4_average
+        )
+    except KeyError as error:
+        raise InputError(f"{folder}: held-out ID {error} has no pixels any more. Train the fold again.") from error
+    allowed = PROOF_TOLERANCE * float(np.abs(known).mean())
+    different = np.abs(found - sample) > PROOF_TOLERANCE * np.abs(sample) + allowed
+    if different.any():
+        worst = int(sample.index[different][0])
+        raise InputError(
+            f"{folder}: fitted again, its kernel machine gives ID {worst} another decision than oof.csv has. Pixels, "
+            "settings or libraries are not those it was trained with: delete this folder and train again."
+        )
+
+
+def _log_fit(log: Log, experiment: Experiment, objects: pd.DataFrame, machine: KernelMachine) -> None:
+    settings, aucs = experiment.kernel, [one["auc"] for one in machine.tried]
+    told = ", ".join(f"{name} = {value:.3g}" for name, value in machine.chosen.items())
+    log(f"{settings.method}, {settings.kernel} kernel, {len(objects)} objects, {objects['label'].sum()} of them lenses")
+    log(f"{len(aucs)} settings tried: AUC {min(aucs):.4f} to {max(aucs):.4f}; chosen {told}")
+
+
+def _write_record(
+    task: FoldTask, objects: pd.DataFrame, machine: KernelMachine, record: TrainingRecord, seconds: float
+) -> None:
+    """What the machine was fitted with, and what a network of the same name left is deleted."""
+    for name in (*NETWORK_FILES, "run.json", "eigenvalues.csv"):
+        (task.folder / name).unlink(missing_ok=True)
+    with replacing(task.folder / "objects.csv") as temporary:
+        objects.to_csv(temporary)
+    if machine.eigenvalues is not None:
+        with replacing(task.folder / "eigenvalues.csv") as temporary:
+            eigenvalue_table(machine.eigenvalues).to_csv(temporary)
+    run = {
+        "config_hash": task.config_hash,
+        "fold": task.fold,
+        "parameters": machine.coefficients,
+        "seconds": round(seconds, 1),
+        "objects": len(objects),
+        "chosen": machine.chosen,
+        "search": list(machine.tried),
+        **record.told(),
+    }
+    with replacing(task.folder / "run.json") as temporary:
+        temporary.write_text(json.dumps(run, indent=1) + "\n")
+
+
+def eigenvalue_table(eigenvalues: np.ndarray) -> pd.DataFrame:
+    """Kernel principal components from 1, as index: eigenvalue, and its share of the sum of all positive ones."""
+    index = pd.RangeIndex(1, len(eigenvalues) + 1, name="component")
+    total = eigenvalues.sum() or 1.0
+    return pd.DataFrame({"eigenvalue": eigenvalues, "share": eigenvalues / total}, index=index)

@@ -1,0 +1,356 @@
+"""Train one fold of one experiment through its lens-size curriculum, and predict its held-out objects.
+
+Every epoch ends with a checkpoint, so a stopped fold goes on from its last epoch and gives the same ``oof.csv`` as
+an undisturbed one. The number of epochs is fixed by the curriculum: validation is watched, never used to choose.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from lensfold.config import Experiment, StageSettings
+from lensfold.data import catalog as catalogs
+from lensfold.data.cache import Cache
+from lensfold.errors import InputError
+from lensfold.inputs.batches import Preparation, ahead, preparing_processes, whole_slices
+from lensfold.models import (
+    block_depth,
+    network_of,
+    reestimate_statistics,
+    set_trainable,
+    split_at_head,
+    with_auxiliary,
+    without_auxiliary,
+)
+from lensfold.paths import replacing
+from lensfold.prediction.features import Features, network_input, progress_lines
+from lensfold.prediction.logits import load_model, logits, write_logits
+from lensfold.runs.provenance import TrainingRecord
+from lensfold.scoring.metrics import auc
+from lensfold.training.checkpoint import read_history, restore_variables, save_checkpoint
+from lensfold.training.curriculum import class_weights, epoch_order, stage_rows, with_twins
+from lensfold.training.optimisation import averaged_weights, learning_rate, loss_of, optimiser_of
+from lensfold.training.task import FoldTask
+
+Log = Callable[[str], None]
+#: training batches that batch normalisation is measured on again, where it is
+STATISTICS_BATCHES = 64
+#: keeps this choice's random numbers apart from others of the same seed
+TWINS_PURPOSE = 0x7477696E
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """What an epoch shows: IDs in order (negative for a twin), what to learn of each, and its weight if any.
+
+    ``targets``: float32, shape (n, 1), or (n, 1 + auxiliary targets).
+    """
+
+    ids: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray | None
+
+
+def train_fold(task: FoldTask, log: Log) -> None:
+    """Train, then write ``model.keras``, ``history.csv``, ``run.json`` and last ``oof.csv`` into ``task.folder``.
+
+    What an earlier run with the same settings finished is kept: a trained network is only asked for its
+    predictions again, a checkpoint is resumed. Anything from other settings is deleted first.
+    Raises InputError where a stage has no lens or no non-lens to train on, where the loss stops being a number, and
+    where a batch does not fit into memory.
+    """
+    task.folder.mkdir(parents=True, exist_ok=True)
+    (task.folder / "oof.csv").unlink(missing_ok=True)
+    set_threads(task.experiment.train.threads)
+    record = TrainingRecord()
+    with ExitStack() as stack:
+        cache = stack.enter_context(Cache(task.cache_folder))
+        twins = stack.enter_context(Cache(task.twins_folder)) if task.twins_folder else None
+        preparation = network_input(cache, task.experiment, task.constants, progress_lines(log), twins)
+        held_out = task.held_out(cache.ids)
+        if not task.is_trained("model.keras"):
+            training = task.training(cache.ids)
+            twin_ids = twins.ids if twins else np.empty(0, dtype=np.int64)
+            _FoldTraining(task, preparation, training, twin_ids, held_out, log, record).run()
+        model = load_model(task.folder / "model.keras")
+        predict = task.experiment.predict
+        values = logits(model, preparation, held_out, predict.batch_size, predict.d4_average)
+    shutil.rmtree(task.folder / "test", ignore_errors=True)  # scores of an earlier network
+    write_logits(task.folder / "oof.csv", held_out, values)
+
+
+def set_threads(count: int) -> None:
+    """Fix TensorFlow's thread counts for this process; later calls in the same process change nothing."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:  # TensorFlow has started already, with the threads it has
+        return
+
+
+class _FoldTraining:
+    """The state of one training: the network, its optimiser and the history so far."""
+
+    def __init__(
+        self,
+        task: FoldTask,
+        preparation: Preparation | Features,
+        training: np.ndarray,
+        twin_ids: np.ndarray,
+        held_out: np.ndarray,
+        log: Log,
+        record: TrainingRecord,
+    ):
+        self._task = task
+        self._experiment = task.experiment
+        self._settings = task.experiment.train
+        self._preparation = preparation
+        self._training = training
+        self._twin_ids = twin_ids
+        self._log = log
+        self._provenance = record
+        self._targets = _targets(task.catalog, task.experiment)
+        self._auxiliary = _auxiliary(task.catalog, training) if self._settings.auxiliary else None
+        self._validation = self._targets.reindex(held_out).dropna()
+        self._history: list[dict] = []
+        self._model: keras.Model | None = None
+
+    def run(self) -> None:
+        """All epochs of all stages, from the checkpoint where there is one."""
+        schedule = [(stage, epoch) for stage in self._experiment.stage for epoch in range(stage.epochs)]
+        rows = {stage: self._rows_of(stage) for stage in self._experiment.stage}
+        self._build()
+        done = self._resume()
+        with self._processes() as self._executor:
+            for number, (stage, epoch_in_stage) in enumerate(schedule[done:], start=done):
+                if epoch_in_stage == 0:
+                    self._start_stage(stage)
+                self._train_epoch(number, len(schedule), stage, epoch_in_stage, rows[stage])
+                save_checkpoint(self._checkpoint, self._variables(), self._history, self._task.config_hash)
+            self._finish(schedule[-1][0], rows[schedule[-1][0]], len(schedule))
+        self._write()
+
+    @contextmanager
+    def _processes(self) -> Iterator:
+        if self._settings.workers == 0 or isinstance(self._preparation, Features):
+            yield None
+            return
+        with preparing_processes(self._settings.workers) as executor:
+            yield executor
+
+    def _rows_of(self, stage: StageSettings) -> pd.DataFrame:
+        rows = stage_rows(self._task.catalog, self._training, self._experiment.label_rule, stage, self._settings.below)
+        if self._experiment.task == "lens":
+            return rows
+        return rows[(rows["label"] == 1) & self._targets.reindex(rows.index).notna()]
+
+    def _build(self) -> None:
+        keras.utils.set_random_seed(_seed(self._experiment.seed, self._task.fold, 0))
+        self._model = network_of(self._experiment)
+        if self._experiment.model.frozen:
+            _, self._model = split_at_head(self._model)
+        if self._auxiliary is not None:
+            self._model = with_auxiliary(self._model, self._auxiliary.shape[1])
+        if self._experiment.task == "einstein-radius":  # begin at the mean, not at 1 arcsec
+            mean = self._targets.reindex(self._training).mean()
+            self._model.get_layer("head_logit").bias.assign([mean])
+
+    def _start_stage(self, stage: StageSettings) -> None:
+        set_trainable(self._model, stage.trainable)
+        self._model.compile(
+            optimizer=optimiser_of(self._settings, stage, block_depth(self._model)),
+            loss=loss_of(self._experiment),
+            jit_compile=False,  # XLA is several times slower on the CPU
+        )
+        self._model.optimizer.build(self._model.trainable_variables)
+
+    def _epoch(self, rows: pd.DataFrame, stage: StageSettings, number: int) -> _Epoch:
+        """What epoch ``number`` shows; the order is another one each time."""
+        seed, fold = self._experiment.seed, self._task.fold
+        if self._experiment.task == "einstein-radius":
+            order = epoch_order(rows, seed, fold, number, "none", stage.replay)
+            return _Epoch(order, self._targets.loc[order].to_numpy(np.float32)[:, None], None)
+        order = epoch_order(rows, seed, fold, number, self._settings.balance, stage.replay)
+        labels = rows["label"].loc[order].to_numpy()
+        if self._settings.twins:
+            generator = np.random.default_rng([seed, fold, number, TWINS_PURPOSE])
+            chosen = generator.permutation(self._twin_ids)[: round(self._settings.twins * len(self._twin_ids))]
+            order, is_twin, labels = with_twins(order, rows["label"], chosen)
+            order = np.where(is_twin, -order, order)
+        weights = class_weights(labels)[labels.astype(int)] if self._settings.balance == "weights" else None
+        targets = labels[:, None]
+        if self._auxiliary is not None:  # of twins nothing is known
+            targets = np.concatenate([targets, self._auxiliary.reindex(order).to_numpy()], axis=1)
+        return _Epoch(order, targets.astype(np.float32), weights)
+
+    def _calls(self, ids: np.ndarray, parts: list[slice], number: int) -> list[tuple]:
+        """Arguments of the preparation of each batch."""
+        words = (self._experiment.seed, self._task.fold, number)
+        return [(ids[part], np.arange(part.start, part.stop), *words) for part in parts]
+
+    def _train_epoch(
+        self, number: int, total: int, stage: StageSettings, epoch_in_stage: int, rows: pd.DataFrame
+    ) -> None:
+        started = time.monotonic()
+        epoch = self._epoch(rows, stage, number)
+        # the odd ones left over are others in each epoch
+        parts = whole_slices(len(epoch.ids), self._settings.batch_size)
+        _reseed_dropout(self._model, _seed(self._experiment.seed, self._task.fold, 1 + number))
+        losses = []
+        for step, (part, images) in enumerate(zip(parts, self._prepared(epoch.ids, parts, number), strict=True)):
+            rate = learning_rate(stage, (epoch_in_stage + step / len(parts)) / stage.epochs)
+            losses.append(self._step(images, epoch, part, rate))
+        seconds = time.monotonic() - started
+        self._record(number, total, stage, float(np.mean(losses)), len(epoch.ids), seconds)
+
+    def _prepared(self, ids: np.ndarray, parts: list[slice], number: int) -> Iterator[np.ndarray]:
+        depth = 1 + 2 * self._settings.workers
+        return ahead(self._preparation.augmented, self._calls(ids, parts, number), self._executor, depth)
+
+    def _step(self, images: np.ndarray, epoch: _Epoch, part: slice, rate: float) -> float:
+        """One step of the optimiser; returns the loss."""
+        weights = None if epoch.weights is None else epoch.weights[part].astype(np.float32)
+        self._model.optimizer.learning_rate = rate
+        self._model.reset_metrics()  # else keras returns the mean of all batches so far
+        try:
+            loss = float(self._model.train_on_batch(images, epoch.targets[part], sample_weight=weights))
+        except tf.errors.ResourceExhaustedError as error:
+            size = self._settings.batch_size
+            raise InputError(
+                f"{self._experiment.model.name}: a batch of {size} does not fit into memory. Set train.batch_size = "
+                f"{max(1, size // 2)} in the experiment."
+            ) from error
+        if not np.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss} after the batch of the IDs {', '.join(map(str, epoch.ids[part]))} (negative: "
+                f"twins). {len(self._history)} whole epochs are kept in {self._checkpoint}. Look at these objects "
+                "(lensfold show), lower learning_rate or set train.clip_norm."
+            )
+        return loss
+
+    def _record(self, number: int, total: int, stage: StageSettings, loss: float, seen: int, seconds: float) -> None:
+        """Score the held-out fold, keep the epoch in the history, say it in a line."""
+        started = time.monotonic()
+        with averaged_weights(self._model):
+            name, score = self._validation_score()
+        whole = seconds + time.monotonic() - started
+        self._history.append(
+            {
+                "epoch": number + 1,
+                "min_size": stage.min_size,
+                "trainable": stage.trainable,
+                "objects": seen,
+                "loss": loss,
+                name: score,
+                "training_seconds": round(seconds, 2),
+                "seconds": round(whole, 2),
+                "core_seconds_so_far": self._provenance.core_seconds(),
+            }
+        )
+        left = (total - number - 1) * whole
+        self._log(
+            f"epoch {number + 1:2d}/{total}  lenses > {stage.min_size:3d} px  {stage.trainable:4s}  "
+            f"loss {loss:.4f}  {name.replace('_', ' ').replace('auc', 'AUC')} {score:.4f}  {whole:5.1f} s  "
+            f"left {left / 60:4.1f} min"
+        )
+
+    def _validation_score(self) -> tuple[str, float]:
+        ids, known = self._validation.index.to_numpy(), self._validation.to_numpy()
+        values = logits(self._model, self._preparation, ids, self._experiment.predict.batch_size, False)
+        if self._experiment.task == "lens":
+            return "valid_auc", auc(known, values)
+        return "valid_mse", float(np.mean((np.exp(values) - np.exp(known)) ** 2))
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._task.folder / "checkpoint.npz"
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self._model.weights, *self._model.optimizer.variables]
+
+    def _resume(self) -> int:
+        """Load the checkpoint if it belongs to these settings; return the number of epochs it holds."""
+        if not self._checkpoint.is_file():
+            return 0
+        try:
+            self._history = read_history(self._checkpoint, self._task.config_hash)
+            stages = [stage for stage in self._experiment.stage for _ in range(stage.epochs)]
+            self._start_stage(stages[len(self._history) - 1])
+            restore_variables(self._checkpoint, self._variables())
+        except Exception as error:  # a checkpoint is only a convenience: say so and start over
+            self._log(f"checkpoint not used ({error}); starting from the first epoch")
+            self._history = []
+            self._build()
+            return 0
+        self._provenance.resume(self._history[-1].get("core_seconds_so_far"))
+        self._log(f"resuming after epoch {len(self._history)}")
+        return len(self._history)
+
+    def _finish(self, stage: StageSettings, rows: pd.DataFrame, number: int) -> None:
+        """The weights that predict: averaged ones where asked for, with statistics of their own."""
+        settings = self._settings
+        if settings.average_momentum:
+            optimiser = getattr(self._model.optimizer, "inner_optimizer", self._model.optimizer)
+            optimiser.finalize_variable_values(self._model.trainable_variables)
+        pretrained = self._experiment.model.weights == "imagenet" and not self._experiment.model.frozen
+        if settings.average_momentum or pretrained:
+            ids = self._epoch(rows, stage, number).ids
+            parts = whole_slices(len(ids), settings.batch_size)[:STATISTICS_BATCHES]
+            reestimate_statistics(self._model, self._prepared(ids, parts, number))
+        if self._auxiliary is not None:
+            self._model = without_auxiliary(self._model)
+
+    def _write(self) -> None:
+        """The network and the record of the fold, then nothing of the checkpoint."""
+        folder = self._task.folder
+        with replacing(folder / "model.keras") as temporary:
+            named = temporary.with_suffix(".tmp.keras")  # keras insists on the suffix
+            self._model.save(named, include_optimizer=False)
+            named.replace(temporary)
+        with replacing(folder / "history.csv") as temporary:
+            pd.DataFrame(self._history).to_csv(temporary, index=False)
+        run = {
+            "config_hash": self._task.config_hash,
+            "fold": self._task.fold,
+            "parameters": int(self._model.count_params()),
+            "seconds": round(sum(row["seconds"] for row in self._history), 1),
+            **self._provenance.told(),
+        }
+        with replacing(folder / "run.json") as temporary:
+            temporary.write_text(json.dumps(run, indent=1) + "\n")
+        self._checkpoint.unlink(missing_ok=True)
+
+
+def _targets(catalog: pd.DataFrame, experiment: Experiment) -> pd.Series:
+    """What a network learns of each object, float64 by ID; NaN where there is nothing to learn."""
+    labels = catalogs.labels(catalog, experiment.label_rule)
+    if experiment.task == "lens":
+        return labels
+    return catalogs.log_einstein_radius(catalog).where(labels == 1)
+
+
+def _auxiliary(catalog: pd.DataFrame, training: np.ndarray) -> pd.DataFrame:
+    """Auxiliary targets of the training rows, with mean 0 and standard deviation 1 over them."""
+    table = catalogs.auxiliary_targets(catalog.loc[training])
+    return (table - table.mean()) / table.std().clip(lower=1e-6)
+
+
+def _seed(*words: int) -> int:
+    return int(np.random.SeedSequence([*words, 0x7261696E]).generate_state(1)[0])
+
+
+def _reseed_dropout(model: keras.Model, seed: int) -> None:
+    """Give every dropout its state of this epoch: keras does not keep these states in a checkpoint."""
+    for number, layer in enumerate(model._flatten_layers()):
+        generator = getattr(layer, "seed_generator", None)
+        if isinstance(layer, keras.layers.Dropout) and generator is not None:
+            generator.state.assign(np.array([seed, number], dtype=generator.state.dtype))

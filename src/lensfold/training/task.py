@@ -1,0 +1,46 @@
+"""What one fold of an experiment is trained from, whatever learns it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lensfold.config import Experiment
+from lensfold.inputs.pixels import StretchConstants
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """Everything one fold needs; the arrays are IDs, the pixels stay in the cache."""
+
+    experiment: Experiment
+    constants: StretchConstants
+    config_hash: str
+    fold: int
+    folds: pd.Series
+    catalog: pd.DataFrame
+    cache_folder: Path
+    twins_folder: Path | None
+    folder: Path
+
+    def held_out(self, cached: np.ndarray) -> np.ndarray:
+        """Those of the ``cached`` IDs that this fold holds out, int64, in the order of the folds."""
+        return _ids_in(self.folds[self.folds == self.fold], cached)
+
+    def training(self, cached: np.ndarray) -> np.ndarray:
+        """Those of the ``cached`` IDs that are in other folds, int64, in the order of the folds."""
+        return _ids_in(self.folds[self.folds != self.fold], cached)
+
+    def is_trained(self, file: str) -> bool:
+        """Whether the fold's folder has ``file`` and a record of these very settings."""
+        try:
+            run = json.loads((self.folder / "run.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return run.get("config_hash") == self.config_hash and (self.folder / file).is_file()
+
+
+def _ids_in(folds: pd.Series, cached: np.ndarray) -> np.ndarray:
+    return folds.index.to_numpy(dtype=np.int64)[folds.index.isin(cached)]

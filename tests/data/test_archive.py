@@ -1,0 +1,188 @@
+"""A cache out of an archive equals the one out of the unpacked folder; hostile archives are refused or listed."""
+
+import gzip
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from fakes.pack import write_objects
+
+from lensfold.data import archive
+from lensfold.data import cache as cutouts
+from lensfold.data.archive import build_cache_from_scan, scan_archive
+from lensfold.data.cache_build import build_cache, building_folder
+from lensfold.data.cache import Cache
+from lensfold.errors import InputError
+from lensfold.paths import BANDS, cutout_file
+
+IDS = [200001, 200002, 200003]
+
+
+@pytest.fixture
+def split_folder(tmp_path):
+    write_objects(tmp_path / "train", IDS, [True, False, True], seed=1)
+    return tmp_path / "train"
+
+
+def member(name: str, content: bytes = b"", **fields) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info, content
+
+
+def members_of(split_folder, order=BANDS):
+    """All files of a split as members, band after band, as in the real archive."""
+    return [
+        member(f"Public/EUC_{band}/{path.name}", path.read_bytes())
+        for band in order
+        for path in sorted((split_folder / "Public" / f"EUC_{band}").iterdir(), reverse=True)
+    ]
+
+
+def pack(path, members):
+    """Write members into a .tar or .tar.gz."""
+    mode = "w:gz" if path.suffix == ".gz" else "w"
+    with tarfile.open(path, mode) as tar:
+        for info, content in members:
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def build(path, folder, **options):
+    return build_cache_from_scan(scan_archive(path, folder), folder, **options)
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_archive_and_folder_give_the_same_cache(split_folder, tmp_path, monkeypatch, suffix, workers):
+    monkeypatch.setattr("lensfold.data.cache_build.SHARD_ROWS", 2)
+    path = pack(tmp_path / f"datapack2.0train{suffix}", members_of(split_folder, BANDS[::-1]))
+    from_archive = build(path, tmp_path / "a" / "train", workers=workers)
+    from_folder = build_cache(split_folder, tmp_path / "b" / "train")
+    assert json.dumps(from_archive) == json.dumps(from_folder)
+    for shard in from_folder["shards"]:
+        a, b = ((tmp_path / side / "train" / shard["file"]).read_bytes() for side in "ab")
+        assert a == b
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["train"]
+    assert not list((tmp_path / "a" / "train").glob("*.raw"))
+
+
+def test_names_are_matched_and_never_used_as_paths(split_folder, tmp_path):
+    cutout = cutout_file(split_folder, "VIS", 200001).read_bytes()
+    hostile = [
+        member(name, cutout)
+        for name in (
+            "/Public/EUC_VIS/imageEUC_VIS-200007.fits",
+            "../Public/EUC_VIS/imageEUC_VIS-200008.fits",
+            "Public/../../EUC_VIS/imageEUC_VIS-200009.fits",
+            "Public/EUC_VIS/imageEUC_Y-200010.fits",
+            "Public/EUC_VIS/imageEUC_VIS-200011.fits.exe",
+            "Public/EUC_VIS/imageEUC_VIS-٢.fits",
+        )
+    ]
+    before = sorted(tmp_path.rglob("*"))
+    path = pack(
+        tmp_path / "x.tar", hostile + [member("datapack2.0train/" + i.name, c) for i, c in members_of(split_folder)]
+    )
+    manifest = build(path, tmp_path / "made" / "train")
+    assert manifest["objects"] == 3 and manifest["refused"] == {}
+    new = {path.relative_to(tmp_path).parts[0] for path in set(tmp_path.rglob("*")) - set(before)}
+    assert new == {"x.tar", "made"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_links_and_devices_refuse_their_object(split_folder, tmp_path, kind):
+    members = [m for m in members_of(split_folder) if m[0].name != "Public/EUC_Y/imageEUC_Y-200002.fits"]
+    members.append(member("Public/EUC_Y/imageEUC_Y-200002.fits", type=kind, linkname="/etc/passwd"))
+    path = pack(tmp_path / "x.tar.gz", members)
+    with pytest.raises(InputError, match="200002: .*link or device"):
+        build(path, tmp_path / "cache")
+    assert list(build(path, tmp_path / "cache", skip_bad=True)["refused"]) == ["200002"]
+
+
+def test_a_doubled_member_is_harmless_where_it_is_the_same(split_folder, tmp_path):
+    members = members_of(split_folder)
+    assert build(pack(tmp_path / "x.tar", [*members, members[0]]), tmp_path / "a")["objects"] == 3
+    other = cutout_file(split_folder, "VIS", 200001).read_bytes()
+    manifest = build(
+        pack(tmp_path / "y.tar", [*members, member(members[0][0].name, other)]), tmp_path / "b", skip_bad=True
+    )
+    assert "twice in the archive, with different pixels" in manifest["refused"]["200003"]
+
+
+def test_holes_are_listed_at_the_end(split_folder, tmp_path):
+    path = pack(tmp_path / "x.tar.gz", members_of(split_folder)[:-1])
+    with pytest.raises(InputError) as error:
+        build(path, tmp_path / "cache", expected_ids=[*IDS, 200009])
+    assert "imageEUC_H-200001.fits: not in the archive" in str(error.value)
+    assert "200009: in the catalog, but no file" in str(error.value)
+
+
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9, 0.9999])
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_archive_is_named(split_folder, tmp_path, at, damage):
+    path = pack(tmp_path / "x.tar.gz", members_of(split_folder))
+    data = bytearray(path.read_bytes())
+    place = int(at * len(data))
+    if damage == "cut":
+        data = data[:place]
+    else:
+        data[place] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.tar\.gz: damaged or truncated"):
+        scan_archive(path, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive " * 1000, gzip.compress(b"text " * 5000, mtime=0)])
+def test_what_is_no_archive(tmp_path, content):
+    path = tmp_path / "x.tar.gz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.tar\.gz: (damaged|no cutouts)"):
+        build(path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("size", [1 << 40, (1 << 63) - 1, -5])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_declared_size_beyond_belief(tmp_path, size, kind):
+    info, _ = member("Public/EUC_VIS/imageEUC_VIS-200001.fits", type=kind)
+    info.size = size
+    path = tmp_path / "x.tar"
+    path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 10240)
+    with pytest.raises(InputError, match=r"x\.tar: .*(this is no pack|damaged)"):
+        scan_archive(path, tmp_path / "cache")
+
+
+def test_a_bomb_of_zeros_behind_the_last_member(split_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "LARGEST_REST", 1 << 22)
+    path = pack(tmp_path / "x.tar.gz", members_of(split_folder))
+    path.write_bytes(path.read_bytes() + gzip.compress(b"\0" * (1 << 24)))
+    with pytest.raises(InputError, match="follow its last member"):
+        scan_archive(path, tmp_path / "cache")
+
+
+def test_a_second_build_needs_no_second_pass(split_folder, tmp_path, monkeypatch):
+    path = pack(tmp_path / "x.tar.gz", members_of(split_folder))
+    scan_archive(path, tmp_path / "train")
+    monkeypatch.setattr(archive, "_scanned", lambda *_: pytest.fail("read again"))
+    assert build(path, tmp_path / "train")["objects"] == 3
+    assert not building_folder(tmp_path / "train").exists()
+
+
+def test_another_archive_is_read_again(split_folder, tmp_path):
+    path = pack(tmp_path / "x.tar.gz", members_of(split_folder))
+    scan_archive(path, tmp_path / "train")
+    write_objects(split_folder, [200004], [True], seed=3)
+    pack(path, members_of(split_folder))
+    assert build(path, tmp_path / "train")["objects"] == 4
+
+
+def test_rows_can_be_read(split_folder, tmp_path):
+    build(pack(tmp_path / "x.tar.gz", members_of(split_folder)), tmp_path / "cache")
+    with Cache(tmp_path / "cache") as cache:
+        assert cache.read(IDS).shape == (3, cutouts.PIXELS_PER_OBJECT)
+        assert np.isfinite(cache.read(IDS)).all()

@@ -1,0 +1,1 @@
+"""Small made-up packs, runs and boards for the tests."""

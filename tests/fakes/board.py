@@ -1,0 +1,139 @@
+"""Runs, submissions and a history as training leaves them, of networks that know the labels up to some noise."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fakes.catalog import catalog_text, fake_catalog
+from lensfold.config import Experiment
+from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
+from lensfold.leaderboard.history import append_history
+from lensfold.paths import Pack, Workspace
+from lensfold.prediction.logits import write_logits
+from lensfold.settings_files import digest
+
+RULE = "official-2020"
+STAGE = {"min_size": 20, "epochs": 2, "learning_rate": 0.001}
+#: scores that no test compares with another's
+FIXED = {
+    "mean_fold_auc": 0.8, "f1": 0.75, "accuracy": 0.74, "average_precision": 0.82,
+    "one_minus_f_beta": 0.0156, "tpr0": 0.02, "tpr10": 0.25,
+}  # fmt: skip
+
+
+def board_workspace(root: Path, n: int = 120) -> tuple[Workspace, Pack]:
+    """A workspace whose pack ``p`` is a catalog alone; it calls itself simulated."""
+    pack = Workspace(root).pack("p")
+    pack.catalog.parent.mkdir(parents=True)
+    catalog = fake_catalog(n)
+    radii = np.exp(np.random.default_rng(1).normal(1.0, 0.4, n))
+    catalog["ein_area"] = np.pi * (radii / ARCSEC_PER_RADIAN) ** 2
+    pack.catalog.write_text("# SYNTHETIC\n" + catalog_text(catalog))
+    return Workspace(root), pack
+
+
+def score(value: float | None) -> dict:
+    """A score with an interval of 0.02."""
+    limits = {"low": None, "high": None} if value is None else {"low": value - 0.01, "high": value + 0.01}
+    return {"value": value, **limits}
+
+
+def lens_scores(name: str, auc: float | None, folds: tuple[int, ...], n: int, **others: object) -> dict:
+    """What ``score.json`` holds of a run that finds lenses, with made-up values."""
+    bins = [{"bin": i, "n": 10 * i, **score(None if i == 0 else 0.5 + 0.08 * i)} for i in range(6)]
+    return {
+        "name": name, "pack": "p", "of_folds": 3, "seconds": 100.0 * len(folds), "parameters": 155553, "task": "lens",
+        "rule": RULE, "n": n, "n_lenses": n // 2, "folds": list(folds), "bootstrap": {"over": "objects"},
+        "auc": score(auc), **{key: score(value) for key, value in FIXED.items()}, "auc_by_size": bins,
+        "auc_large": {"n": 70, "n_lenses": 30, **score(0.9)}, **others,
+    }  # fmt: skip
+
+
+def radius_scores(name: str, mse: float, folds: tuple[int, ...], n: int) -> dict:
+    """The same of a run that predicts Einstein radii."""
+    bins = [{"bin": i, "n": 5, **score(0.3), "constant": 0.9} for i in range(6)]
+    return {
+        "name": name, "pack": "p", "of_folds": 3, "seconds": 7200.0, "parameters": 20177713, "task": "einstein-radius",
+        "rule": RULE, "n": n, "folds": list(folds), "bootstrap": {"over": "objects"}, "mse": score(mse),
+        "mse_constant": score(0.9), "relative_rms": score(0.2), "median_error": 0.31, "mse_by_size": bins,
+    }  # fmt: skip
+
+
+def write_run(
+    workspace: Workspace,
+    pack: Pack,
+    name: str,
+    auc: float | None = 0.8,
+    *,
+    noise: float = 1.0,
+    seed: int = 0,
+    folds: tuple[int, ...] = (0, 1, 2),
+    mse: float | None = None,
+    experiment: dict | None = None,
+    record: dict | None = None,
+    config: dict | None = None,
+    scores: dict | None = None,
+) -> dict:
+    """A scored run; ``mse`` makes it one of Einstein radii. The mappings replace single entries of its files."""
+    folder, catalog = workspace.run(pack.name, name), read_catalog(pack.catalog)
+    task = "lens" if mse is None else "einstein-radius"
+    known = labels(catalog, RULE) if mse is None else log_einstein_radius(catalog)
+    values = known.to_numpy() + np.random.default_rng(seed).normal(0, noise, len(catalog))
+    resolved = Experiment.model_validate_json(json.dumps({"task": task, "stage": [STAGE], **(experiment or {})}))
+    content = {
+        "pack": pack.name,
+        "experiment": resolved.model_dump(mode="json", exclude={"predict"}),
+        "folds_hash": "f" * 64,
+        "data_hash": "d" * 64,
+        **(config or {}),
+    }
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(content))
+    (folder / "predict.json").write_text(json.dumps(resolved.predict.model_dump(mode="json")))
+    logits = pd.Series(values, catalog.index)
+    for fold in folds:
+        ids = catalog.index[np.arange(len(catalog)) % 3 == fold].to_numpy()
+        write_logits(folder / f"fold{fold}" / "oof.csv", ids, logits[ids].to_numpy())
+        told = {"config_hash": digest(content), "seconds": 100.0, "parameters": 155553, **(record or {})}
+        (folder / f"fold{fold}" / "run.json").write_text(json.dumps(told))
+    n = sum(len(range(fold, len(catalog), 3)) for fold in folds)
+    made = lens_scores(name, auc, folds, n) if mse is None else radius_scores(name, mse, folds, n)
+    (folder / "score.json").write_text(json.dumps({**made, **(scores or {})}))
+    return content
+
+
+def code(**modules: str) -> dict:
+    """What ``run.json`` keeps of newer runs, with these hashes of modules."""
+    return {
+        "core_seconds": 190.5,
+        "finished": "2026-11-25T08:39:59",
+        "code": {"commit": "abcdef0123" * 4, "dirty": False, "modules": modules},
+    }
+
+
+def write_submission(workspace: Workspace, pack: Pack, name: str, members: dict[str, dict], auc: float = 0.85) -> Path:
+    """The manifest of a submission of these runs (name to config)."""
+    path = workspace.submission(pack, name).with_suffix(".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {
+        key: {"weight": 1.0, "config_hash": digest(config), "config": config, "folds": [0, 1, 2]}
+        for key, config in members.items()
+    }
+    scores = [lens_scores("ensemble (logit-mean)", auc, (0, 1, 2), 120)]
+    settings = {"combine": "logit-mean", "member": [{"experiment": key, "weight": 1.0} for key in members]}
+    manifest = {"submission": name, "pack": pack.name, "trained_on": pack.name, "settings": settings,
+                "members": told, "label_rule": RULE, "scores": scores, "radius": None}  # fmt: skip
+    path.write_text(json.dumps(manifest))
+    path.with_suffix(".csv").touch()
+    return path
+
+
+def write_history(workspace: Workspace, pack: Pack, name: str, auc: float, config_hash: str = "c" * 64) -> None:
+    """A line of the history as scoring appends it, at a fixed time."""
+    path = workspace.submission(pack, "history")
+    append_history(path, lens_scores(name, auc, (0,), 40), config_hash)
+    lines = path.read_text().splitlines()
+    lines[-1] = "2026-11-24T13:59:42" + lines[-1][19:]
+    path.write_text("\n".join(lines) + "\n")

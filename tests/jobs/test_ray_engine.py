@@ -1,0 +1,209 @@
+"""A Ray cluster of two nodes of this machine: what it makes is what one machine makes, whatever is lost on the way."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from fakes.workspace import environment, lensfold
+from jobs.test_drive import is_alive
+from jobs.test_slurm import free_port, wait_until
+from jobs.test_work import contents
+
+from lensfold.errors import InputError
+from lensfold.jobs import ray_engine
+from lensfold.jobs.job import Job
+from lensfold.jobs.plan import Work
+from lensfold.paths import Workspace, alone
+
+ray = pytest.importorskip("ray")
+ASKED = ("--pack", "fake", "--experiment", "tiny", "--predict", "tiny", "--parts", "2")
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Two nodes of one core each; the first is the head and outlives every test."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        found.add_node(num_cpus=1)
+        found.wait_for_nodes()
+        yield found
+        found.shutdown()
+
+
+def start(workspace, address) -> subprocess.Popen:
+    command = [sys.executable, "-m", "lensfold", "run-jobs", *ASKED, "--executor", "ray", "--address", address]
+    return subprocess.Popen(
+        command, cwd=workspace, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(driver, seconds=300) -> str:
+    out, _ = driver.communicate(timeout=seconds)
+    assert driver.returncode == 0, out
+    return out
+
+
+def jobs_folder(workspace) -> Path:
+    return workspace / "runs" / "fake" / ".jobs"
+
+
+def wait_for_epoch(workspace, fold, epoch) -> None:
+    log = jobs_folder(workspace) / f"train:tiny:{fold}.log"
+    wait_until(lambda: log.is_file() and f"epoch  {epoch}/4" in log.read_text(), 180)
+
+
+def check_complete(workspace, undisturbed) -> None:
+    """Nothing lost, nothing doubled: the bytes of a run of one process that nothing disturbed."""
+    runs, other = workspace / "runs" / "fake" / "tiny", undisturbed / "runs" / "fake" / "tiny"
+    assert contents(runs, "fold*/oof.csv") == contents(other, "fold*/oof.csv")
+    assert len(contents(runs, "fold*/test/fake.csv")) == 3
+    assert not list(runs.glob("fold*/test/.fake-*"))
+    assert "12 of 12 done" in lensfold(workspace, "jobs", *ASKED).stdout
+
+
+def processes_of(workspace, job) -> list[int]:
+    """Processes that do a job of this workspace."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if job.encode() in words and str(workspace.resolve()).encode() in words:
+            found.append(int(entry.parent.name))
+    return found
+
+
+def parent_of(pid) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def test_a_cluster_makes_what_one_machine_makes_whatever_is_killed(workspace, cluster, trained_workspace):
+    """From no cache to predictions; a worker of Ray is killed, and later the process of another fold."""
+    shutil.rmtree(workspace / "data" / "fake" / "cache")
+    driver = start(workspace, cluster.address)
+    wait_for_epoch(workspace, 0, 1)
+    (job,) = processes_of(workspace, "train:tiny:0")
+    os.kill(parent_of(job), signal.SIGKILL)  # the fold's own process must go with its worker
+    wait_until(lambda: not is_alive(job), 30)
+    wait_for_epoch(workspace, 2, 2)
+    (job,) = processes_of(workspace, "train:tiny:2")
+    os.kill(job, signal.SIGKILL)
+    out = finish(driver)
+    assert "train:tiny:2 failed (killed by signal 9); attempt 2 of 3" in out
+    assert "tiny fold 0  epoch  4/4" in out and "12 of 12 done" in out
+    check_complete(workspace, trained_workspace)
+    # of two parts of the one shard of each split the first has nothing to do
+    assert len(list(jobs_folder(workspace).glob("*.json"))) == 10
+
+
+def test_a_node_is_lost_in_the_middle_of_a_fold(workspace, cluster, trained_workspace):
+    driver = start(workspace, cluster.address)
+    wait_for_epoch(workspace, 0, 1)
+    wait_for_epoch(workspace, 1, 1)  # one fold on each node
+    cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+    finish(driver)
+    check_complete(workspace, trained_workspace)
+
+
+def test_the_driver_is_killed_and_started_again(workspace, cluster, trained_workspace):
+    driver = start(workspace, cluster.address)
+    wait_for_epoch(workspace, 0, 1)
+    left = processes_of(workspace, "train:tiny:0")
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+    wait_until(lambda: not any(map(is_alive, left)), 60)  # what it had started ends with it
+    finish(start(workspace, cluster.address))
+    check_complete(workspace, trained_workspace)
+
+
+def engine(workspace, address):
+    place = Workspace(workspace)
+    return ray_engine.ray_engine(Work(place, place.pack("fake")), address, None, [Job("merge", "train")])
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("127.0.0.1:{port}", "nothing answers there"), ("nowhere", "expected host:port"), ("host:x", "expected host:port"),
+     ("127.0.0.1:99999999", "nothing answers there")],
+)  # fmt: skip
+def test_an_address_that_does_not_answer(workspace, address, words):
+    started = time.monotonic()
+    with pytest.raises(InputError, match=words), engine(workspace, address.format(port=free_port())):
+        pass
+    assert time.monotonic() - started < 30
+
+
+def test_something_else_answers(workspace):
+    server = subprocess.Popen(
+        [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"], stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, env={**environment(), "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        port = server.stdout.readline().split("port ")[1].split()[0]
+        done = lensfold(
+            workspace, "run-jobs", *ASKED, "--executor", "ray", "--address", f"127.0.0.1:{port}", check=False
+        )
+        assert done.returncode == 1 and "what answers there is no Ray cluster" in done.stderr
+    finally:
+        server.terminate()
+        server.wait()
+        server.stdout.close()
+
+
+NODE = "node n (127.0.0.1)"
+
+
+def probe(tmp_path, **found) -> dict:
+    path = tmp_path / ".probe-1"
+    path.write_text(path.name)
+    with alone(path.with_suffix(".lock")):
+        return ray_engine.look_around(str(path)) | found
+
+
+def test_nodes_with_other_versions_or_files_are_named(tmp_path):
+    path = tmp_path / ".probe-1"
+    ray_engine._check_node(NODE, path, probe(tmp_path))
+    other = ray_engine.what_is_here() | {"numpy": "1.0"}
+    with pytest.raises(InputError, match=r"node n \(127.0.0.1\): numpy is 1.0, here it is "):
+        ray_engine._check_node(NODE, path, probe(tmp_path, here=other))
+    changed = ray_engine.what_is_here() | {"lensfold.training.network": "0"}
+    with pytest.raises(InputError, match="lensfold.training.network is 0"):
+        ray_engine._check_node(NODE, path, probe(tmp_path, here=changed))
+    with pytest.raises(InputError, match="does not see that a file in .* is locked"):
+        ray_engine._check_node(NODE, path, probe(tmp_path, locked=False))
+    for found in ({"read": None}, {"read": "another"}, {"wrote": str(tmp_path / "elsewhere")}):
+        with pytest.raises(InputError, match="does not see .* on a shared file system"):
+            ray_engine._check_node(NODE, path, probe(tmp_path, **found))
+    assert ray_engine.look_around(str(tmp_path / "nowhere" / "probe"))["read"] is None
+
+
+def test_no_node_is_large_enough(workspace):
+    experiment = workspace / "experiments" / "tiny.toml"
+    experiment.write_text(experiment.read_text().replace("[train]", "[train]\nthreads = 8"))
+    place = Workspace(workspace)
+    asked = Work(place, place.pack("fake"), trained=("tiny",))
+    nodes = [{"Resources": {"CPU": 4.0, "GPU": 1.0}}, {"Resources": {"CPU": 16.0}}]
+    ray_engine._check_room(asked, [Job("train", "tiny", 0), Job("merge", "train")], nodes, 0)
+    with pytest.raises(InputError, match=r"8 threads .* the largest node that can run it has 4 cores"):
+        ray_engine._check_room(asked, [Job("train", "tiny", 0)], nodes, 1)
+
+
+def test_without_ray_the_extra_is_named(workspace, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match="`make ray` installs it"), engine(workspace, None):
+        pass

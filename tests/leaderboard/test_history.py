@@ -1,0 +1,55 @@
+"""The history file: it grows by a line a score, and an older file gets the columns it lacks."""
+
+import pandas as pd
+import pytest
+
+from lensfold.errors import InputError
+from lensfold.leaderboard.history import HISTORY_COLUMNS, append_history
+
+OLD = (
+    "time,pack,name,folds,rule,n,auc,seconds,config\r\n"
+    "2026-11-24T13:59:42,sample,small_cnn,3 of 3,official-2020,9,0.8,5.0,19\r\n"
+)
+BASE = {"pack": "p", "rule": "official-2020", "seconds": 4.0, "folds": [0, 2], "of_folds": 3}
+LENS = {**BASE, "name": "ranks", "n": 60, "auc": {"value": 0.75, "low": 0.7, "high": 0.8}}
+RADIUS = {**BASE, "name": "sizes", "n": 30, "mse": {"value": 1.25, "low": 1.0, "high": 1.5}, "median_error": 0.5}
+
+
+def test_a_line_a_score(tmp_path):
+    path = tmp_path / "new" / "history.csv"
+    append_history(path, LENS, "c" * 64)
+    first = path.read_bytes()
+    append_history(path, RADIUS, "d" * 64)
+    assert path.read_bytes().startswith(first)
+    table = pd.read_csv(path)
+    assert tuple(table.columns) == HISTORY_COLUMNS
+    assert table["name"].tolist() == ["ranks", "sizes"] and set(table["folds"]) == {"2 of 3"}
+    assert table["auc"].fillna(-1).tolist() == [0.75, -1] and table["mse"].fillna(-1).tolist() == [-1, 1.25]
+
+
+def test_an_older_file_gets_the_new_columns_and_keeps_its_lines(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text(OLD, newline="")
+    append_history(path, RADIUS, "c" * 64)
+    append_history(path, LENS, "c" * 64)
+    table = pd.read_csv(path)
+    old = OLD.split("\r\n")[0].split(",")
+    assert list(table.columns) == [*old, *(name for name in HISTORY_COLUMNS if name not in old)]
+    assert table["name"].tolist() == ["small_cnn", "sizes", "ranks"]
+    assert table["auc"].fillna(-1).tolist() == [0.8, -1, 0.75] and table["mse"].notna().tolist() == [False, True, False]
+    assert [file.name for file in tmp_path.iterdir()] == ["history.csv"]
+
+
+def test_an_empty_file_is_begun_anew(tmp_path):
+    path = tmp_path / "history.csv"
+    path.touch()
+    append_history(path, LENS, "c" * 64)
+    assert len(pd.read_csv(path)) == 1
+
+
+def test_a_file_that_cannot_be_read_is_kept(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_bytes(b"time,\xff\n")
+    with pytest.raises(InputError, match="history cannot be read"):
+        append_history(path, LENS, "c" * 64)
+    assert path.read_bytes() == b"time,\xff\n"

@@ -1,0 +1,198 @@
+"""The reproduction of the paper without its trainings: plan, measures on made-up runs, page."""
+
+import json
+import re
+import tomllib
+
+import numpy as np
+import pytest
+from fakes.catalog import fake_catalog
+from fakes.runs import write_catalogs, write_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lensfold.config import Experiment
+from lensfold.data.catalog import large_lens_labels, read_catalog
+from lensfold.errors import InputError
+from lensfold.paper import measures, page, plan
+from lensfold.paper.reproduction import COMPARED, ENTRY, RULE_RUNS, as_toml
+from lensfold.paths import Pack, Workspace
+from lensfold.scoring.metrics import best_accuracy_threshold
+from lensfold.settings_files import validated
+
+NETWORKS = ("efficientnet_lite0", "efficientnet_b2", False)
+SCORE = {"value": 0.8123, "low": 0.79, "high": 0.83}
+
+
+@pytest.mark.parametrize("name", plan.SCALES)
+def test_every_experiment_is_valid_and_survives_its_file(name, tmp_path):
+    scale = plan.scale_of(name)
+    for experiment, content in plan.experiments(scale, *NETWORKS).items():
+        again = tomllib.loads(as_toml(content))
+        assert again == json.loads(json.dumps(content)), experiment
+        validated(again, Experiment, tmp_path / experiment)
+
+
+def test_runs_that_the_page_needs_are_planned():
+    for scale in plan.SCALES.values():
+        names = plan.experiments(scale, *NETWORKS)
+        wanted = {*ENTRY, *RULE_RUNS, *(name for pair in COMPARED for name in pair)}
+        assert wanted <= set(names)
+
+
+def test_an_unknown_scale_is_named():
+    with pytest.raises(InputError, match="SCALE=huge: expected one of smoke, default, full"):
+        plan.scale_of("huge")
+
+
+def test_all_curricula_see_as_many_epochs():
+    for scale in plan.SCALES.values():
+        falling, restarts, at_once = plan.all_lenses(scale).values()
+        epochs = [[stage["epochs"] for stage in run["stage"]] for run in (falling, restarts, at_once)]
+        assert epochs[0] == epochs[1] and {stage["min_size"] for stage in restarts["stage"]} == {20}
+        assert sum(epochs[0]) == max(sum(epochs[2]), 4)  # four stages need four epochs
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), st.integers() | st.booleans() | st.text(
+    st.characters(codec="ascii", exclude_characters="\x7f"))))  # fmt: skip
+def test_toml_keeps_values(table):
+    assert tomllib.loads(as_toml({"table": table}))["table"] == table
+
+
+def test_the_task_is_balanced_and_the_same_each_time():
+    catalog = fake_catalog(400)
+    labels = measures.paper_task(catalog)
+    counts = labels.value_counts()
+    assert counts[0.0] == counts[1.0] > 0 and labels.index.is_monotonic_increasing
+    whole = large_lens_labels(catalog, "official-2020", 150)
+    assert (labels == whole[labels.index]).all()
+    assert counts[1.0] == whole.value_counts().min()
+    assert measures.paper_task(catalog.sample(frac=1, random_state=1)).equals(labels)
+
+
+def test_a_pack_without_the_task_is_refused():
+    catalog = fake_catalog(400)
+    with pytest.raises(InputError, match="0 lenses of more than 150 px and .* task needs 20 of each"):
+        measures.paper_task(catalog.assign(n_pix_source=catalog["n_pix_source"].clip(upper=100)))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("paper")
+    catalog = write_catalogs(root)
+    for name, scatter in (("good", 0.5), ("bad", 2.0), ("better", 0.4), ("worse", 2.2)):
+        write_run(root, catalog, name, scatter)
+    return Workspace(root), Pack("fake", root / "data" / "fake")
+
+
+def test_scores_are_those_of_the_task_alone(runs):
+    from sklearn.metrics import roc_auc_score
+
+    from lensfold.runs.run import read_oof
+
+    workspace, pack = runs
+    labels = measures.paper_task(read_catalog(pack.catalog))
+    told = measures.task_scores(workspace, pack, "good", labels)
+    logits = read_oof(workspace.run("fake", "good"))["logit"][labels.index]
+    assert told["auc"]["value"] == pytest.approx(roc_auc_score(labels, logits))
+    assert told["n"] == len(labels) and told["accuracy"]["value"] > 0.8
+
+
+def test_accuracy_is_judged_on_other_folds_than_its_threshold_and_has_the_binomial_error(runs):
+    workspace, pack = runs
+    labels = measures.paper_task(read_catalog(pack.catalog))
+    scored = measures.on_task(workspace, pack, "good", labels)
+    right = 0
+    for fold, rows in scored.groupby("fold"):
+        others = scored[scored["fold"] != fold]
+        cuts = np.append(others["logit"], np.inf)
+        best = max(((others["logit"] >= cut) == (others["label"] == 1)).sum() for cut in cuts)
+        cut = best_accuracy_threshold(others["label"], others["logit"])
+        assert ((others["logit"] >= cut) == (others["label"] == 1)).sum() == best
+        right += int(((rows["logit"] >= cut) == (rows["label"] == 1)).sum())
+    told = measures.task_scores(workspace, pack, "good", labels)["accuracy"]
+    assert told["value"] == pytest.approx(right / len(scored))
+    decided = measures.right_decisions(scored)
+    shares = [decided[scored["label"] == label].mean() for label in (0, 1)]
+    error = np.sqrt(sum(share * (1 - share) for share in shares) / len(scored) / 2)  # as many of each class
+    assert told["high"] - told["value"] == pytest.approx(1.959964 * error)
+
+
+def test_ranks_within_folds_do_not_see_their_scales(runs, tmp_path):
+    from lensfold.prediction.logits import read_logits, write_logits
+
+    workspace, pack = runs
+    labels = measures.paper_task(read_catalog(pack.catalog))
+    before = measures.task_scores(workspace, pack, "good", labels, ranked=True)
+    for fold, scale in enumerate((1.0, 50.0, 0.01)):
+        path = workspace.run("fake", "good") / f"fold{fold}" / "oof.csv"
+        values = read_logits(path)
+        write_logits(tmp_path / f"{fold}.csv", values.index.to_numpy(), scale * values.to_numpy() + fold)
+        path.rename(tmp_path / f"kept{fold}.csv")
+        path.write_bytes((tmp_path / f"{fold}.csv").read_bytes())
+    after = measures.task_scores(workspace, pack, "good", labels, ranked=True)
+    for fold in range(3):
+        (tmp_path / f"kept{fold}.csv").rename(workspace.run("fake", "good") / f"fold{fold}" / "oof.csv")
+    assert after == before
+
+
+def test_an_improvement_holds_the_error_of_objects_and_seeds(runs):
+    workspace, pack = runs
+    labels = measures.paper_task(read_catalog(pack.catalog))
+    one = measures.improvement(workspace, pack, [("bad", "good")], labels, "auc")
+    two = measures.improvement(workspace, pack, [("bad", "good"), ("worse", "better")], labels, "auc")
+    pairs = (("bad", "good"), ("worse", "better"))
+    parts = [measures.improvement(workspace, pack, [pair], labels, "auc") for pair in pairs]
+    assert one["low"] < one["value"] < one["high"] and one["value"] > 0 and two["seeds"] == 2
+    assert two["value"] == pytest.approx(np.mean([part["value"] for part in parts]))
+    of_objects = np.mean([part["high"] - part["value"] for part in parts])
+    of_seeds = 12.706 * np.std([part["value"] for part in parts], ddof=1) / np.sqrt(2)  # Student's t, one degree
+    assert two["high"] - two["value"] == pytest.approx(np.hypot(of_objects, of_seeds), rel=1e-4)
+    nothing = measures.improvement(workspace, pack, [("good", "good")], labels)
+    assert nothing["value"] == nothing["low"] == nothing["high"] == 0
+
+
+def made_up_results() -> dict:
+    scale = plan.scale_of("smoke")
+    names = plan.experiments(scale, *NETWORKS)
+    own = {"n": 200, "accuracy": SCORE, "auc": SCORE}
+    gain = {"value": 0.031, "low": -0.012, "high": 0.074, "seeds": 3}
+    rule = {"n": 600, "auc": SCORE, "auc_large": SCORE, "by_size": [{"bin": i, **SCORE} for i in range(6)]}
+    rule["by_size"][5]["value"] = None
+    layers = [["image", [None, 64, 64, 2], 0], ["conv1", [None, 64, 64, 16], 304]]
+    return {
+        "scale": "smoke", "says": scale.says, "pack": "paper-smoke", "synthetic": True, "objects": 12345,
+        "task_objects": 200, "folds": 2, "seeds": 1, "epochs": 1, "pixels": 64, "kernel_objects": 100,
+        "efficientnet": NETWORKS[0], "larger": NETWORKS[1], "larger_weights": False,
+        "task": dict.fromkeys(names, own),
+        "spectra": {
+            f"{source}, {kernel}": [0.5, 0.2, 0.1, 0.05]
+            for source in ("pixels", "embeddings")
+            for kernel in plan.KERNELS
+        },
+        "table2": {step: {**own, "seeds": 1, "gain": None if step == "none" else gain} for step in plan.PREPROCESSING},
+        "rule": dict.fromkeys(RULE_RUNS, rule),
+        "gains": {f"{first} → {second}": gain for first, second in COMPARED},
+        "layers": {"small_cnn": layers, "efficientnet_head": layers, "efficientnet_body_parameters": 3412345},
+        "grade": {"n": 120, "auc": SCORE, "auc_large": SCORE},
+    }  # fmt: skip
+
+
+def test_the_page_shows_every_table_beside_the_papers_numbers():
+    told = page.render(made_up_results())
+    for text in ("12,345 train objects", "< 50 %", "+3.08 %", "91.733 %", "0.909", "+3.1 (-1.2 to +7.4) points",
+                 "+0.031 (-0.012 to +0.074)", "0.812 (0.790–0.830)", "81.2% (79.0%–83.0%)", "3,412,345",
+                 "64 × 64 × 16", "proves that everything runs, and nothing else", "simulated pack"):  # fmt: skip
+        assert text in told
+    assert "undefined" not in told and "{" not in told
+    tables = re.findall(r"(?:^\|.*\|\n)+", told, re.M)
+    assert len(tables) == 9
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_the_page_of_a_pack_without_a_key():
+    results = made_up_results()
+    results["grade"], results["synthetic"] = None, False
+    told = page.render(results)
+    assert "no key" in told and "simulated pack" not in told

@@ -1,0 +1,225 @@
+"""Einstein radii from the predictions of runs to a graded second file, through the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fakes.catalog import catalog_text
+from fakes.workspace import lensfold
+
+from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
+from lensfold.data.folds import folds_hash, read_folds
+from lensfold.paths import Workspace
+from lensfold.prediction.logits import read_logits, write_logits
+
+PACK = ("--pack", "fake")
+RULE = "official-2020"
+#: lenses of the test split; the others are none
+KEY_LENSES = [200001, 200002, 200003, 200004]
+
+
+def write_radii(path: Path, seed: int) -> None:
+    """Give every object of a catalog file an Einstein radius of about 2.7 arcsec."""
+    table = read_catalog(path)
+    radii = np.exp(np.random.default_rng(seed).normal(1.0, 0.4, len(table)))
+    table["ein_area"] = np.pi * (radii / ARCSEC_PER_RADIAN) ** 2
+    if len(table) == 8:
+        is_lens = table.index.isin(KEY_LENSES)
+        table["n_source_im"], table["mag_eff"], table["n_pix_source"] = 2.0 * is_lens, 3.0, 100.0
+    path.write_text(catalog_text(table))
+
+
+def write_run(workspace: Path, name: str, task: str | None, seed: int, scatter: float = 0.3) -> None:
+    """A run as training leaves it, of a network that knows the answer up to ``scatter``."""
+    pack = Workspace(workspace).pack("fake")
+    train, test = read_catalog(pack.catalog), read_catalog(pack.key)
+    folds = read_folds(workspace / "folds" / "fake.csv", train)
+    generator = np.random.default_rng(seed)
+
+    def answer(catalog: pd.DataFrame) -> np.ndarray:
+        known = log_einstein_radius(catalog) if task == "einstein-radius" else labels(catalog, RULE)
+        return known.to_numpy() + generator.normal(0, scatter, len(catalog))
+
+    folder, values = workspace / "runs" / "fake" / name, pd.Series(answer(train), train.index)
+    for fold in range(3):
+        ids = folds.index[folds == fold].to_numpy()
+        write_logits(folder / f"fold{fold}" / "oof.csv", ids, values[ids].to_numpy())
+        write_logits(folder / f"fold{fold}" / "test" / "fake.csv", test.index.to_numpy(), answer(test))
+        (folder / f"fold{fold}" / "run.json").write_text(json.dumps({"seconds": 60.0, "parameters": 7}))
+    experiment = {"label_rule": RULE, **({"task": task} if task else {})}
+    config = {"experiment": experiment, "folds_hash": folds_hash(folds), "data_hash": "d" * 64}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def write_settings(workspace: Path, text: str, name: str = "default") -> None:
+    (workspace / "submissions" / f"{name}.toml").write_text(text)
+
+
+@pytest.fixture
+def runs(workspace) -> Path:
+    """A workspace with a run that ranks, of before there were tasks, and two that measure."""
+    pack = Workspace(workspace).pack("fake")
+    write_radii(pack.catalog, 1)
+    write_radii(pack.key, 2)
+    write_run(workspace, "ranks", None, 3)
+    write_run(workspace, "sizes", "einstein-radius", 4)
+    write_run(workspace, "sizes2", "einstein-radius", 5)
+    write_settings(workspace, 'radius = ["sizes", "sizes2"]\n[[member]]\nexperiment = "ranks"\n')
+    return workspace
+
+
+def known(path: Path) -> tuple[pd.Series, pd.Series]:
+    """True radii in arcsec, and which objects are lenses."""
+    catalog = read_catalog(path)
+    return np.sqrt(catalog["ein_area"] / np.pi) * 206264.806247, labels(catalog, RULE) == 1
+
+
+def oof_logs(workspace: Path, name: str) -> pd.Series:
+    folder = workspace / "runs" / "fake" / name
+    return pd.concat([read_logits(folder / f"fold{fold}" / "oof.csv") for fold in range(3)]).sort_index()
+
+
+def refused(workspace: Path, *arguments: str) -> str:
+    done = lensfold(workspace, *arguments, check=False)
+    assert done.returncode == 1 and "error: " in done.stderr and "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
+def test_a_run_is_scored_on_the_lenses_of_its_rule(runs):
+    out = lensfold(runs, "score", "--experiment", "sizes", *PACK).stdout
+    for word in ("out-of-fold Einstein radii", "lenses of rule official-2020", "MSE of a constant", "sizes", "3.0 min"):
+        assert word in out
+    truth, lens = known(runs / "data" / "fake" / "image_catalog2.0train.csv")
+    predicted, folds = np.exp(oof_logs(runs, "sizes")), pd.read_csv(runs / "folds" / "fake.csv", index_col="ID")["fold"]
+    squares, constant = [], []
+    for fold in range(3):
+        own, others = lens & (folds == fold), lens & (folds != fold)
+        factor = (truth[others] * predicted[others]).sum() / (predicted[others] ** 2).sum()
+        squares += list((factor * predicted[own] - truth[own]) ** 2)
+        constant += list((truth[others].mean() - truth[own]) ** 2)
+    scores = json.loads((runs / "runs" / "fake" / "sizes" / "score.json").read_text())
+    assert scores["task"] == "einstein-radius" and scores["n"] == lens.sum() == len(squares)
+    assert scores["mse"]["value"] == pytest.approx(np.mean(squares))
+    assert scores["mse_constant"]["value"] == pytest.approx(np.mean(constant))
+    assert sum(cell["n"] for cell in scores["mse_by_size"]) == lens.sum()
+
+
+def test_both_tasks_share_a_history(runs):
+    for name in ("ranks", "sizes"):
+        lensfold(runs, "score", "--experiment", name, *PACK)
+    history = pd.read_csv(runs / "submissions" / "fake" / "history.csv")
+    assert history["auc"].notna().tolist() == [True, False] and history["mse"].notna().tolist() == [False, True]
+
+
+def test_grouped_folds_draw_haloes(runs):
+    catalog = read_catalog(runs / "data" / "fake" / "image_catalog2.0train.csv")
+    halo = catalog.groupby(["z_lens", "halo_mass"]).ngroup()
+    (runs / "folds" / "fake.csv").write_text((halo % 3).rename("fold").to_csv())
+    write_run(runs, "sizes", "einstein-radius", 4)
+    assert "bootstrap over groups" in lensfold(runs, "score", "--experiment", "sizes", *PACK).stdout
+
+
+def test_second_file_of_a_submission(runs):
+    out = lensfold(runs, "submit", *PACK).stdout
+    folder = runs / "submissions" / "fake"
+    written = pd.read_csv(folder / "default_radius.csv", header=None, index_col=0)[1]
+    truth, lens = known(runs / "data" / "fake" / "image_catalog2.0train.csv")
+    mean = np.exp((oof_logs(runs, "sizes") + oof_logs(runs, "sizes2")) / 2)
+    factor = (truth * mean)[lens].sum() / (mean[lens] ** 2).sum()
+    files = [path for name in ("sizes", "sizes2") for path in (runs / "runs/fake" / name).glob("fold*/test/fake.csv")]
+    logs = sum(read_logits(path) for path in files) / 6
+    assert written.index.tolist() == list(range(200001, 200009))
+    np.testing.assert_allclose(written, factor * np.exp(logs), rtol=1e-12)
+
+    manifest = json.loads((folder / "default.json").read_text())
+    second = manifest["radius"]
+    assert second["file"] == "default_radius.csv" and second["rows"] == 8 and second["label_rule"] == RULE
+    assert second["factor"] == pytest.approx(factor) and list(second["members"]) == ["sizes", "sizes2"]
+    assert second["scores"][-1]["name"] == "ensemble (log-mean)" and second["scores"][-1]["mse"] == second["oof_mse"]
+    assert 0 < second["oof_mse"]["value"] < second["scores"][-1]["mse_constant"]["value"]
+    assert list(manifest["members"]) == ["ranks"] and "auc" in manifest["scores"][-1]
+    assert "ensemble (logit-mean)" in out and "default_radius.csv: 8 rows, theta_E" in out
+
+
+def test_grading_scores_the_second_file_too(runs):
+    lensfold(runs, "submit", *PACK)
+    out = lensfold(runs, "grade", *PACK).stdout
+    assert "test scores" in out and "test Einstein radii" in out
+    truth, lens = known(runs / "data" / "fake" / "truth" / "image_catalog2.0test.csv")
+    written = pd.read_csv(runs / "submissions" / "fake" / "default_radius.csv", header=None, index_col=0)[1]
+    row = next(line for line in out.split("test Einstein radii")[1].splitlines() if "default on the test key" in line)
+    assert f" {((written - truth)[lens] ** 2).mean():.3f} " in row and f" {lens.sum()} " in row
+
+
+def test_header_digits_and_absent_objects_are_those_of_the_first_file(runs):
+    """The catalog says that 299999 has no image in either split."""
+    catalog = read_catalog(runs / "data" / "fake" / "image_catalog2.0train.csv")
+    extra = catalog.iloc[[-1]].set_axis([299999]).assign(simulation_index=10000.0)
+    text = catalog_text(pd.concat([catalog, extra]).rename_axis("ID"))
+    (runs / "data" / "fake" / "image_catalog2.0train.csv").write_text(text)
+    with (runs / "folds" / "fake.csv").open("a") as stream:
+        stream.write("299999,0\n")
+    settings = (runs / "submissions" / "default.toml").read_text()
+    write_settings(runs, "header = true\ndigits = 4\n" + settings)
+    lensfold(runs, "submit", *PACK)
+    header, *rows = (runs / "submissions" / "fake" / "default_radius.csv").read_text().splitlines()
+    assert header == "ID,theta_E" and len(rows) == 9 and rows[-1] == "299999,0"
+    assert all(len(row.split(",")[1]) <= 6 for row in rows)
+    lensfold(runs, "grade", *PACK)
+    write_settings(runs, 'absent = "omit"\n' + settings)
+    lensfold(runs, "submit", *PACK)
+    assert len((runs / "submissions" / "fake" / "default_radius.csv").read_text().splitlines()) == 8
+
+
+def test_without_radius_there_is_no_second_file(runs):
+    write_settings(runs, '[[member]]\nexperiment = "ranks"\n')
+    out = lensfold(runs, "submit", *PACK).stdout
+    assert "Einstein" not in out and not (runs / "submissions" / "fake" / "default_radius.csv").exists()
+    assert json.loads((runs / "submissions" / "fake" / "default.json").read_text())["radius"] is None
+    assert "Einstein" not in lensfold(runs, "grade", *PACK).stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ('[[member]]\nexperiment = "sizes"\n', ['task = "einstein-radius", expected "lens"', 'radius = ["sizes"]']),
+        (
+            'radius = ["ranks"]\n[[member]]\nexperiment = "other"\n',
+            ['task = "lens", expected "einstein-radius"', 'Make "ranks" a [[member]]'],
+        ),
+        ('radius = ["gone"]\n[[member]]\nexperiment = "ranks"\n', ["no such run", "make train EXPERIMENT=gone"]),
+        ('radius = "sizes"\n[[member]]\nexperiment = "ranks"\n', ["'radius'", "'sizes'"]),
+        ('[[member]]\nexperiment = "ranks"\nradius = ["sizes"]\n', ["unknown key 'member.0.radius'"]),
+    ],
+)
+def test_wrong_members_are_refused_before_anything_is_written(runs, settings, words):
+    write_run(runs, "other", None, 6)
+    write_settings(runs, settings)
+    message = refused(runs, "submit", *PACK)
+    assert all(word in message for word in words), message
+    assert not (runs / "submissions" / "fake").exists()
+
+
+def test_a_submission_of_the_second_files_name_is_refused(runs):
+    write_settings(runs, '[[member]]\nexperiment = "ranks"\n', "default_radius")
+    assert "default_radius.toml" in refused(runs, "submit", *PACK)
+
+
+def test_a_diverged_network_is_told(runs):
+    write_run(runs, "sizes", "einstein-radius", 4, scatter=1e4)
+    assert "between -50 and 50" in refused(runs, "score", "--experiment", "sizes", *PACK)
+    assert "between -50 and 50" in refused(runs, "submit", *PACK)
+
+
+def test_without_the_catalog_the_factor_is_that_of_the_score(runs):
+    """Runs that were brought along to predict another pack."""
+    lensfold(runs, "score", "--experiment", "sizes", *PACK)
+    (runs / "data" / "fake" / "image_catalog2.0train.csv").unlink()
+    message = refused(runs, "submit", *PACK)
+    assert "factor" in message and "image_catalog2.0train.csv" in message
+    write_settings(runs, 'radius = ["sizes"]\n[[member]]\nexperiment = "ranks"\n')
+    lensfold(runs, "submit", *PACK)
+    second = json.loads((runs / "submissions" / "fake" / "default.json").read_text())["radius"]
+    assert second["factor"] == json.loads((runs / "runs/fake/sizes/score.json").read_text())["factor"]

@@ -1,0 +1,201 @@
+"""One object at a time: reproducible, its streams separate, its truth consistent with its images."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lensfold.data.catalog import COLUMNS, NO_SOURCE
+from lensfold.errors import InputError
+from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.simulate import FIRST_ID, PROFILES, Population, get_population, simulate_object
+from lensfold.simulate.halo import draw_halo, pick_halo, turned_lens, turned_light
+from lensfold.simulate.lensing import deflection
+from lensfold.simulate.objects import _streams
+from lensfold.simulate.population import Population as PopulationClass
+from lensfold.simulate.sky import draw_source
+from lensfold.simulate.truth import count_pieces
+
+SEED = 5
+SOURCE_COLUMNS = {"n_pix_source", "source_flux", "n_source_im", "mag_eff", "sb_contrast", "n_sources"}
+
+
+def same(a, b) -> bool:
+    return all(np.array_equal(a.images[band], b.images[band]) for band in BANDS) and repr(a.row) == repr(b.row)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """A dozen objects of the sample sky, each with and without its source."""
+    return [[simulate_object("sample", SEED, "train", k, with_source=put) for put in (True, False)] for k in range(12)]
+
+
+def test_shapes_types_and_columns(pairs):
+    for item in pairs[0]:
+        for band in BANDS:
+            assert item.images[band].shape == BAND_SHAPES[band]
+            assert item.images[band].dtype == np.float32
+            assert np.isfinite(item.images[band]).all()
+        assert tuple(item.row) == COLUMNS[1:]
+        assert item.row["ID"] == FIRST_ID
+
+
+def test_an_object_is_a_function_of_seed_split_and_index():
+    item = simulate_object("challenge", SEED, "train", 3)
+    simulate_object("challenge", SEED, "train", 7)
+    assert same(item, simulate_object("challenge", SEED, "train", 3))
+    assert same(item, simulate_object(Population(), SEED, "train", 3))
+    for other in ((SEED + 1, "train", 3), (SEED, "test", 3), (SEED, "train", 4)):
+        assert not same(item, simulate_object("challenge", *other))
+
+
+def test_forcing_the_presence_that_was_drawn_changes_nothing():
+    for k in range(4):
+        drawn = simulate_object("sample", SEED, "train", k)
+        assert same(drawn, simulate_object("sample", SEED, "train", k, with_source=bool(drawn.row["n_sources"])))
+
+
+def test_pair_rows_differ_only_in_the_source(pairs):
+    for with_source, without in pairs:
+        differing = {name for name in COLUMNS[1:] if repr(with_source.row[name]) != repr(without.row[name])}
+        assert differing <= SOURCE_COLUMNS
+        assert without.row["n_sources"] == without.row["n_pix_source"] == without.row["n_source_im"] == 0
+        assert math.isnan(without.row["mag_eff"])
+        assert without.row["sb_contrast"] == NO_SOURCE
+        assert with_source.row["n_sources"] == 1
+
+
+def test_pair_images_differ_only_by_the_source_and_its_poisson_noise(pairs):
+    for with_source, without in pairs:
+        difference = with_source.images["VIS"].astype(float) - without.images["VIS"]
+        flux = with_source.row["source_flux"]
+        # 40,000 pixels; g = 3.7e-14 of flux per electron.
+        assert difference.sum() == pytest.approx(flux, abs=5 * math.sqrt(3.7e-14 * flux) + 1e-4 * flux)
+        assert np.median(np.abs(difference)) < 0.3 * 4e-13
+
+
+def test_a_twin_has_the_same_sky_and_the_same_noise():
+    """Without Poisson noise a pair differs by the source's light alone; with it the noise under the source does too."""
+    smoke = get_population("smoke")
+    quiet = replace(smoke, flux_per_electron=(0.0,) * 4)
+    for k in range(3):
+        light, difference = (
+            {band: one[band].astype(float) - other[band] for band in BANDS}
+            for p in (quiet, smoke)
+            for one, other in [[simulate_object(p, SEED, "train", k, with_source=put).images for put in (True, False)]]
+        )
+        for band, per_electron, (sigma, _) in zip(BANDS, smoke.flux_per_electron, smoke.sigma, strict=True):
+            assert light[band].min() > -0.01 * sigma and light[band].max() > 0.5 * sigma
+            # |z| of 40,000 normal numbers stays below 6
+            poisson = 6 * np.sqrt(per_electron * np.maximum(light[band], 0))
+            assert (np.abs(difference[band] - light[band]) < poisson + 0.01 * sigma).all()
+            dark = light[band] < 0.01 * sigma
+            assert dark.mean() > 0.3 and np.abs(difference[band][dark]).max() < 0.02 * sigma
+
+
+def test_streams_are_separate():
+    """A sky that differs in its sources alone has the same lens, field and noise, and the other way round."""
+    bright, faint = (simulate_object(name, SEED, "test", 2, with_source=False) for name in ("sample", "challenge"))
+    for band in BANDS:
+        np.testing.assert_array_equal(bright.images[band], faint.images[band])
+    crowded = simulate_object(replace(Population(), field_density=200.0), SEED, "test", 2)
+    usual = simulate_object("challenge", SEED, "test", 2)
+    kept = ("mag_source", "z_source", "z_lens", "ein_area", "source_flux", "mag_lens")
+    assert [crowded.row[name] for name in kept] == [usual.row[name] for name in kept]
+    assert not np.array_equal(crowded.images["VIS"], usual.images["VIS"])
+
+
+def test_sample_is_challenge_with_sources_two_magnitudes_brighter():
+    for k in range(5):
+        easy, hard = (simulate_object(name, SEED, "train", k) for name in ("sample", "challenge"))
+        assert easy.row["mag_source"] == pytest.approx(hard.row["mag_source"] - 2.0, abs=1e-9)
+        assert easy.row["r_source"] == pytest.approx(hard.row["r_source"] * 10 ** (2.0 * 0.06), rel=1e-9)
+        assert easy.row["z_source"] == hard.row["z_source"]
+    assert PROFILES["sample"].share_with_source == PROFILES["smoke"].share_with_source == 0.6
+    assert (PROFILES["smoke"].n_train, PROFILES["smoke"].n_test) == (60, 24)
+
+
+def test_profiles_cannot_be_changed():
+    with pytest.raises(TypeError):
+        PROFILES["sample"] = Population()
+    with pytest.raises(AttributeError):
+        PROFILES["sample"].k_pix = 1.0
+    assert get_population("sample") is PROFILES["sample"]
+    assert PopulationClass is Population
+
+
+def test_unknown_profile_names_the_known_ones():
+    with pytest.raises(InputError, match="'real' is unknown.*challenge, sample, smoke"):
+        simulate_object("real", 1, "train", 0)
+
+
+def test_haloes_repeat_with_a_heavy_tail():
+    p = Population()
+    picks = Counter(pick_halo(_streams(SEED, "train", k)[0], p) for k in range(4000))
+    counts = sorted(picks.values(), reverse=True)
+    assert 0.03 < counts[0] / 4000 < 0.15
+    assert 0.2 < sum(counts[:20]) / 4000 < 0.6
+    assert 400 < len(picks) < 1500
+
+
+def test_a_reused_halo_is_the_same_but_turned():
+    p = Population()
+    first = draw_halo(p, SEED, 0)
+    rows = [simulate_object("challenge", SEED, split, k) for split in ("train", "test") for k in range(40)]
+    shared = [item for item in rows if item.halo == 0]
+    assert len(shared) >= 2
+    for name in ("z_lens", "halo_mass", "star_mass", "mag_lens"):
+        assert len({item.row[name] for item in shared}) == 1
+    assert shared[0].row["z_lens"] == first.z
+    assert not np.array_equal(shared[0].images["VIS"], shared[1].images["VIS"])
+
+
+@pytest.mark.parametrize("number", [0, 3, 11])
+def test_turning_a_halo_turns_light_and_deflection(number):
+    halo, angle = draw_halo(Population(), SEED, number), 0.7
+    c, s = math.cos(angle), math.sin(angle)
+    still, _ = turned_lens(halo, 0.0, 2.0)
+    turned, einstein = turned_lens(halo, angle, 2.0)
+    x, y = np.array([1.0, -2.0, 3.0]), np.array([0.5, 2.5, -4.0])
+    ax, ay = deflection(still, x, y)
+    bx, by = deflection(turned, c * x - s * y, s * x + c * y)
+    np.testing.assert_allclose((bx, by), (c * ax - s * ay, s * ax + c * ay), rtol=1e-6)
+    central, satellites = turned_light(halo, angle)
+    np.testing.assert_allclose(satellites[:, 0], c * halo.satellites[:, 0] - s * halo.satellites[:, 1])
+    np.testing.assert_array_equal(central[:, 4:], halo.central[:, 4:])
+    assert einstein > 0
+
+
+def test_sources_stay_inside_the_frame():
+    p = Population()
+    for k in range(300):
+        source = draw_source(np.random.default_rng(k), p, 2.0, 4.0)
+        x, y = source.parts[0, :2]
+        beta = math.hypot(x, y)
+        image = (1 + 4.0 / beta) * max(abs(x), abs(y))
+        assert image < p.frame_half + 1e-9
+        assert source.parts[:, 7].sum() == pytest.approx(10 ** (-0.4 * source.mag), rel=1e-9)
+
+
+def test_truth_is_consistent(pairs):
+    for item, _ in pairs:
+        row = item.row
+        theta = math.sqrt(row["ein_area"] / math.pi) * 206264.806
+        assert 0.5 < theta < 9
+        assert 0.5 < row["crit_area"] / row["ein_area"] < 2
+        assert abs(row["x_crit"]) < 2 / 206264.806
+        assert 0 <= row["n_gal_3"] <= row["n_gal_5"] <= row["n_gal_10"]
+        assert row["z_source"] > row["z_lens"] + 0.39
+        assert math.isnan(row["mag_eff"]) or row["mag_eff"] > 0.5
+        assert all(type(value) in (int, float) for value in row.values())
+        if row["n_pix_source"] > 50:
+            assert row["sb_contrast"] > 0
+
+
+def test_pieces_of_two_pixels_count_diagonals_too():
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[0, 0] = mask[1, 1] = mask[4, 4] = mask[6, 5:8] = True
+    assert count_pieces(mask) == 2
+    assert count_pieces(np.zeros((4, 4), dtype=bool)) == 0

@@ -1,0 +1,160 @@
+"""What an experiment may ask of training, each through the command line, on the fake pack."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from fakes.pack import fake_images, write_cutout
+from fakes.workspace import lensfold
+
+from lensfold.data.catalog import labels, log_einstein_radius, read_catalog
+from lensfold.paths import cutout_file
+from lensfold.prediction.logits import load_model, read_logits
+
+FOLD0 = ("runs", "fake", "tiny", "fold0")
+
+
+def trained_with(workspace, changes: dict[str, str], *, check: bool = True):
+    """Train fold 0 after replacing text of the tiny experiment; returns what the command printed."""
+    settings = workspace / "experiments" / "tiny.toml"
+    text = settings.read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    settings.write_text(text)
+    return lensfold(workspace, "train", "--experiment", "tiny", "--pack", "fake", "--fold", "0", check=check)
+
+
+def oof(workspace) -> bytes:
+    return workspace.joinpath(*FOLD0, "oof.csv").read_bytes()
+
+
+def test_processes_that_prepare_change_nothing(workspace, trained_workspace):
+    trained_with(workspace, {"batch_size = 8": "batch_size = 8\nworkers = 2"})
+    assert oof(workspace) == oof(trained_workspace)
+
+
+def test_processes_that_prepare_never_import_tensorflow(fake_workspace):
+    from lensfold.config import Experiment
+    from lensfold.data.cache import Cache
+    from lensfold.inputs.batches import Preparation, ahead, preparing_processes
+    from lensfold.settings_files import read_toml
+
+    experiment = read_toml(fake_workspace / "experiments" / "tiny.toml", Experiment)
+    constants = {"sigma": {"VIS": 1.0, "Y": 1.0, "J": 1.0, "H": 1.0}, "mean": [0.0] * 3, "scale": [1.0] * 3}
+    with Cache(fake_workspace / "data" / "fake" / "cache" / "train") as cache, preparing_processes(2) as executor:
+        preparation = Preparation(cache, experiment, constants)
+        calls = [(cache.ids[k : k + 4], np.arange(4), 1, 2, k) for k in range(0, 40, 4)]
+        there = list(ahead(preparation.augmented, calls, executor, 4))
+        for call, images in zip(calls, there, strict=True):
+            np.testing.assert_array_equal(images, preparation.augmented(*call))
+        assert list(ahead(_has_tensorflow, [()] * 4, executor)) == [False] * 4
+
+
+def _has_tensorflow() -> bool:
+    import sys
+
+    return "tensorflow" in sys.modules
+
+
+def test_averaged_weights_predict_and_their_statistics_are_their_own(workspace, trained_workspace):
+    trained_with(workspace, {"batch_size = 8": "batch_size = 8\naverage_momentum = 0.9"})
+    there = load_model(workspace.joinpath(*FOLD0, "model.keras"))
+    last = load_model(trained_workspace.joinpath(*FOLD0, "model.keras"))
+    for name in ("top_conv", "head_logit"):  # what the last stage trains
+        assert not np.allclose(there.get_layer(name).get_weights()[0], last.get_layer(name).get_weights()[0])
+    history = pd.read_csv(workspace.joinpath(*FOLD0, "history.csv"))
+    assert history["valid_auc"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "auxiliary = 0.5",
+        'balance = "weights"',
+        "f_beta_share = 0.5\nbeta = 2.0",
+        "clip_norm = 0.1",
+        "label_smoothing = 0.1",
+    ],
+)
+def test_options_change_what_is_learnt(workspace, trained_workspace, option):
+    trained_with(workspace, {"batch_size = 8": f"batch_size = 8\n{option}"})
+    assert oof(workspace) != oof(trained_workspace)
+    values = read_logits(workspace.joinpath(*FOLD0, "oof.csv"))
+    assert np.isfinite(values).all() and values.std() > 0
+    assert load_model(workspace.joinpath(*FOLD0, "model.keras")).output_shape == (None, 1)
+
+
+def test_sixteen_bit_floats_train_and_answer_in_32(workspace):
+    trained_with(workspace, {"batch_size = 8": "batch_size = 8\nmixed_precision = true"})
+    model = load_model(workspace.joinpath(*FOLD0, "model.keras"))
+    assert model.get_layer("conv3").compute_dtype == "float16" and model.output.dtype == "float32"
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_batch(workspace, monkeypatch):
+    import keras
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", lambda *_, **__: np.float32("nan"))
+    done = trained_with(workspace, {}, check=False)
+    assert done.returncode == 1 and "loss is nan after the batch of the IDs 20" in done.stderr
+    assert "set train.clip_norm" in done.stderr and not workspace.joinpath(*FOLD0, "oof.csv").exists()
+
+
+def test_a_batch_too_large_for_the_memory_names_the_size_to_try(workspace, monkeypatch):
+    import keras
+    import tensorflow as tf
+
+    def full(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", full)
+    done = trained_with(workspace, {}, check=False)
+    assert done.returncode == 1 and "Set train.batch_size = 4" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_twins_follow_their_lenses(workspace):
+    pack = workspace / "data" / "fake"
+    catalog = read_catalog(pack / "image_catalog2.0train.csv")
+    lenses = catalog.index[labels(catalog, "official-2020") == 1]
+    for object_id in lenses:
+        for band, image in fake_images(np.random.default_rng([5, object_id]), False).items():
+            write_cutout(cutout_file(pack / "twins", band, object_id), image)
+    done = trained_with(workspace, {"batch_size = 8": "batch_size = 8\ntwins = 0.5"})
+    assert "cache fake twins" in done.stdout + done.stderr
+    assert len(read_logits(workspace.joinpath(*FOLD0, "oof.csv"))) == 20
+    config = json.loads((workspace / "runs" / "fake" / "tiny" / "config.json").read_text())
+    assert config["twins_hash"] != config["data_hash"]
+    assert "cache fake twins" not in trained_with(workspace, {}).stdout
+    (pack / "image_catalog2.0train.csv").touch()  # a pack that was made again has other twins
+    again = trained_with(workspace, {})
+    assert "cache fake twins" in again.stdout + again.stderr
+
+
+def test_twins_need_an_even_batch_and_a_pack_with_twins(workspace):
+    done = trained_with(workspace, {"batch_size = 8": "batch_size = 7\ntwins = 0.5"}, check=False)
+    assert done.returncode == 1 and "must be even" in done.stderr
+    done = trained_with(workspace, {"batch_size = 7": "batch_size = 8"}, check=False)
+    assert done.returncode == 1 and "no twins found" in done.stderr
+
+
+def test_a_frozen_network_has_one_output(workspace):
+    changes = {
+        'name = "fast_cnn"': 'name = "efficientnet_lite0"\nweights = "imagenet"\nfrozen = true',
+        "batch_size = 8": "batch_size = 8\nauxiliary = 0.5",
+    }
+    done = trained_with(workspace, changes, check=False)
+    assert done.returncode == 1 and "set train.twins and train.auxiliary to 0" in done.stderr
+
+
+def test_einstein_radii_are_learnt_of_lenses_alone(workspace):
+    trained_with(workspace, {"[pixels]": 'task = "einstein-radius"\n[pixels]'})
+    history = pd.read_csv(workspace.joinpath(*FOLD0, "history.csv"))
+    assert (history["valid_mse"] > 0).all() and "valid_auc" not in history
+    catalog = read_catalog(workspace / "data" / "fake" / "image_catalog2.0train.csv")
+    known = log_einstein_radius(catalog)[labels(catalog, "official-2020") == 1]
+    values = read_logits(workspace.joinpath(*FOLD0, "oof.csv"))
+    assert len(values) == 20
+    # it begins at the mean of the lenses, so a few steps leave it near
+    assert abs(values.mean() - known.mean()) < 3 * max(known.std(), 0.3)
