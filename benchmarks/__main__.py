@@ -19,7 +19,7 @@ from benchmarks.prediction import bench_prediction
 from benchmarks.scaling import bench_scaling
 from benchmarks.training import bench_training
 from lensfold.errors import InputError
-from lensfold.paths import replacing
+from lensfold.files import replacing
 
 #: group -> its title
 GROUPS = {"data": "Data layer", "prediction": "Prediction", "training": "Training", "scaling": "Jobs side by side"}

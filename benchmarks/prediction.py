@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.data import Rows, best_seconds
 from lensfold.config import PredictSettings
 from lensfold.models import build_model
+from lensfold.models.backend import set_threads
 from lensfold.prediction.forward import inference_of
-from lensfold.training.network import set_threads
 
 if TYPE_CHECKING:
     import keras

@@ -12,7 +12,7 @@ from benchmarks.data import Rows
 from lensfold.jobs.plan import Work
 from lensfold.jobs.run import run_needed
 from lensfold.paths import Workspace
-from lensfold.pipeline.cache import make_pack_folds
+from lensfold.pipeline.folds import make_pack_folds
 from lensfold.simulate import simulate_pack
 
 TRAIN, TEST, PARTS, EPOCHS = 3000, 3000, 4, 4

@@ -63,7 +63,7 @@ def step_seconds(pixels: int, threads: int, repeats: int) -> tuple[float, float]
     import torch
 
     from lensfold.models import build_model
-    from lensfold.training.network import set_threads
+    from lensfold.models.backend import set_threads
 
     set_threads(threads)
     torch.set_num_threads(threads)

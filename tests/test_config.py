@@ -2,9 +2,9 @@
 
 import pytest
 
-from lensfold.config import Experiment, FoldSettings, SubmissionSettings
+from lensfold.config import Experiment, FoldSettings, SubmissionSettings, read_toml, validated
 from lensfold.errors import InputError
-from lensfold.settings_files import digest, read_toml, validated
+from lensfold.files import digest
 
 STAGE = "[[stage]]\nmin_size = 20\nepochs = 1\nlearning_rate = 0.001\n"
 

@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "lensfold"
 LAYERS = (
     ("errors", "console"),
-    ("config", "paths", "settings_files"),
+    ("config", "paths", "files"),
     ("data", "models", "runs"),
     ("inputs", "simulate", "scoring", "submission"),
     ("prediction", "ensemble"),

@@ -3,7 +3,8 @@
 import pytest
 
 from lensfold.errors import InputError
-from lensfold.paths import Pack, Workspace, replacing
+from lensfold.files import replacing
+from lensfold.paths import Pack, Workspace
 
 
 @pytest.mark.parametrize("name", ["train", "datapack2.0train"])

@@ -3,16 +3,22 @@
 Unknown keys and wrong types stop the run. Settings are frozen: nothing writes to them after loading.
 """
 
-from typing import Annotated, Literal
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
+
+from lensfold.errors import InputError
 
 LabelRule = Literal["any-source", "official-2019", "official-2020"]
 Mix = Literal["bands", "paper-ir", "paper-rgb", "vis", "rgb-residual"]
@@ -364,3 +370,61 @@ class SubmissionSettings(Settings):
     def experiments(self) -> tuple[str, ...]:
         """Every run that the submission needs: its members, then those of the radius."""
         return (*(member.experiment for member in self.member), *self.radius)
+
+
+SettingsType = TypeVar("SettingsType", bound=Settings)
+
+
+def read_toml(path: Path, kind: type[SettingsType]) -> SettingsType:
+    """Settings of ``kind`` from a TOML file.
+
+    Raises InputError naming the file, the key, what was found and what is expected.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        present = ", ".join(sorted(p.stem for p in path.parent.glob("*.toml"))) or "none"
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Files there: {present}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+    return validated(content, kind, path)
+
+
+def validated(content: dict, kind: type[SettingsType], source: Path) -> SettingsType:
+    """Settings of ``kind`` from plain values; InputError names ``source`` and every offending key."""
+    try:
+        # through JSON, because strict JSON mode takes arrays for tuples and nothing else loosely
+        return kind.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        raise InputError(f"{source}: " + "; ".join(_describe(e) for e in error.errors())) from error
+
+
+def _describe(error: dict) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "(the whole file)"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; compare with the settings in src/lensfold/config.py"
+    if error["type"] == "missing":
+        return f"key {key!r} is needed and absent"
+    if not error["loc"]:  # of several keys together: what was found is the whole file
+        return error["msg"]
+    return f"{key!r}: {error['msg']}, found {error['input']!r}"
+
+
+#: Weights of (Y, J, H) in each infrared channel; VIS is always the first channel. The paper's two: one infrared
+#: channel biased to the reddest band, and VIS / mean(Y, J) / H in the place of red, green and blue.
+INFRARED_MIXES: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "bands": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    "paper-ir": ((0.15, 0.35, 0.5),),
+    "paper-rgb": ((0.5, 0.5, 0.0), (0.0, 0.0, 1.0)),
+    "vis": (),
+    "rgb-residual": ((0.5, 0.5, 0.0), (0.0, 0.0, 1.0)),
+}
+
+
+def channel_count(settings: PixelSettings) -> int:
+    """Number of channels of a mix."""
+    return 1 + len(INFRARED_MIXES[settings.mix]) + (settings.mix == "rgb-residual")
+
+
+#: beta squared of the challenge's ranking: one false positive weighs as much as a thousand missed lenses.
+CHALLENGE_BETA_SQUARED = 0.001

@@ -1,13 +1,9 @@
 """Where everything lies. Every other module asks here for a path; none builds one of its own."""
 
-import fcntl
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
 from lensfold.errors import InputError
 
@@ -133,78 +129,3 @@ class Workspace:
 def cutout_file(split_folder: Path, band: str, object_id: int) -> Path:
     """FITS file of one object and band, named as in the challenge pack."""
     return split_folder / "Public" / f"EUC_{band}" / f"imageEUC_{band}-{object_id}.fits"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success sync it and rename it over ``path``.
-
-    After an exception the temporary file is removed and ``path`` is as it was, so a reader never meets a
-    half-written file. Raises InputError where the folder cannot be written.
-    """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error}). Check the folder, its permissions and the disk."
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def alone(path: Path, told: str = "") -> Iterator[None]:
-    """One process at a time holds the lock file ``path``; the lock goes with the process, however that ends.
-
-    ``told`` is printed where another one holds it and this one waits.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error}). Check the folder, its permissions and the disk."
-        ) from error
-    with stream:
-        try:
-            if not _locked(stream, fcntl.LOCK_NB):
-                if told:
-                    print(told, flush=True)
-                _locked(stream)
-        except OSError as error:
-            raise InputError(
-                f"{path}: cannot be locked ({error}). Put the project on a file system that locks files for all nodes, "
-                "such as NFS 4, or Lustre mounted with -o flock."
-            ) from error
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock file ``path``, here or on another node."""
-    if not path.is_file():
-        return False
-    with path.open("r+") as stream:
-        return not _locked(stream, fcntl.LOCK_NB)
-
-
-def _locked(stream: TextIO, option: int = 0) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | option)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def write_if_changed(path: Path, content: bytes) -> bool:
-    """Write ``content`` as by `replacing`, unless the file holds it already: its time then stays. Whether it wrote."""
-    if path.is_file() and path.read_bytes() == content:
-        return False
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-    return True

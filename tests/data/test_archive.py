@@ -12,8 +12,8 @@ from fakes.pack import write_objects
 from lensfold.data import archive
 from lensfold.data import cache as cutouts
 from lensfold.data.archive import build_cache_from_scan, scan_archive
-from lensfold.data.cache_build import build_cache, building_folder
 from lensfold.data.cache import Cache
+from lensfold.data.cache_build import build_cache, building_folder
 from lensfold.errors import InputError
 from lensfold.paths import BANDS, cutout_file
 

@@ -12,8 +12,15 @@ from astropy.io import fits
 from fakes.pack import SIGMA, fake_images, write_cutout, write_objects, write_pack
 
 from lensfold.data import cache_build
-from lensfold.data.cache_build import FolderSource, build_cache, building_folder, object_ids, read_cutout, rebuild_damaged
 from lensfold.data.cache import BadCutout, Cache, background_sigma, split_bands, stage_cache, verify_cache
+from lensfold.data.cache_build import (
+    FolderSource,
+    build_cache,
+    building_folder,
+    object_ids,
+    read_cutout,
+    rebuild_damaged,
+)
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from lensfold.data import catalog as catalogs
-from lensfold.errors import InputError
 from lensfold.data.folds import folds_hash, make_folds, read_folds, strata_table, write_folds
+from lensfold.errors import InputError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "folds_first_twenty.csv"
 

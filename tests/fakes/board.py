@@ -9,10 +9,10 @@ import pandas as pd
 from fakes.catalog import catalog_text, fake_catalog
 from lensfold.config import Experiment
 from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
+from lensfold.files import digest
 from lensfold.leaderboard.history import append_history
 from lensfold.paths import Pack, Workspace
-from lensfold.prediction.logits import write_logits
-from lensfold.settings_files import digest
+from lensfold.runs.logits import write_logits
 
 RULE = "official-2020"
 STAGE = {"min_size": 20, "epochs": 2, "learning_rate": 0.001}

@@ -9,7 +9,7 @@ import pandas as pd
 from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.paths import Workspace
-from lensfold.prediction.logits import write_logits
+from lensfold.runs.logits import write_logits
 
 RULE = "official-2020"
 

@@ -10,7 +10,7 @@ from fakes.catalog import catalog_text, fake_catalog
 from lensfold.data.cache import FORMAT
 from lensfold.data.catalog import labels
 from lensfold.data.folds import folds_hash, make_folds, write_folds
-from lensfold.prediction.logits import write_logits
+from lensfold.runs.logits import write_logits
 
 RULE = "official-2020"
 

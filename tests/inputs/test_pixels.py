@@ -6,9 +6,8 @@ from fakes.pack import SIGMA, fake_images
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensfold.config import PixelSettings
+from lensfold.config import PixelSettings, channel_count
 from lensfold.inputs.pixels import (
-    channel_count,
     fit_constants,
     linear_channels,
     on_vis_grid,

@@ -12,6 +12,7 @@ import pytest
 from fakes.workspace import lensfold
 
 from lensfold.errors import InputError
+from lensfold.files import alone
 from lensfold.jobs import local
 from lensfold.jobs.drive import ATTEMPTS, drive
 from lensfold.jobs.job import Job
@@ -20,7 +21,7 @@ from lensfold.jobs.plan import Work
 from lensfold.jobs.process import JobFailed, run_process
 from lensfold.jobs.progress import Follower, show_progress
 from lensfold.jobs.run import run_needed
-from lensfold.paths import Workspace, alone
+from lensfold.paths import Workspace
 
 CACHE = [Job("cache", "train", number, 3) for number in range(3)]
 MERGE, OTHER = Job("merge", "train"), Job("merge", "test")

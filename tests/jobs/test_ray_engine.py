@@ -16,10 +16,11 @@ from jobs.test_slurm import free_port, wait_until
 from jobs.test_work import contents
 
 from lensfold.errors import InputError
+from lensfold.files import alone
 from lensfold.jobs import ray_engine
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
-from lensfold.paths import Workspace, alone
+from lensfold.paths import Workspace
 
 ray = pytest.importorskip("ray")
 ASKED = ("--pack", "fake", "--experiment", "tiny", "--predict", "tiny", "--parts", "2")

@@ -12,9 +12,10 @@ from fakes.workspace import lensfold
 from lensfold.data import cache_build
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
-from lensfold.paths import Workspace, alone
+from lensfold.files import alone
+from lensfold.paths import Workspace
 from lensfold.pipeline import cache as steps
-from lensfold.prediction.logits import read_logits
+from lensfold.runs.logits import read_logits
 
 PACK = ("--pack", "fake")
 

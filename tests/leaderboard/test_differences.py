@@ -10,8 +10,8 @@ from lensfold.data.catalog import BIN_NAMES, read_catalog
 from lensfold.leaderboard import differences
 from lensfold.leaderboard.differences import DRAWS, code_changes, paired_differences, settings_changes
 from lensfold.leaderboard.rows import read_board
-from lensfold.pipeline.score import lens_task
 from lensfold.runs.run import read_oof
+from lensfold.scoring.out_of_fold import lens_task
 from lensfold.scoring.score_table import paired_table
 
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from lensfold.models import build_model, fused, reestimate_statistics
-from lensfold.prediction.logits import load_model
+from lensfold.models.saved import load_model
 
 BATCH = (4, 5, 6, 3)
 

@@ -13,11 +13,10 @@ from sklearn.metrics.pairwise import pairwise_kernels, rbf_kernel
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from lensfold.config import Experiment, KernelSettings
+from lensfold.config import Experiment, KernelSettings, validated
 from lensfold.errors import InputError
 from lensfold.models.kernel_machines import KernelComponents, Landmarks, TrainingSpan, _machine, fit_machine, seeds_of
-from lensfold.prediction.logits import read_logits
-from lensfold.settings_files import validated
+from lensfold.runs.logits import read_logits
 from lensfold.training.kernel_machine import eigenvalue_table
 
 SEEDS = seeds_of(1, 0)

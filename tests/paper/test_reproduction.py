@@ -11,14 +11,13 @@ from fakes.runs import write_catalogs, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensfold.config import Experiment
+from lensfold.config import Experiment, validated
 from lensfold.data.catalog import large_lens_labels, read_catalog
 from lensfold.errors import InputError
 from lensfold.paper import measures, page, plan
 from lensfold.paper.reproduction import COMPARED, ENTRY, RULE_RUNS, as_toml
 from lensfold.paths import Pack, Workspace
 from lensfold.scoring.metrics import best_accuracy_threshold
-from lensfold.settings_files import validated
 
 NETWORKS = ("efficientnet_lite0", "efficientnet_b2", False)
 SCORE = {"value": 0.8123, "low": 0.79, "high": 0.83}
@@ -119,7 +118,7 @@ def test_accuracy_is_judged_on_other_folds_than_its_threshold_and_has_the_binomi
 
 
 def test_ranks_within_folds_do_not_see_their_scales(runs, tmp_path):
-    from lensfold.prediction.logits import read_logits, write_logits
+    from lensfold.runs.logits import read_logits, write_logits
 
     workspace, pack = runs
     labels = measures.paper_task(read_catalog(pack.catalog))

@@ -14,7 +14,7 @@ from scipy.special import expit
 from lensfold.data.catalog import halo_groups, read_catalog
 from lensfold.leaderboard.history import HISTORY_COLUMNS
 from lensfold.paths import cutout_file
-from lensfold.prediction.logits import read_logits
+from lensfold.runs.logits import read_logits
 
 PACK = ("--pack", "fake")
 REAL_EUCLID = Path(__file__).parents[3] / "shared" / "real_euclid"

@@ -9,9 +9,9 @@ from fakes.board import board_workspace, code, lens_scores, write_history, write
 from fakes.workspace import lensfold
 
 from lensfold.errors import InputError
+from lensfold.files import digest
 from lensfold.leaderboard.board import build_board
 from lensfold.pipeline.leaderboard import leaderboard_section, write_leaderboard
-from lensfold.settings_files import digest
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard.md"
 

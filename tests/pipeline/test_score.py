@@ -12,7 +12,7 @@ from fakes.workspace import lensfold
 from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.paths import Workspace
-from lensfold.prediction.logits import read_logits, write_logits
+from lensfold.runs.logits import read_logits, write_logits
 
 PACK = ("--pack", "fake")
 RULE = "official-2020"

@@ -12,7 +12,7 @@ from fakes.workspace import lensfold
 from scipy.special import expit, logit
 
 from lensfold.data.catalog import labels, read_catalog
-from lensfold.prediction.logits import write_logits
+from lensfold.runs.logits import write_logits
 from lensfold.runs.run import read_oof, read_test
 from lensfold.scoring import metrics as scores
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes.workspace import lensfold
 
-from lensfold.config import Experiment
+from lensfold.config import Experiment, validated
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
 from lensfold.inputs.batches import Preparation
@@ -14,7 +14,6 @@ from lensfold.inputs.pixels import fit_constants
 from lensfold.models import build_model, split_at_head
 from lensfold.prediction import features
 from lensfold.prediction.features import network_input
-from lensfold.settings_files import validated
 
 FROZEN = """
 [pixels]

@@ -12,8 +12,9 @@ from fakes.workspace import environment
 from lensfold.errors import InputError
 from lensfold.inputs.batches import slices
 from lensfold.models import build_model, split_at_head, with_auxiliary, without_auxiliary
+from lensfold.models.saved import load_model
 from lensfold.prediction.forward import Inference, inference_of
-from lensfold.prediction.logits import load_model, logits
+from lensfold.prediction.logits import logits
 
 NETWORKS = {
     "paper_cnn": ("paper_cnn", 48, 2, {}),
@@ -85,7 +86,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from lensfold.prediction.forward import inference_of
-from lensfold.prediction.logits import load_model
+from lensfold.models.saved import load_model
 tf.config.threading.set_intra_op_parallelism_threads(1)
 model, images = load_model(Path(sys.argv[1])), np.load(sys.argv[2])
 inference = inference_of(model, 8)

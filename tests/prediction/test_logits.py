@@ -13,8 +13,10 @@ from hypothesis.extra import numpy as npst
 from lensfold.config import PredictSettings
 from lensfold.errors import InputError
 from lensfold.inputs.batches import ahead, slices, whole_slices
+from lensfold.models.saved import load_model
 from lensfold.prediction.forward import inference_of
-from lensfold.prediction.logits import d4_views, load_model, logits, logits_in_parts, read_logits, write_logits
+from lensfold.prediction.logits import d4_views, logits, logits_in_parts
+from lensfold.runs.logits import read_logits, write_logits
 
 
 def corner_model(side: int = 4) -> keras.Model:

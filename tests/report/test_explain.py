@@ -12,7 +12,8 @@ from lensfold.data.cache_build import build_cache
 from lensfold.data.catalog import labels, read_catalog
 from lensfold.errors import InputError
 from lensfold.paths import Workspace
-from lensfold.report.explain import background_value, explain_objects, grad_cam, occlusion_map, on_frame, scored_by
+from lensfold.prediction.saliency import background_value, grad_cam, occlusion_map, scored_by
+from lensfold.report.explain import explain_objects, on_frame
 
 SIDE = 32
 PACK = ("--pack", "fake")

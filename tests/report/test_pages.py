@@ -17,10 +17,10 @@ from PIL import Image
 
 from lensfold.data.catalog import read_catalog
 from lensfold.errors import InputError
+from lensfold.files import digest
 from lensfold.paths import Pack, Workspace
 from lensfold.report.gallery import lens_lists, worst_radii
 from lensfold.report.pages import write_report
-from lensfold.settings_files import digest
 
 PACK = ("--pack", "fake")
 #: what HTML in a name would do, were it not escaped

@@ -57,7 +57,14 @@ def test_training_code_is_what_training_imports():
             waiting += [f"{a}.{b}" for a, b in re.findall(r"^ *from lensfold[.](\w+) import (\w+)", text, re.MULTILINE)
                         if (package / a / f"{b}.py").is_file()]  # fmt: skip
     assert "data.catalog" in found
-    assert {name.split(".")[0] for name in found - set(code)} <= {"errors", "paths", "files", "runs", "scoring", "console"}
+    assert {name.split(".")[0] for name in found - set(code)} <= {
+        "errors",
+        "paths",
+        "files",
+        "runs",
+        "scoring",
+        "console",
+    }
 
 
 def test_cpu_time_adds_up_over_processes():

@@ -6,18 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lensfold.runs.run import (
-    Member,
-    check_common_folds,
-    check_oof,
-    check_task,
-    fold_folders,
-    read_oof,
-    read_oofs,
-    read_test,
-)
+from lensfold.ensemble.members import check_common_folds, check_oof, check_task, read_oofs
 from lensfold.errors import InputError
-from lensfold.prediction.logits import write_logits
+from lensfold.runs.logits import write_logits
+from lensfold.runs.run import Member, fold_folders, read_oof, read_test
 
 IDS = np.arange(200001, 200013)
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pipeline.test_score import PACK, RULE, write_radii, write_run, write_settings
 from runs.test_provenance import git
 
-from lensfold.config import Experiment
+from lensfold.config import Experiment, read_toml
 from lensfold.errors import InputError
+from lensfold.files import digest
 from lensfold.paths import Workspace
 from lensfold.runs.provenance import changed_since, file_sha256
 from lensfold.runs.run import Member
-from lensfold.settings_files import digest, read_toml
 from lensfold.submission.explain import commands, differences, explain, held_against
 from lensfold.submission.manifest import FORMAT, Manifest, MemberRecord, read_submission_manifest
 

@@ -11,7 +11,7 @@ from fakes.workspace import environment, lensfold
 
 from lensfold.data.cache import Cache
 from lensfold.data.folds import read_folds
-from lensfold.prediction.logits import read_logits
+from lensfold.runs.logits import read_logits
 
 TRAIN = ("train", "--experiment", "tiny", "--pack", "fake")
 RUN = ("runs", "fake", "tiny")

@@ -9,8 +9,9 @@ from fakes.pack import fake_images, write_cutout
 from fakes.workspace import lensfold
 
 from lensfold.data.catalog import labels, log_einstein_radius, read_catalog
+from lensfold.models.saved import load_model
 from lensfold.paths import cutout_file
-from lensfold.prediction.logits import load_model, read_logits
+from lensfold.runs.logits import read_logits
 
 FOLD0 = ("runs", "fake", "tiny", "fold0")
 
@@ -36,10 +37,9 @@ def test_processes_that_prepare_change_nothing(workspace, trained_workspace):
 
 
 def test_processes_that_prepare_never_import_tensorflow(fake_workspace):
-    from lensfold.config import Experiment
+    from lensfold.config import Experiment, read_toml
     from lensfold.data.cache import Cache
     from lensfold.inputs.batches import Preparation, ahead, preparing_processes
-    from lensfold.settings_files import read_toml
 
     experiment = read_toml(fake_workspace / "experiments" / "tiny.toml", Experiment)
     constants = {"sigma": {"VIS": 1.0, "Y": 1.0, "J": 1.0, "H": 1.0}, "mean": [0.0] * 3, "scale": [1.0] * 3}

@@ -69,8 +69,8 @@ def folds(
     check: Annotated[bool, typer.Option("--check", help="Write nothing: check and show the folds that exist.")] = False,
 ) -> None:
     """Write folds/<pack>.csv (every catalog ID once) and show what is in each fold."""
-    from lensfold.pipeline.cache import check_pack_folds, make_pack_folds
-    from lensfold.pipeline.score import show_folds, show_strata
+    from lensfold.pipeline.folds import check_pack_folds, make_pack_folds
+    from lensfold.report.terminal import show_folds, show_strata
 
     workspace, chosen = chosen_pack(root, pack, data)
     catalog, made = (check_pack_folds if check else make_pack_folds)(workspace, chosen)
@@ -91,7 +91,7 @@ def cache(
     """Read the FITS files of a split, or its archive, once, into shards; list what cannot be used by ID and reason."""
     split = checked_split(split)
     from lensfold.pipeline.cache import cache_split
-    from lensfold.pipeline.score import show_cache
+    from lensfold.report.terminal import show_cache
 
     workspace, chosen = chosen_pack(root, pack, data)
     show_cache(chosen.name, split, cache_split(workspace, chosen, split, skip_bad, workers))
@@ -105,7 +105,7 @@ def import_euclid(
 ) -> None:
     """Turn real Euclid cutouts into a pack in the challenge's geometry and units, ready for predict."""
     from lensfold.pipeline.look import import_pack
-    from lensfold.pipeline.score import show_import
+    from lensfold.report.terminal import show_import
 
     table, pictures = import_pack(files, out, overwrite)
     show_import(table, out, pictures)
@@ -158,7 +158,7 @@ def verify(
     """Hold every shard of a cache against its recorded checksum; name the damaged ones."""
     split = checked_split(split)
     from lensfold.pipeline.cache import verify_split
-    from lensfold.pipeline.score import show_verified
+    from lensfold.report.terminal import show_verified
 
     workspace, chosen = chosen_pack(root, pack, data)
     problems = verify_split(workspace, chosen, split, rebuild)
@@ -170,7 +170,7 @@ def verify(
 @app.command()
 def configure(experiment: ExperimentName, pack: PackName = None, data: DataFolder = None, root: Root = Path()) -> None:
     """Resolve an experiment's settings for a pack into runs/<pack>/<experiment>/config.json."""
-    from lensfold.pipeline.cache import configure as configure_run
+    from lensfold.pipeline.configure import configure as configure_run
 
     workspace, chosen = chosen_pack(root, pack, data)
     configure_run(workspace, chosen, experiment)
@@ -186,7 +186,7 @@ def train(
     skip_bad: SkipBad = False,
 ) -> None:
     """Train an experiment on a pack; makes folds, cache and settings where they are absent."""
-    from lensfold.pipeline.cache import prepare_training, train_folds
+    from lensfold.pipeline.train import prepare_training, train_folds
 
     workspace, chosen = chosen_pack(root, pack, data)
     prepare_training(workspace, chosen, experiment, skip_bad, CORES)
@@ -203,7 +203,7 @@ def train_fold(
     stage: Stage = None,
 ) -> None:
     """Train one fold of a configured experiment (what make calls)."""
-    from lensfold.pipeline.cache import train as train_one
+    from lensfold.pipeline.train import train as train_one
 
     workspace, chosen = chosen_pack(root, pack, data)
     train_one(workspace, chosen, experiment, fold, stage)

@@ -21,12 +21,12 @@ from typing import BinaryIO
 import numpy as np
 from isal import igzip
 
-from lensfold.data.cache_build import Progress, assemble, building_folder, frame_from_bytes, unexpected_ids
-from lensfold.data.cache import BadCutout
 from lensfold.data.bad_pixels import MAX_BAD_SHARE
+from lensfold.data.cache import BadCutout
+from lensfold.data.cache_build import Progress, assemble, building_folder, frame_from_bytes, unexpected_ids
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS, replacing
-from lensfold.settings_files import digest
+from lensfold.files import digest, replacing
+from lensfold.paths import BAND_SHAPES, BANDS
 
 #: a cutout has 164,160 bytes, the catalog some 20 million; more than this is no member of a pack
 LARGEST_MEMBER = 1 << 28

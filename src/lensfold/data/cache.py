@@ -5,7 +5,6 @@ A cached object is one row of float32: its VIS frame followed by Y, J and H, all
 a truncated shard is an error with a name, and network file systems are no slower than they must be.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS, replacing
-from lensfold.settings_files import digest
+from lensfold.files import digest, file_sha256, replacing
+from lensfold.paths import BAND_SHAPES, BANDS
 
 #: number of the cache's layout; a cache of another one is built again
 FORMAT = 2
@@ -71,12 +70,6 @@ def read_manifest(cache_folder: Path) -> dict:
 def shards_hash(manifest: dict) -> str:
     """Hash of a cache's pixels, by the sha256 of its shards in their order."""
     return digest({"shards": [shard["sha256"] for shard in manifest["shards"]]})
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def verify_cache(cache_folder: Path) -> dict[str, str]:

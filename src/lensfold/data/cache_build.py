@@ -20,6 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
+from lensfold.data.bad_pixels import MAX_BAD_SHARE, UnusableFrame, mended
 from lensfold.data.cache import (
     BORDER,
     FORMAT,
@@ -27,15 +28,13 @@ from lensfold.data.cache import (
     SHARD_ROWS,
     BadCutout,
     background_sigma,
-    file_sha256,
     read_manifest,
     verify_cache,
 )
-from lensfold.data.bad_pixels import MAX_BAD_SHARE, UnusableFrame, mended
-from lensfold.errors import InputError
 from lensfold.data.fits_reader import NotFits, read_frame
-from lensfold.paths import BAND_SHAPES, BANDS, cutout_file, replacing
-from lensfold.settings_files import digest
+from lensfold.errors import InputError
+from lensfold.files import digest, file_sha256, replacing
+from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
 
 Progress = Callable[[int, int], None]
 

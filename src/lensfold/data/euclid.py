@@ -31,8 +31,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
-from lensfold.data.cache_build import Progress
 from lensfold.data.bad_pixels import bad_pixels
+from lensfold.data.cache_build import Progress
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
 

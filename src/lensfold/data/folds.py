@@ -10,7 +10,7 @@ import pandas as pd
 
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
-from lensfold.paths import replacing
+from lensfold.files import replacing
 
 HEADER = "ID,fold"
 #: The separate lensed images of an object are counted up to this number when strata are formed.

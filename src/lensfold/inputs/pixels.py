@@ -10,19 +10,8 @@ from typing import TypedDict
 import cv2
 import numpy as np
 
-from lensfold.config import PixelSettings
+from lensfold.config import INFRARED_MIXES, PixelSettings, channel_count
 from lensfold.paths import BANDS
-
-#: Weights of (Y, J, H) in each infrared channel; VIS is always the first channel. The paper's two: one infrared
-#: channel biased to the reddest band, and VIS / mean(Y, J) / H in the place of red, green and blue.
-INFRARED_MIXES: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "bands": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-    "paper-ir": ((0.15, 0.35, 0.5),),
-    "paper-rgb": ((0.5, 0.5, 0.0), (0.0, 0.0, 1.0)),
-    "vis": (),
-    "rgb-residual": ((0.5, 0.5, 0.0), (0.0, 0.0, 1.0)),
-}
-
 
 #: a of astropy's LogStretch
 LOG_STRETCH = np.float32(1000)
@@ -34,11 +23,6 @@ class StretchConstants(TypedDict):
     sigma: dict[str, float]
     mean: list[float]
     scale: list[float]
-
-
-def channel_count(settings: PixelSettings) -> int:
-    """Number of channels of a mix."""
-    return 1 + len(INFRARED_MIXES[settings.mix]) + (settings.mix == "rgb-residual")
 
 
 def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigma: dict[str, float]) -> np.ndarray:

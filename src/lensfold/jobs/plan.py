@@ -4,25 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lensfold.config import Experiment
+from lensfold.config import Experiment, read_toml
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import ROW_BYTES, read_manifest
 from lensfold.data.folds import read_folds
 from lensfold.errors import InputError
 from lensfold.jobs.job import Job
 from lensfold.paths import Pack, Split, Workspace
-from lensfold.pipeline.cache import (
-    is_cached,
-    is_configured,
-    is_part_cached,
-    is_trained,
-    make_pack_folds,
-    plan_split,
-    run_settings,
-)
+from lensfold.pipeline.cache import is_cached, is_part_cached, plan_split
+from lensfold.pipeline.configure import is_configured
+from lensfold.pipeline.folds import make_pack_folds
 from lensfold.pipeline.predict import is_part_done, predictions
+from lensfold.pipeline.train import is_trained
 from lensfold.prediction.logits import part_count
-from lensfold.settings_files import read_toml
+from lensfold.runs.run import run_settings
 
 
 @dataclass(frozen=True)

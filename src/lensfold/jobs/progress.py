@@ -5,9 +5,9 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from lensfold.console import show_table
+from lensfold.files import is_locked
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
-from lensfold.paths import is_locked
 
 #: bytes of a log that are read for its last line
 END = 4096

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lensfold.errors import InputError
+from lensfold.files import alone, is_locked
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
 from lensfold.jobs.process import cores, run_process
-from lensfold.paths import alone, is_locked
 from lensfold.runs.provenance import training_code, versions
 
 #: seconds that a head node has to answer, to tell its state, and that the nodes have to be looked at

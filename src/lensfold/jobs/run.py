@@ -2,14 +2,15 @@
 
 from contextlib import AbstractContextManager
 
+from lensfold.files import is_locked
 from lensfold.jobs import slurm
 from lensfold.jobs.drive import Engine, drive
 from lensfold.jobs.job import Job
 from lensfold.jobs.local import local_engine
 from lensfold.jobs.plan import Work, jobs_of, needed
 from lensfold.jobs.progress import Follower, show_progress
-from lensfold.paths import is_locked
-from lensfold.pipeline.cache import configure_once, is_cached
+from lensfold.pipeline.cache import is_cached
+from lensfold.pipeline.configure import configure_once
 
 
 def run_needed(

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from lensfold.errors import InputError
+from lensfold.files import replacing, write_if_changed
 from lensfold.jobs.drive import ATTEMPTS
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
-from lensfold.paths import replacing, write_if_changed
 
 #: jobs of one array: SLURM's default for MaxArraySize is 1001
 LONGEST_ARRAY = 1000

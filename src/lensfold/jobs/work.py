@@ -6,12 +6,14 @@ import platform
 import time
 from pathlib import Path
 
+from lensfold.files import alone, replacing
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work, is_done
 from lensfold.jobs.process import cores
-from lensfold.paths import alone, replacing
-from lensfold.pipeline.cache import cache_part, cache_split_once, configure_once, train
+from lensfold.pipeline.cache import cache_part, cache_split_once
+from lensfold.pipeline.configure import configure_once
 from lensfold.pipeline.predict import predict_folds, predict_part_of_folds
+from lensfold.pipeline.train import train
 
 
 def run_job(work: Work, job: Job) -> None:

@@ -10,8 +10,9 @@ from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
 from lensfold.leaderboard.differences import Difference, paired_differences
 from lensfold.leaderboard.history import read_history
-from lensfold.leaderboard.rows import REPORT_FOLDER, Problem, Row, Score, read_board
+from lensfold.leaderboard.rows import REPORT_FOLDER, Problem, Row, read_board
 from lensfold.paths import Pack, Workspace
+from lensfold.runs.scores import Score
 from lensfold.submission.public_scores import PublicScore, known_submissions, read_public_scores
 
 #: Scores that can sort a board, with their names in tables and their digits; the size bins can, too.

@@ -11,17 +11,18 @@ import pandas as pd
 
 from lensfold.data import catalog as catalogs
 from lensfold.ensemble.combine import nested
+from lensfold.ensemble.members import read_oofs
 from lensfold.errors import InputError
+from lensfold.files import digest, write_json
 from lensfold.leaderboard.rows import Problem, Row
 from lensfold.paths import Pack
-from lensfold.pipeline.score import lens_task, write_json
 from lensfold.runs.provenance import file_sha256
-from lensfold.runs.run import read_oof, read_oofs
+from lensfold.runs.run import read_oof
 from lensfold.scoring.bootstrap import Floats, difference, drawn_estimates
+from lensfold.scoring.out_of_fold import lens_task
 from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_logs
 from lensfold.scoring.ranking import Ranking
 from lensfold.scoring.score_table import paired_table
-from lensfold.settings_files import digest
 
 #: Draws behind a standard error: 100 tell it to 7 %, and a pair of runs of 100,000 objects takes half a second.
 DRAWS = 100

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from lensfold.errors import InputError
-from lensfold.paths import replacing
+from lensfold.files import replacing
 
 #: What a line holds; a run of one task leaves the scores of the other empty.
 HISTORY_COLUMNS = (

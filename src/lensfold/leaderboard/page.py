@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
+from lensfold.config import CHALLENGE_BETA_SQUARED
 from lensfold.data import catalog as catalogs
 from lensfold.leaderboard.board import LOSSES, SORTS, Board, Standing, score_of
 from lensfold.leaderboard.differences import DRAWS, Difference, code_changes, settings_changes
 from lensfold.leaderboard.document import Block, Cell, Heading, Listing, Table, Text
 from lensfold.leaderboard.public import Pair, pairs_of, public_blocks
-from lensfold.leaderboard.rows import Row, Score
+from lensfold.leaderboard.rows import Row
 from lensfold.runs.run import learner_of
-from lensfold.scoring.metrics import CHALLENGE_BETA_SQUARED
+from lensfold.runs.scores import Score
 
 #: Scores beside the one that sorts, in the second table.
 OTHERS = ("auc", "mean_fold_auc", "f1", "average_precision", "one_minus_f_beta", "tpr10", "auc_large")

@@ -8,9 +8,8 @@ have a backbone, ``vis_`` or ``nisp_`` stands before these.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
-from lensfold.config import Experiment, NetworkName
+from lensfold.config import Experiment, NetworkName, channel_count
 from lensfold.errors import InputError
-from lensfold.inputs.pixels import channel_count
 from lensfold.models.parts import block_depth, set_trainable
 from lensfold.models.statistics import reestimate_statistics
 

@@ -22,3 +22,14 @@ def start_tensorflow() -> None:
         os.dup2(kept, 2)
         os.close(silent)
         os.close(kept)
+
+
+def set_threads(count: int) -> None:
+    """Fix TensorFlow's thread counts for this process; later calls in the same process change nothing."""
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:  # TensorFlow has started already, with the threads it has
+        return

@@ -12,9 +12,9 @@ from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.score import score_oof
 from lensfold.runs.run import read_oof
 from lensfold.scoring.metrics import best_accuracy_threshold, cross_fitted_decisions, fold_ranks
+from lensfold.scoring.out_of_fold import score_oof
 from lensfold.scoring.score_table import paired_table, score_table
 from lensfold.submission.csv_file import read_submission
 

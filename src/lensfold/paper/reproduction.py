@@ -5,23 +5,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from lensfold.config import Experiment
+from lensfold.config import Experiment, validated
 from lensfold.console import progress
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
+from lensfold.files import write_if_changed, write_json
 from lensfold.jobs.plan import Work
 from lensfold.jobs.run import run_needed
 from lensfold.models.backend import start_tensorflow
 from lensfold.paper import figures, measures, page, plan
 from lensfold.paper.plan import Scale
-from lensfold.paths import Pack, Workspace, write_if_changed
-from lensfold.pipeline.cache import cache_split, configure, is_cached, make_pack_folds
+from lensfold.paths import Pack, Workspace
+from lensfold.pipeline.cache import cache_split, is_cached
+from lensfold.pipeline.configure import configure
+from lensfold.pipeline.folds import make_pack_folds
 from lensfold.pipeline.look import open_album
 from lensfold.pipeline.predict import predict_folds
-from lensfold.pipeline.score import write_json
 from lensfold.pipeline.submit import submit
 from lensfold.report.plots import Heading
-from lensfold.settings_files import validated
 
 ENTRY = ("later-everything", "table3-efficientnet")
 #: what stands for "a more advanced version of EfficientNet"

@@ -4,17 +4,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lensfold.config import SubmissionSettings
+from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, read_toml
 from lensfold.data import catalog as catalogs
 from lensfold.data.folds import folds_hash
+from lensfold.ensemble.build import Source, build_ensemble, recipe_of
+from lensfold.ensemble.members import check_common_folds, check_task, short
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.score import folds_are_grouped, lens_task
-from lensfold.pipeline.submit import Source, build_ensemble, recipe_of
-from lensfold.runs.run import Member, check_common_folds, check_task, read_oof, short
-from lensfold.scoring.metrics import CHALLENGE_BETA_SQUARED
+from lensfold.runs.run import Member, read_oof
+from lensfold.scoring.out_of_fold import folds_are_grouped, lens_task
 from lensfold.scoring.score_table import paired_table
-from lensfold.settings_files import read_toml
 
 #: What tells a submission from a run on the command line.
 SUBMISSION_PREFIX = "submission:"

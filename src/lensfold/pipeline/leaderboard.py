@@ -10,12 +10,13 @@ from pathlib import Path
 from rich.markup import escape
 
 from lensfold.console import show_table
+from lensfold.files import write_if_changed
 from lensfold.leaderboard.board import Board, build_board
 from lensfold.leaderboard.differences import code_changes
 from lensfold.leaderboard.document import STYLE, as_html, as_markdown, html_page
 from lensfold.leaderboard.page import board_document, ranking
 from lensfold.leaderboard.rows import REPORT_FOLDER
-from lensfold.paths import Pack, Workspace, write_if_changed
+from lensfold.paths import Pack, Workspace
 from lensfold.runs.provenance import training_code
 
 

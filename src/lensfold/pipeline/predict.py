@@ -13,28 +13,29 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lensfold.config import Experiment, SubmissionSettings
+from lensfold.config import Experiment, SubmissionSettings, read_toml
 from lensfold.console import progress
-from lensfold.data.cache import Cache, file_sha256, read_manifest, shards_hash
+from lensfold.data.cache import Cache, read_manifest, shards_hash
 from lensfold.errors import InputError
+from lensfold.files import digest, file_sha256, has_marker, write_marker
 from lensfold.inputs.batches import Preparation
+from lensfold.models.saved import load_model
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.cache import cache_split, has_marker, run_settings, staged, start_where_needed, write_marker
+from lensfold.pipeline.cache import cache_split, staged
+from lensfold.pipeline.train import start_where_needed
 from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.forward import inference_of
 from lensfold.prediction.logits import (
     Outputs,
     kept_logits,
     kept_part,
-    load_model,
     logits_in_parts,
     part_file,
     part_slices,
     predict_part,
-    write_logits,
 )
-from lensfold.runs.run import fold_folders
-from lensfold.settings_files import digest, read_toml
+from lensfold.runs.logits import write_logits
+from lensfold.runs.run import fold_folders, run_settings
 
 
 @dataclass(frozen=True)

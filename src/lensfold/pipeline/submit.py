@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,102 +10,26 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lensfold.config import SubmissionSettings, Task
+from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, Task, read_toml
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import read_manifest
-from lensfold.data.folds import read_folds
-from lensfold.ensemble.combine import Combiner, Nested, Recipe, fit_combiner, nested
+from lensfold.ensemble.build import Ensemble, Source, build_ensemble, recipe_of
+from lensfold.ensemble.combine import Combiner, Recipe
+from lensfold.ensemble.members import check_common_folds, check_task
 from lensfold.errors import InputError
+from lensfold.files import write_json
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.score import folds_are_grouped, lens_task, run_scores, score_oof, write_json
+from lensfold.pipeline.score import run_scores
 from lensfold.report.terminal import show_ensemble, show_scores
-from lensfold.runs.run import (
-    Member,
-    aligned,
-    check_common_folds,
-    check_oof,
-    check_task,
-    read_oof,
-    read_oofs,
-    read_test,
-    task_of,
-)
+from lensfold.runs.run import Member, aligned, read_oof, read_test, task_of
 from lensfold.scoring.calibration import reliability
-from lensfold.scoring.metrics import CHALLENGE_BETA_SQUARED, brier
+from lensfold.scoring.metrics import brier
+from lensfold.scoring.out_of_fold import lens_task, score_oof
 from lensfold.scoring.radius import radii_of_logs
 from lensfold.scoring.score_table import paired_table
-from lensfold.settings_files import read_toml
 from lensfold.submission.csv_file import read_submission, write_submission
 from lensfold.submission.expected_ids import cached_ids
 from lensfold.submission.manifest import made_with, origin
-
-
-@dataclass(frozen=True)
-class Source:
-    """The pack behind the runs, with the labels that scores and learnt weights need."""
-
-    pack: Pack
-    catalog: pd.DataFrame
-    folds: pd.Series
-    present: frozenset[int] | None
-
-    @classmethod
-    def of(cls, workspace: Workspace, pack: Pack) -> "Source | None":
-        """None where the catalog or the folds are absent: runs that were brought along without their pack."""
-        path = workspace.folds(pack)
-        if not (pack.catalog.is_file() and path.is_file()):
-            return None
-        catalog = catalogs.read_catalog(pack.catalog)
-        cache = workspace.cache(pack, "train")
-        present = None
-        if (cache / "manifest.json").is_file():
-            present = frozenset(i for shard in read_manifest(cache)["shards"] for i in shard["ids"])
-        return cls(pack, catalog, read_folds(path, catalog), present)
-
-    @property
-    def grouped(self) -> bool:
-        """Whether the folds keep every halo together."""
-        return folds_are_grouped(self.catalog, self.folds)
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """Members together: what all out-of-fold objects taught (for the test split), and nested out-of-fold logits."""
-
-    name: str
-    members: Sequence[Member]
-    combiner: Combiner
-    nested: Nested
-    oof: pd.DataFrame
-
-    @property
-    def rule(self) -> str:
-        """The label rule that all members learned."""
-        return self.members[0].config()["experiment"]["label_rule"]
-
-
-def recipe_of(settings: SubmissionSettings) -> Recipe:
-    """How a submission's settings combine its members."""
-    weights = tuple(member.weight for member in settings.member)
-    return Recipe(settings.combine, weights, settings.calibrate, settings.select_by)
-
-
-def build_ensemble(source: Source, members: Sequence[Member], recipe: Recipe) -> Ensemble:
-    """Learn a recipe from the members' out-of-fold logits, for the test split and, nested, for every fold.
-
-    Raises InputError unless the members' logits are those of all objects of the pack's folds, each once.
-    """
-    for member in members:
-        check_oof(member, read_oof(member.folder), source.folds, source.present)
-    logits, fold = read_oofs(members)
-    config = members[0].config()
-    labels = catalogs.labels(source.catalog, config["experiment"]["label_rule"]).loc[logits.index].to_numpy()
-    columns, folds = logits.to_numpy(), fold.to_numpy()
-    judged = nested(recipe, labels, columns, folds)
-    how = recipe.how if task_of(config) == "lens" else "log-mean"
-    told = how if recipe.calibrate == "none" else f"{how}, {recipe.calibrate}"
-    oof = pd.DataFrame({"logit": judged.logits, "fold": fold}, index=logits.index)
-    return Ensemble(f"ensemble ({told})", members, fit_combiner(recipe, labels, columns, folds), judged, oof)
 
 
 def submit(

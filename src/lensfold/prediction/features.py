@@ -14,12 +14,11 @@ import numpy as np
 from lensfold.config import Experiment
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
+from lensfold.files import alone, digest, replacing
 from lensfold.inputs.batches import Preparation, ahead, slices
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models import network_of, split_at_head
-from lensfold.paths import alone, replacing
 from lensfold.prediction.forward import inference_of
-from lensfold.settings_files import digest
 
 Progress = Callable[[int, int], None]
 BATCH = 64

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from lensfold.config import PredictSettings
 from lensfold.errors import InputError
 from lensfold.inputs.batches import Preparation, ahead, slices
-from lensfold.paths import replacing
 from lensfold.prediction.features import Features
 from lensfold.prediction.forward import inference_of
+from lensfold.runs.logits import read_logits, write_logits
 
 if TYPE_CHECKING:
     import keras
@@ -141,47 +140,3 @@ def d4_views(images: np.ndarray) -> Iterator[np.ndarray]:
         turned = np.rot90(images, turns, axes=(1, 2))
         yield np.ascontiguousarray(turned)
         yield np.ascontiguousarray(turned[:, :, ::-1])
-
-
-def load_model(path: Path) -> "keras.Model":
-    """A trained network; InputError where the file is absent or damaged. Nothing in it is executed."""
-    import keras
-
-    from lensfold.models import fused  # noqa: F401  # Keras must know the classes that the file names
-
-    if not path.is_file():
-        raise InputError(f"{path}: no trained network here. Train the fold first (`make train`).")
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # keras raises many kinds on a damaged archive
-        raise InputError(
-            f"{path}: damaged or not a Keras network ({error}). Delete its fold folder, train again."
-        ) from error
-
-
-def write_logits(path: Path, ids: np.ndarray, values: np.ndarray) -> None:
-    """``ID,logit`` with every digit of a float64, in ascending ID."""
-    with replacing(path) as temporary:
-        pd.Series(values, index=pd.Index(ids, name="ID"), name="logit").sort_index().to_csv(temporary)
-
-
-def read_logits(path: Path) -> pd.Series:
-    """Series of float64 logits indexed by ID from an ``ID,logit`` file.
-
-    Raises InputError on an absent or damaged file, a repeated ID, and a logit that is not a finite number.
-    """
-    try:
-        table = pd.read_csv(path, dtype={"ID": np.int64, "logit": np.float64})
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file. Train or predict this fold first.") from error
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}). Delete it and predict again.") from error
-    if list(table.columns) != ["ID", "logit"]:
-        raise InputError(f"{path}: columns are {list(table.columns)}, expected ID,logit. Delete it and predict again.")
-    doubled = table["ID"][table["ID"].duplicated()]
-    if len(doubled):
-        raise InputError(f"{path}: ID {doubled.iloc[0]} stands there twice. Delete the file and predict again.")
-    broken = table["ID"][~np.isfinite(table["logit"])]
-    if len(broken):
-        raise InputError(f"{path}: the logit of ID {broken.iloc[0]} is not a finite number. Predict again.")
-    return table.set_index("ID")["logit"]

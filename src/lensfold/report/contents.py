@@ -15,11 +15,11 @@ from lensfold.data import catalog as catalogs
 from lensfold.data.cache import read_manifest
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.errors import InputError
+from lensfold.files import digest
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.provenance import file_sha256
 from lensfold.runs.run import Member, fold_folders, read_oof, task_of
 from lensfold.scoring.metrics import auc, fold_ranks
-from lensfold.settings_files import digest
 
 #: folder of a pack's runs that holds the report, and so no run
 REPORT_FOLDER = "report"

@@ -17,9 +17,8 @@ from scipy.special import expit
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, split_bands
 from lensfold.errors import InputError
-from lensfold.paths import replacing
+from lensfold.files import digest, replacing
 from lensfold.report.pictures import colour, grey
-from lensfold.settings_files import digest
 
 #: changes with how pictures are drawn
 DRAWING = "1"

@@ -21,7 +21,8 @@ from markupsafe import Markup
 import lensfold
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
-from lensfold.paths import Pack, Workspace, replacing, write_if_changed
+from lensfold.files import digest, replacing, write_if_changed
+from lensfold.paths import Pack, Workspace
 from lensfold.report import gallery as galleries
 from lensfold.report import plots
 from lensfold.report.contents import (
@@ -40,7 +41,6 @@ from lensfold.runs.run import learner_of
 from lensfold.scoring import curves as stats
 from lensfold.scoring.metrics import auc
 from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_logs
-from lensfold.settings_files import digest
 
 #: source files that decide what a run's plots and numbers look like
 DECISIVE = (

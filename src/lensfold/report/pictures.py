@@ -25,8 +25,9 @@ from matplotlib.patheffects import withStroke
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, split_bands
 from lensfold.errors import InputError
+from lensfold.files import replacing
 from lensfold.inputs.pixels import on_vis_grid
-from lensfold.paths import BAND_SHAPES, BANDS, replacing
+from lensfold.paths import BAND_SHAPES, BANDS
 
 #: a power of two, so that a page's size in inches gives back its pixels exactly
 DPI = 128

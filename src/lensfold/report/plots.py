@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter
 from scipy.special import expit
 
 from lensfold.data import catalog as catalogs
-from lensfold.paths import replacing
+from lensfold.files import replacing
 from lensfold.scoring import curves as stats
 
 DPI = 160

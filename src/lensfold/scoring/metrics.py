@@ -9,13 +9,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lensfold.config import CHALLENGE_BETA_SQUARED
 from lensfold.errors import InputError
 from lensfold.scoring import ranking
 from lensfold.scoring.bootstrap import Floats, checked_numbers
 from lensfold.scoring.ranking import Ranking
 
-#: beta squared of the challenge's ranking: one false positive weighs as much as a thousand missed lenses.
-CHALLENGE_BETA_SQUARED = 0.001
 #: Number of bins of lens size, and of every other quantity that lenses are binned by (their edges: the catalog's).
 BIN_COUNT = 6
 

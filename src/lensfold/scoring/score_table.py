@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from lensfold.config import CHALLENGE_BETA_SQUARED
 from lensfold.errors import InputError
 from lensfold.scoring import ranking
 from lensfold.scoring.bootstrap import (
@@ -25,7 +26,6 @@ from lensfold.scoring.bootstrap import (
 )
 from lensfold.scoring.metrics import (
     BIN_COUNT,
-    CHALLENGE_BETA_SQUARED,
     best_f_beta_threshold,
     both_classes,
     checked_probabilities,

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from lensfold.data.catalog import COLUMNS, NO_IMAGE_INDEX, NO_SOURCE
-from lensfold.paths import replacing
+from lensfold.files import replacing
 from lensfold.simulate.halo import Halo
 from lensfold.simulate.kernels import FLUX, RADIUS
 from lensfold.simulate.lensing import critical_cells

@@ -9,15 +9,15 @@ from typing import Literal
 
 import pandas as pd
 
-from lensfold.config import Experiment, StageSettings
+from lensfold.config import Experiment, StageSettings, read_toml, validated
 from lensfold.console import show_table
 from lensfold.data.cache import read_manifest, shards_hash
 from lensfold.data.folds import folds_hash
 from lensfold.errors import InputError
+from lensfold.files import digest
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.provenance import changed_since, code_state, file_sha256, versions
 from lensfold.runs.run import learner_of
-from lensfold.settings_files import digest, read_toml, validated
 from lensfold.submission.manifest import Manifest, MemberRecord, read_submission_manifest
 from lensfold.submission.public_scores import known_submissions, read_public_scores
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from lensfold.config import FoldSettings
+from lensfold.config import FoldSettings, read_toml
 from lensfold.data.cache import shards_hash
 from lensfold.errors import InputError
+from lensfold.files import digest
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.provenance import code_state, file_sha256, versions
 from lensfold.runs.run import Member, fold_folders
-from lensfold.settings_files import digest, read_toml
 
 #: number of the manifest's layout. 1, which does not tell its number, lacks the files of folds, predict and folds
 FORMAT = 2

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import expit
 
 from lensfold.errors import InputError
-from lensfold.paths import replacing
+from lensfold.files import replacing
 from lensfold.submission.check import (
     Expected,
     Report,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lensfold.paths import replacing
+from lensfold.files import replacing
 
 if TYPE_CHECKING:
     import keras

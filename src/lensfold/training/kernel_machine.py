@@ -18,12 +18,13 @@ from threadpoolctl import threadpool_limits
 from lensfold.config import Experiment
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
+from lensfold.files import replacing
 from lensfold.inputs.batches import Preparation, slices
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models.kernel_machines import Chosen, KernelMachine, fit_machine, seeds_of
-from lensfold.paths import replacing
 from lensfold.prediction.features import Features, network_input, progress_lines
-from lensfold.prediction.logits import logits_of, read_logits, write_logits
+from lensfold.prediction.logits import logits_of
+from lensfold.runs.logits import read_logits, write_logits
 from lensfold.runs.provenance import TrainingRecord
 from lensfold.training.curriculum import stage_rows
 from lensfold.training.task import FoldTask

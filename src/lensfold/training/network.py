@@ -21,6 +21,7 @@ from lensfold.config import Experiment, StageSettings
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
+from lensfold.files import replacing
 from lensfold.inputs.batches import Preparation, ahead, preparing_processes, whole_slices
 from lensfold.models import (
     block_depth,
@@ -31,9 +32,11 @@ from lensfold.models import (
     with_auxiliary,
     without_auxiliary,
 )
-from lensfold.paths import replacing
+from lensfold.models.backend import set_threads
+from lensfold.models.saved import load_model
 from lensfold.prediction.features import Features, network_input, progress_lines
-from lensfold.prediction.logits import load_model, logits, write_logits
+from lensfold.prediction.logits import logits
+from lensfold.runs.logits import write_logits
 from lensfold.runs.provenance import TrainingRecord
 from lensfold.scoring.metrics import auc
 from lensfold.training.checkpoint import read_history, restore_variables, save_checkpoint
@@ -86,15 +89,6 @@ def train_fold(task: FoldTask, log: Log) -> None:
         values = logits(model, preparation, held_out, predict.batch_size, predict.d4_average)
     shutil.rmtree(task.folder / "test", ignore_errors=True)  # scores of an earlier network
     write_logits(task.folder / "oof.csv", held_out, values)
-
-
-def set_threads(count: int) -> None:
-    """Fix TensorFlow's thread counts for this process; later calls in the same process change nothing."""
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(count)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:  # TensorFlow has started already, with the threads it has
-        return
 
 
 class _FoldTraining:

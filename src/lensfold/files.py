@@ -1,0 +1,134 @@
+"""Files that no reader meets half-written, locks, hashes and markers."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from lensfold.errors import InputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success sync it and rename it over ``path``.
+
+    After an exception the temporary file is removed and ``path`` is as it was, so a reader never meets a
+    half-written file. Raises InputError where the folder cannot be written.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error}). Check the folder, its permissions and the disk."
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path, told: str = "") -> Iterator[None]:
+    """One process at a time holds the lock file ``path``; the lock goes with the process, however that ends.
+
+    ``told`` is printed where another one holds it and this one waits.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("w")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error}). Check the folder, its permissions and the disk."
+        ) from error
+    with stream:
+        try:
+            if not _locked(stream, fcntl.LOCK_NB):
+                if told:
+                    print(told, flush=True)
+                _locked(stream)
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be locked ({error}). Put the project on a file system that locks files for all nodes, "
+                "such as NFS 4, or Lustre mounted with -o flock."
+            ) from error
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock file ``path``, here or on another node."""
+    if not path.is_file():
+        return False
+    with path.open("r+") as stream:
+        return not _locked(stream, fcntl.LOCK_NB)
+
+
+def _locked(stream: TextIO, option: int = 0) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | option)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def write_if_changed(path: Path, content: bytes) -> bool:
+    """Write ``content`` as by `replacing`, unless the file holds it already: its time then stays. Whether it wrote."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return True
+
+
+def digest(content: dict) -> str:
+    """SHA-256 (hex) of plain values in canonical JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write plain values and numpy numbers as indented JSON; a reader never meets a half-written file."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, default=_plain) + "\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value)} does not go into JSON")
+
+
+def write_marker(path: Path, content: dict[str, str]) -> None:
+    """Say beside a result what it was made from."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def has_marker(path: Path, content: dict[str, str]) -> bool:
+    """Whether ``path`` says that a result was made from this."""
+    try:
+        return json.loads(path.read_text()) == content
+    except (OSError, ValueError):
+        return False
+
+
+def is_newer(target: Path, *sources: Path) -> bool:
+    """Whether ``target`` is there and no source is absent or younger."""
+    if not target.is_file():
+        return False
+    made = target.stat().st_mtime_ns
+    return all(source.is_file() and source.stat().st_mtime_ns <= made for source in sources)

@@ -1,0 +1,90 @@
+"""Catalog and out-of-fold logits become one row of scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lensfold.config import CHALLENGE_BETA_SQUARED, Task
+from lensfold.data import catalog as catalogs
+from lensfold.scoring.radius import radii_of_logs, radius_table
+from lensfold.scoring.score_table import score_table
+
+LARGE = 150
+
+
+def score_oof(
+    catalog: pd.DataFrame,
+    oof: pd.DataFrame,
+    rule: str,
+    grouped: bool = False,
+    task: Task = "lens",
+    beta_squared: float = CHALLENGE_BETA_SQUARED,
+    probabilities: bool = False,
+) -> dict:
+    """All scores of logits (columns logit, fold; index ID) under a label rule; dropped objects are left out.
+
+    ``grouped``: draw haloes instead of objects for the intervals. With the task "einstein-radius" the logits are log
+    theta_E, and `score_radii` scores them. ``beta_squared``, ``probabilities``: as `score_table` takes them.
+    """
+    if task == "einstein-radius":
+        radii = pd.Series(radii_of_logs(oof["logit"]), index=oof.index)
+        return score_radii(catalog, radii, oof["fold"], rule, grouped)
+    asked = lens_task(catalog, oof.index, rule)
+    scored = oof.loc[asked.ids]
+    scores = score_table(
+        asked.labels,
+        scored["logit"],
+        scored["fold"],
+        asked.bins,
+        asked.large,
+        groups=asked.haloes if grouped else None,
+        beta_squared=beta_squared,
+        probabilities=probabilities,
+    )
+    return {"task": task, "rule": rule, **scores}
+
+
+@dataclass(frozen=True)
+class LensTask:
+    """What the catalog tells of the objects that a label rule keeps, arrays in the order of ``ids``."""
+
+    ids: pd.Index
+    labels: np.ndarray
+    bins: dict[str, np.ndarray]
+    large: np.ndarray
+    haloes: np.ndarray
+
+
+def lens_task(catalog: pd.DataFrame, ids: pd.Index, rule: str) -> LensTask:
+    """Labels, bins, large-lens labels and haloes of those of ``ids`` that the rule does not drop."""
+    labels = catalogs.labels(catalog, rule).reindex(ids).dropna()
+    bins = catalogs.score_bins(catalog).loc[labels.index]
+    return LensTask(
+        labels.index,
+        labels.to_numpy(),
+        {name: bins[name].to_numpy() for name in bins},
+        catalogs.large_lens_labels(catalog, rule, LARGE)[labels.index].to_numpy(),
+        catalogs.halo_groups(catalog)[labels.index].to_numpy(),
+    )
+
+
+def score_radii(
+    catalog: pd.DataFrame, radii: pd.Series, fold: pd.Series, rule: str, grouped: bool = False, calibrate: bool = True
+) -> dict:
+    """Scores of Einstein radii (arcsec, by ID as ``fold``) on the lenses of a label rule that have one.
+
+    ``grouped`` as in `score_oof`; ``calibrate``: with a factor from other folds (see `lensfold.scoring.radius`).
+    """
+    truth = np.exp(catalogs.log_einstein_radius(catalog)).reindex(radii.index)
+    kept = truth.notna() & (catalogs.labels(catalog, rule).reindex(radii.index) == 1)
+    groups = catalogs.halo_groups(catalog).reindex(radii.index)[kept] if grouped else None
+    sizes = catalogs.size_bins(catalog).reindex(radii.index)[kept]
+    scores = radius_table(truth[kept], radii[kept], fold[kept], sizes=sizes, groups=groups, calibrate=calibrate)
+    return {"task": "einstein-radius", "rule": rule, **scores}
+
+
+def folds_are_grouped(catalog: pd.DataFrame, folds: pd.Series) -> bool:
+    """Whether every halo lies within one fold, and haloes do repeat."""
+    haloes = catalogs.halo_groups(catalog)
+    return haloes.duplicated().any() and bool((folds.groupby(haloes).nunique() == 1).all())
