@@ -20,7 +20,8 @@ from isal import igzip
 
 from lensfold.data.archive import scan_archive
 from lensfold.data.cache import Cache
-from lensfold.data.cache_build import build_cache, read_cutout
+from lensfold.data.cache_build import Build, build_cache
+from lensfold.data.sources import read_cutout
 from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
 from lensfold.simulate.fits import fits_bytes
 from lensfold.simulate.objects import simulate_object
@@ -143,7 +144,7 @@ def _build_in_process(split_folder: Path, cache_folder: Path) -> dict[str, float
 def measured_build(split_folder: Path, cache_folder: Path) -> dict[str, float]:
     """Build a cache in this process; seconds and the peak memory of the process in MB."""
     started = time.perf_counter()
-    build_cache(split_folder, cache_folder)
+    build_cache(split_folder, Build(cache_folder))
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "peak_mb": peak_mb()}
 

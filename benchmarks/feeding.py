@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.data import Rows, best_seconds, write_noise_pack
 from lensfold.config import AugmentSettings, Experiment, ModelSettings, PixelSettings, StageSettings, TrainSettings
 from lensfold.data.cache import Cache, split_bands
-from lensfold.data.cache_build import build_cache
+from lensfold.data.cache_build import Build, build_cache
 from lensfold.inputs.batches import Preparation, ahead, whole_slices
 from lensfold.inputs.pixels import fit_constants
 
@@ -27,7 +27,7 @@ CASES = (("fast_cnn", 512, 0.85), ("efficientnet_b0", 128, 0.95))
 def bench_feeding(folder: Path) -> Rows:
     """A row for each network; the pack is made in ``folder``."""
     write_noise_pack(folder / "split", OBJECTS)
-    build_cache(folder / "split", folder / "cache", workers=1)
+    build_cache(folder / "split", Build(folder / "cache", workers=1))
     rows = []
     for name, count, asked in CASES:
         command = [sys.executable, "-m", "benchmarks.feeding", str(folder / "cache"), name, str(count)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.data import Rows
 from lensfold.jobs.plan import Work
-from lensfold.jobs.run import run_needed
+from lensfold.jobs.run import Executor, run_needed
 from lensfold.paths import Workspace
 from lensfold.pipeline.folds import make_pack_folds
 from lensfold.simulate import simulate_pack
@@ -71,7 +71,7 @@ def _measured(workspace: Workspace, workers: int, executor: str = "local") -> di
     for step, work in asked.items():
         started = time.perf_counter()
         with redirect_stdout(StringIO()):
-            run_needed(work, executor, workers)
+            run_needed(work, Executor(executor, workers))
         seconds[step] = time.perf_counter() - started
     return seconds
 

@@ -70,8 +70,7 @@ def trained_workspace(fake_workspace, tmp_path_factory) -> Path:
     """A copy of ``fake_workspace`` with ``tiny`` trained on all folds and scored. Copy it before writing there."""
     workspace = tmp_path_factory.mktemp("trained") / "w"
     shutil.copytree(fake_workspace, workspace)
-    lensfold(workspace, "train", "--experiment", "tiny", "--pack", "fake")
-    lensfold(workspace, "score", "--experiment", "tiny", "--pack", "fake")
+    lensfold(workspace, "run", "train", "--experiment", "tiny", "--pack", "fake")
     return workspace
 
 

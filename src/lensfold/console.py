@@ -4,33 +4,38 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-Report = Callable[[int, int], None]
+#: shows how many of how many are done
+Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def progress(title: str, unit: str = "objects") -> Iterator[Report]:
-    """Yield a function (done, total) that shows how far a long step is and how long it will still take."""
+def progress(title: str, unit: str = "objects", least: int = 0) -> Iterator[Progress]:
+    """Yield a function (done, total) that shows how far a long step is and how long it will still take.
+
+    Where there are at most ``least`` to do, nothing is shown.
+    """
     console = Console()
     if not console.is_terminal:
-        yield _lines(title, unit)
+        lines = _lines(title, unit)
+        yield lambda done, total: lines(done, total) if total > least else None
         return
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn(unit),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with bars.Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=None, visible=not least)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=total > least)
 
 
-def _lines(title: str, unit: str) -> Report:
+def _lines(title: str, unit: str) -> Progress:
     """A line at every fifth of the way, at most."""
     started = time.monotonic()
     shown = [0]

@@ -38,10 +38,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(path: Path, told: str = "") -> Iterator[None]:
-    """One process at a time holds the lock file ``path``; the lock goes with the process, however that ends.
+def exclusive(path: Path, waiting: str = "") -> Iterator[None]:
+    """Lock the file ``path``: one process at a time is inside. The lock ends with the process, however that ends.
 
-    ``told`` is printed where another one holds it and this one waits.
+    ``waiting`` is printed where another process has the lock and this one waits for it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,8 +53,8 @@ def alone(path: Path, told: str = "") -> Iterator[None]:
     with stream:
         try:
             if not _locked(stream, fcntl.LOCK_NB):
-                if told:
-                    print(told, flush=True)
+                if waiting:
+                    print(waiting, flush=True)
                 _locked(stream)
         except OSError as error:
             raise InputError(

@@ -17,6 +17,23 @@ ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
 BAND_SHAPES = {"VIS": (200, 200), "Y": (66, 66), "J": (66, 66), "H": (66, 66)}
 
 
+#: what names may be: they become parts of paths
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def checked_name(what: str, name: str) -> str:
+    """Return ``name``, which becomes part of a path; InputError where it could lead anywhere else.
+
+    ``what``: "experiment", "submission" or "pack", for the message.
+    """
+    if NAME.fullmatch(name):
+        return name
+    raise InputError(
+        f"{what} name {name[:80]!r}: only letters, digits, '_', '.' and '-' are allowed, and the first is a letter, a "
+        "digit or '_'."
+    )
+
+
 @dataclass(frozen=True)
 class Pack:
     """One data set: a folder with its splits and a catalog, and the name it is filed under."""
@@ -70,12 +87,9 @@ class Workspace:
     def pack(self, name: str | None, data: Path | None = None) -> Pack:
         """The pack called ``name``, or the one in the folder ``data``, filed under ``name`` or the folder's name."""
         if data is None:
-            name = name or "sample"
+            name = checked_name("pack", name or "sample")
             data = self.root / "data" / name
-        name = name or data.resolve().name
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-            raise InputError(f"pack name {name!r}: only letters, digits, '_', '.' and '-' are allowed. Give --pack.")
-        return Pack(name, data)
+        return Pack(checked_name("pack", name or data.resolve().name), data)
 
     def cache(self, pack: Pack, split: Split) -> Path:
         """Cache folder of a split; always inside the project, since a pack's own folder may be read-only.
@@ -93,21 +107,29 @@ class Workspace:
         """The pack's fold of every catalog ID."""
         return self.root / "folds" / f"{pack.name}.csv"
 
+    def fold_settings(self) -> Path:
+        """Hand-written settings of all folds."""
+        return self.root / "folds" / "folds.toml"
+
+    def folds_marker(self, pack: Pack) -> Path:
+        """File that says what a pack's folds were made from."""
+        return self.root / "folds" / f".{pack.name}.json"
+
     def experiment(self, name: str) -> Path:
         """Settings of an experiment."""
-        return self.root / "experiments" / f"{name}.toml"
+        return self.root / "experiments" / f"{checked_name('experiment', name)}.toml"
 
     def run(self, pack_name: str, experiment: str) -> Path:
         """Folder of an experiment trained on a pack."""
-        return self.runs(pack_name) / experiment
+        return self.runs(pack_name) / checked_name("experiment", experiment)
 
     def configured(self, pack_name: str, experiment: str) -> Path:
-        """Stamp of when a run's settings were last resolved."""
+        """File that says what a run's settings were last resolved from."""
         return self.run(pack_name, experiment) / ".configured"
 
     def runs(self, pack_name: str) -> Path:
         """Folder of a pack's runs."""
-        return self.root / "runs" / pack_name
+        return self.root / "runs" / checked_name("pack", pack_name)
 
     def jobs(self, pack_name: str) -> Path:
         """Folder of what a pack's jobs print, and when and where they ran."""
@@ -119,11 +141,11 @@ class Workspace:
 
     def submission_settings(self, name: str) -> Path:
         """Hand-written members and options of a submission."""
-        return self.root / "submissions" / f"{name}.toml"
+        return self.root / "submissions" / f"{checked_name('submission', name)}.toml"
 
     def submission(self, pack: Pack, name: str) -> Path:
         """The challenge CSV; its manifest is beside it with the suffix .json."""
-        return self.root / "submissions" / pack.name / f"{name}.csv"
+        return self.root / "submissions" / pack.name / f"{checked_name('submission', name)}.csv"
 
 
 def cutout_file(split_folder: Path, band: str, object_id: int) -> Path:

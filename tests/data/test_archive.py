@@ -1,6 +1,7 @@
 """A cache out of an archive equals the one out of the unpacked folder; hostile archives are refused or listed."""
 
 import gzip
+import hashlib
 import io
 import json
 import tarfile
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 from fakes.pack import write_objects
 
-from lensfold.data import archive
+from lensfold.data import archive, archive_stream
 from lensfold.data import cache as cutouts
 from lensfold.data.archive import build_cache_from_scan, scan_archive
 from lensfold.data.cache import Cache
-from lensfold.data.cache_build import build_cache, building_folder
+from lensfold.data.cache_build import Build, build_cache, building_folder
 from lensfold.errors import InputError
 from lensfold.paths import BANDS, cutout_file
 
@@ -53,7 +54,7 @@ def pack(path, members):
 
 
 def build(path, folder, **options):
-    return build_cache_from_scan(scan_archive(path, folder), folder, **options)
+    return build_cache_from_scan(scan_archive(path, folder), Build(folder, **options))
 
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tar"])
@@ -62,8 +63,11 @@ def test_archive_and_folder_give_the_same_cache(split_folder, tmp_path, monkeypa
     monkeypatch.setattr("lensfold.data.cache_build.SHARD_ROWS", 2)
     path = pack(tmp_path / f"datapack2.0train{suffix}", members_of(split_folder, BANDS[::-1]))
     from_archive = build(path, tmp_path / "a" / "train", workers=workers)
-    from_folder = build_cache(split_folder, tmp_path / "b" / "train")
+    from_folder = build_cache(split_folder, Build(tmp_path / "b" / "train"))
+    origins = [manifest.pop("made_from") for manifest in (from_archive, from_folder)]
     assert json.dumps(from_archive) == json.dumps(from_folder)
+    assert [(origin["kind"], origin["files"]) for origin in origins] == [("archive", 1), ("folder", 12)]
+    assert origins[0]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     for shard in from_folder["shards"]:
         a, b = ((tmp_path / side / "train" / shard["file"]).read_bytes() for side in "ab")
         assert a == b
@@ -158,7 +162,7 @@ def test_a_declared_size_beyond_belief(tmp_path, size, kind):
 
 
 def test_a_bomb_of_zeros_behind_the_last_member(split_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "LARGEST_REST", 1 << 22)
+    monkeypatch.setattr(archive_stream, "LARGEST_REST", 1 << 22)
     path = pack(tmp_path / "x.tar.gz", members_of(split_folder))
     path.write_bytes(path.read_bytes() + gzip.compress(b"\0" * (1 << 24)))
     with pytest.raises(InputError, match="follow its last member"):

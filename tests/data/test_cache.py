@@ -14,13 +14,12 @@ from fakes.pack import SIGMA, fake_images, write_cutout, write_objects, write_pa
 from lensfold.data import cache_build
 from lensfold.data.cache import BadCutout, Cache, background_sigma, split_bands, stage_cache, verify_cache
 from lensfold.data.cache_build import (
-    FolderSource,
+    Build,
     build_cache,
     building_folder,
-    object_ids,
-    read_cutout,
     rebuild_damaged,
 )
+from lensfold.data.sources import FolderSource, object_ids, read_cutout
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
 
@@ -46,7 +45,8 @@ def test_rows_equal_the_files_in_any_order(split_folder, tmp_path, monkeypatch, 
     monkeypatch.setattr("lensfold.data.cache_build.SHARD_ROWS", 2)
     seen = []
     build_cache(
-        split_folder, tmp_path / "cache", workers=workers, progress=lambda done, total: seen.append((done, total))
+        split_folder,
+        Build(tmp_path / "cache", workers=workers, progress=lambda done, total: seen.append((done, total))),
     )
     assert seen == [(2, 5), (4, 5), (5, 5)]
     wanted = [200004, 200001, 200005]
@@ -60,7 +60,7 @@ def test_rows_equal_the_files_in_any_order(split_folder, tmp_path, monkeypatch, 
 
 
 def test_sigma_is_that_of_the_background(split_folder, tmp_path):
-    manifest = build_cache(split_folder, tmp_path / "cache")
+    manifest = build_cache(split_folder, Build(tmp_path / "cache"))
     for band in BANDS:
         assert manifest["sigma"][band] == pytest.approx(SIGMA[band], rel=0.05)
 
@@ -105,7 +105,7 @@ def test_a_bad_file_stops_the_build_and_leaves_nothing(split_folder, tmp_path, k
     path = cutout_file(split_folder, "VIS", 200003)
     damage(path, kind)
     with pytest.raises(InputError) as error:
-        build_cache(split_folder, tmp_path / "made" / "cache")
+        build_cache(split_folder, Build(tmp_path / "made" / "cache"))
     for word in ("200003", path.name, REASONS[kind], "--skip-bad"):
         assert word in str(error.value)
     assert [path.name for path in (tmp_path / "made").iterdir()] == [".building-cache"]
@@ -114,7 +114,7 @@ def test_a_bad_file_stops_the_build_and_leaves_nothing(split_folder, tmp_path, k
 @pytest.mark.parametrize("kind", REASONS)
 def test_a_bad_object_is_left_out_and_listed_on_request(split_folder, tmp_path, kind):
     damage(cutout_file(split_folder, "VIS", 200003), kind)
-    manifest = build_cache(split_folder, tmp_path / "cache", skip_bad=True)
+    manifest = build_cache(split_folder, Build(tmp_path / "cache", skip_bad=True))
     assert list(manifest["refused"]) == ["200003"]
     assert REASONS[kind] in manifest["refused"]["200003"]
     with Cache(tmp_path / "cache") as cache:
@@ -127,13 +127,13 @@ def test_another_shape_names_file_found_and_expected(split_folder, tmp_path):
     path = cutout_file(split_folder, "Y", 200002)
     write_cutout(path, np.ones((64, 66)))
     with pytest.raises(InputError, match=r"imageEUC_Y-200002\.fits: image shape is \(64, 66\), expected \(66, 66\)"):
-        build_cache(split_folder, tmp_path / "cache", skip_bad=True)
+        build_cache(split_folder, Build(tmp_path / "cache", skip_bad=True))
     assert not (tmp_path / "cache").exists()
 
 
 def test_catalog_and_files_must_agree(split_folder, tmp_path):
     with pytest.raises(InputError) as error:
-        build_cache(split_folder, tmp_path / "cache", expected_ids=[*IDS[1:], 200009])
+        build_cache(split_folder, Build(tmp_path / "cache", expected_ids=[*IDS[1:], 200009]))
     assert "200001: has files, but no catalog row" in str(error.value)
     assert "200009: in the catalog, but no file" in str(error.value)
 
@@ -156,7 +156,7 @@ def test_read_cutout_of_an_absent_file(tmp_path):
 
 
 def test_a_shortened_shard_is_named_not_read(split_folder, tmp_path):
-    build_cache(split_folder, tmp_path / "cache")
+    build_cache(split_folder, Build(tmp_path / "cache"))
     shard = tmp_path / "cache" / "shard-00000.npy"
     shard.write_bytes(shard.read_bytes()[:-4])
     with Cache(tmp_path / "cache") as cache, pytest.raises(InputError, match=r"shard-00000\.npy: \d+ bytes, expected"):
@@ -164,7 +164,7 @@ def test_a_shortened_shard_is_named_not_read(split_folder, tmp_path):
 
 
 def test_a_damaged_manifest_is_named(split_folder, tmp_path):
-    build_cache(split_folder, tmp_path / "cache")
+    build_cache(split_folder, Build(tmp_path / "cache"))
     (tmp_path / "cache" / "manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"manifest\.json: damaged"):
         Cache(tmp_path / "cache")
@@ -179,7 +179,7 @@ def test_small_gaps_are_mended_and_counted(split_folder, tmp_path):
     image[10:12] = 0
     image[30, 30] = np.nan
     write_cutout(path, image)
-    manifest = build_cache(split_folder, tmp_path / "cache")
+    manifest = build_cache(split_folder, Build(tmp_path / "cache"))
     assert manifest["repaired"] == {"200004": {"H": 133}} and manifest["refused"] == {}
     with Cache(tmp_path / "cache") as cache:
         mended = split_bands(cache.read([200004])[0])["H"]
@@ -189,8 +189,8 @@ def test_small_gaps_are_mended_and_counted(split_folder, tmp_path):
 
 def test_a_second_build_gives_the_same_bytes(tmp_path):
     pack = write_pack(tmp_path / "fake", n_train=10, n_test=2)
-    first = build_cache(pack.split_source("train"), tmp_path / "cache")
-    again = build_cache(pack.split_source("train"), tmp_path / "cache", workers=2)
+    first = build_cache(pack.split_source("train"), Build(tmp_path / "cache"))
+    again = build_cache(pack.split_source("train"), Build(tmp_path / "cache", workers=2))
     assert json.dumps(first) == json.dumps(again)
 
 
@@ -206,14 +206,14 @@ def test_a_stopped_build_goes_on_with_what_it_had(split_folder, tmp_path, monkey
             raise Stopped
 
     with pytest.raises(Stopped):
-        build_cache(split_folder, tmp_path / "cache", progress=stop)
+        build_cache(split_folder, Build(tmp_path / "cache", progress=stop))
     assert not (tmp_path / "cache").exists()
     read = []
     original = FolderSource.frame
     monkeypatch.setattr(FolderSource, "frame", lambda self, b, i: (read.append(i), original(self, b, i))[1])
     # a file of a finished shard that changed meanwhile makes that shard again
     write_objects(split_folder, [200001], [False], seed=9)
-    build_cache(split_folder, tmp_path / "cache")
+    build_cache(split_folder, Build(tmp_path / "cache"))
     assert sorted(set(read)) == [200001, 200002, 200005]
     with Cache(tmp_path / "cache") as cache:
         vis = split_bands(cache.read([200001])[0])["VIS"]
@@ -230,7 +230,7 @@ def test_a_killed_worker_is_an_error_not_a_hang(split_folder, tmp_path, monkeypa
 def test_verify_names_a_damaged_and_a_swapped_shard_and_rebuilds_them_alone(split_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("lensfold.data.cache_build.SHARD_ROWS", 2)
     folder = tmp_path / "cache"
-    build_cache(split_folder, folder)
+    build_cache(split_folder, Build(folder))
     assert verify_cache(folder) == {}
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     first, second, third = (folder / f"shard-0000{number}.npy" for number in range(3))
@@ -248,7 +248,7 @@ def test_verify_names_a_damaged_and_a_swapped_shard_and_rebuilds_them_alone(spli
 
 
 def test_rebuilding_from_changed_files_is_refused(split_folder, tmp_path):
-    build_cache(split_folder, tmp_path / "cache")
+    build_cache(split_folder, Build(tmp_path / "cache"))
     (tmp_path / "cache" / "shard-00000.npy").unlink()
     write_objects(split_folder, [200002], [True], seed=5)
     with pytest.raises(InputError, match="other pixels than when the cache was built"):
@@ -256,7 +256,7 @@ def test_rebuilding_from_changed_files_is_refused(split_folder, tmp_path):
 
 
 def test_staging_copies_once_and_mends_the_copy(split_folder, tmp_path):
-    build_cache(split_folder, tmp_path / "cache")
+    build_cache(split_folder, Build(tmp_path / "cache"))
     local = stage_cache(tmp_path / "cache", tmp_path / "local")
     shard = local / "shard-00000.npy"
     made = shard.stat().st_mtime_ns
@@ -272,7 +272,7 @@ def test_staging_copies_once_and_mends_the_copy(split_folder, tmp_path):
 def test_more_shards_than_open_files(split_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("lensfold.data.cache_build.SHARD_ROWS", 1)
     monkeypatch.setattr("lensfold.data.cache.MOST_OPEN", 2)
-    build_cache(split_folder, tmp_path / "cache")
+    build_cache(split_folder, Build(tmp_path / "cache"))
     with Cache(tmp_path / "cache") as cache:
         rows = cache.read(IDS[::-1] * 3)
         assert len(cache._files) == 2
@@ -280,7 +280,7 @@ def test_more_shards_than_open_files(split_folder, tmp_path, monkeypatch):
 
 
 def test_a_cache_of_another_layout_is_named(split_folder, tmp_path):
-    build_cache(split_folder, tmp_path / "cache")
+    build_cache(split_folder, Build(tmp_path / "cache"))
     path = tmp_path / "cache" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 1}))
     with pytest.raises(InputError, match="another layout"):
@@ -297,10 +297,10 @@ def test_a_full_disk_in_the_middle_and_the_next_build(split_folder, tmp_path, mo
         pytest.skip("a tmpfs cannot be mounted here")
     try:
         with pytest.raises(InputError, match="No space left on device"):
-            build_cache(split_folder, disk / "cache")
+            build_cache(split_folder, Build(disk / "cache"))
         assert not (disk / "cache").exists()
         subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
-        assert build_cache(split_folder, disk / "cache")["objects"] == 5
+        assert build_cache(split_folder, Build(disk / "cache"))["objects"] == 5
         assert verify_cache(disk / "cache") == {}
     finally:
         subprocess.run(["umount", disk], check=True)

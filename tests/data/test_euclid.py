@@ -13,7 +13,7 @@ from fakes.workspace import PROJECT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lensfold.data.cache_build import build_cache
+from lensfold.data.cache_build import Build, build_cache
 from lensfold.data.euclid import EXTENSIONS, group_files, import_euclid, read_bands, read_euclid
 from lensfold.data.fits_reader import read_frame, strict_frame
 from lensfold.errors import InputError
@@ -124,7 +124,7 @@ def test_the_real_example_gives_the_reference_in_every_band(tmp_path):
     with fits.open(source) as hdus, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check_sky({band: WCS(hdus[EXTENSIONS[band]].header) for band in BANDS}, out, 1, (50, 50))
-    manifest = build_cache(Pack("real", out).split_source("test"), tmp_path / "cache")
+    manifest = build_cache(Pack("real", out).split_source("test"), Build(tmp_path / "cache"))
     assert manifest["objects"] == 1 and not manifest["refused"] and not manifest["repaired"]
 
 
@@ -269,7 +269,7 @@ def test_an_object_with_an_unusable_band_is_imported_and_reported(tmp_path):
     frames = frames_of(tmp_path / "out", 1)
     assert np.isnan(frames["Y"]).all() and np.isnan(frames["J"]).all()
     assert np.isnan(frames["VIS"]).mean() == 0.2
-    manifest = build_cache(tmp_path / "out", tmp_path / "cache", skip_bad=True)
+    manifest = build_cache(tmp_path / "out", Build(tmp_path / "cache", skip_bad=True))
     assert list(manifest["refused"]) == ["1"] and manifest["objects"] == 1
 
 
@@ -277,7 +277,7 @@ def test_small_gaps_are_mended_by_the_cache(tmp_path):
     hdus = mer_hdus((200, 200))
     hdus["VIS_RMS"].data[50:53, 60:62] = 1e16
     import_euclid([written(tmp_path / "5.fits", hdus)], tmp_path / "out")
-    assert build_cache(tmp_path / "out", tmp_path / "cache")["repaired"] == {"5": {"VIS": 6}}
+    assert build_cache(tmp_path / "out", Build(tmp_path / "cache"))["repaired"] == {"5": {"VIS": 6}}
 
 
 # ---- the pack ---------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def write_run(
     scores: dict | None = None,
 ) -> dict:
     """A scored run; ``mse`` makes it one of Einstein radii. The mappings replace single entries of its files."""
-    folder, catalog = workspace.run(pack.name, name), read_catalog(pack.catalog)
+    folder, catalog = workspace.runs(pack.name) / name, read_catalog(pack.catalog)
     task = "lens" if mse is None else "einstein-radius"
     known = labels(catalog, RULE) if mse is None else log_einstein_radius(catalog)
     values = known.to_numpy() + np.random.default_rng(seed).normal(0, noise, len(catalog))

@@ -6,10 +6,17 @@ import shutil
 import subprocess
 import sys
 import traceback
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from lensfold.jobs.job import Job
+    from lensfold.jobs.plan import Work
 
 PROJECT = Path(__file__).parents[2]
 
@@ -36,16 +43,45 @@ batch_size = 16
 """
 
 
-def lensfold(workspace: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-    """The command line in a workspace, in this process: importing TensorFlow anew takes seconds each time.
+class Here:
+    """An engine that does each job at once, in this process."""
 
-    With ``check`` a failure shows what it printed.
+    def __init__(self, work: "Work"):
+        self._work = work
+
+    def submit(self, job: "Job") -> Future:
+        from lensfold.jobs.work import run_job
+
+        future: Future = Future()
+        try:
+            run_job(self._work, job)
+            future.set_result(None)
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def here(work: "Work", processes: int | None) -> Iterator[Here]:
+    """In the place of the engine of processes."""
+    yield Here(work)
+
+
+def lensfold(
+    workspace: Path, *arguments: str, check: bool = True, processes: bool = False
+) -> subprocess.CompletedProcess:
+    """Run the command line in a workspace, in this process: importing TensorFlow anew takes seconds each time.
+
+    Jobs are done in this process too, unless ``processes``. With ``check`` a failure shows what it printed.
     """
     from lensfold.cli.main import main
 
     out, err, code = io.StringIO(), io.StringIO(), 0
     with chdir(workspace), redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["lensfold", *arguments])
+        if not processes:
+            patch.setattr("lensfold.jobs.run.local_engine", here)
+            patch.setattr("lensfold.jobs.drive.ATTEMPTS", 1)
         try:
             main()
         except SystemExit as stop:
@@ -72,3 +108,19 @@ def write_settings(workspace: Path) -> None:
     (workspace / "experiments" / "tiny.toml").write_text(TINY)
     (workspace / "submissions" / "default.toml").write_text('[[member]]\nexperiment = "tiny"\n')
     shutil.copy(PROJECT / "folds" / "folds.toml", workspace / "folds" / "folds.toml")
+
+
+def configure_tiny(workspace: Path) -> None:
+    """Resolve the settings of ``tiny`` for the pack ``fake``."""
+    from lensfold.paths import Workspace
+    from lensfold.pipeline.configure import configure
+
+    configure(Workspace(workspace), Workspace(workspace).pack("fake"), "tiny")
+
+
+def predict_fold(workspace: Path, fold: int) -> None:
+    """Predict the test split of ``fake`` with one fold of ``tiny``."""
+    from lensfold.paths import Workspace
+    from lensfold.pipeline.predict import predict_folds
+
+    predict_folds(Workspace(workspace), Workspace(workspace).pack("fake"), "fake", "tiny", [fold])

@@ -9,10 +9,10 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from fakes.workspace import lensfold
+from fakes.workspace import configure_tiny, lensfold
 
 from lensfold.errors import InputError
-from lensfold.files import alone
+from lensfold.files import exclusive
 from lensfold.jobs import local
 from lensfold.jobs.drive import ATTEMPTS, drive
 from lensfold.jobs.job import Job
@@ -20,7 +20,7 @@ from lensfold.jobs.local import local_engine, visible_gpus
 from lensfold.jobs.plan import Work
 from lensfold.jobs.process import JobFailed, run_process
 from lensfold.jobs.progress import Follower, show_progress
-from lensfold.jobs.run import run_needed
+from lensfold.jobs.run import Executor, run_needed
 from lensfold.paths import Workspace
 
 CACHE = [Job("cache", "train", number, 3) for number in range(3)]
@@ -91,23 +91,26 @@ def test_the_whole_way_on_this_machine(workspace, capfd, trained_workspace):
     from jobs.test_work import contents
 
     asked = work(workspace, trained=("tiny",), predicted=("tiny",), parts=2)
-    run_needed(asked, processes=2)
+    assert run_needed(asked, Executor(processes=2))
     out = capfd.readouterr().out
     assert "tiny fold 2  epoch  4/4" in out and "join:tiny:2 done  6/6 jobs" in out
-    assert "jobs · pack fake · 12 of 12 done" in out
     runs = workspace / "runs" / "fake" / "tiny"
     assert contents(runs, "fold*/oof.csv") == contents(trained_workspace / "runs" / "fake" / "tiny", "fold*/oof.csv")
-    run_needed(asked)
-    assert capfd.readouterr().out == ""  # nothing left to do
+    assert run_needed(asked, Executor()) and capfd.readouterr().out == ""  # nothing left to do
+    shown = lensfold(
+        workspace, "jobs", "train", "predict", "--experiment", "tiny", "--parts", "2", "--pack", "fake"
+    ).stdout
+    assert "jobs · pack fake · 12 of 12 done" in shown
 
 
 def test_a_failing_command_is_tried_told_and_exits_with_an_error(workspace, capfd):
-    lensfold(workspace, "configure", "--experiment", "tiny", "--pack", "fake")
+    configure_tiny(workspace)
     for path in (workspace / "data" / "fake" / "cache" / "train").glob("shard*"):
         path.write_bytes(b"")
     done = lensfold(
-        workspace, "run-jobs", "--pack", "fake", "--experiment", "tiny", "--fold", "1", "--jobs", "1", check=False
-    )
+        workspace, "run", "train", "--pack", "fake", "--experiment", "tiny", "--fold", "1", "--jobs", "1",
+        check=False, processes=True,
+    )  # fmt: skip
     assert done.returncode == 1
     assert (
         "train:tiny:1 (exit status 1)" in done.stderr and "expected" in done.stderr and "failed 3 times" in done.stdout
@@ -117,12 +120,12 @@ def test_a_failing_command_is_tried_told_and_exits_with_an_error(workspace, capf
 
 @pytest.mark.parametrize("executor", ["", "cloud", "LOCAL"])
 def test_an_unknown_executor(workspace, executor):
-    done = lensfold(workspace, "run-jobs", "--executor", executor, "--experiment", "tiny", check=False)
+    done = lensfold(workspace, "run", "train", "--executor", executor, "--experiment", "tiny", check=False)
     assert done.returncode == 1 and f"EXECUTOR={executor}: expected one of local, ray, slurm" in done.stderr
 
 
 def test_an_address_of_no_cluster(workspace):
-    done = lensfold(workspace, "run-jobs", "--address", "host:1", "--experiment", "tiny", check=False)
+    done = lensfold(workspace, "run", "train", "--address", "host:1", "--experiment", "tiny", check=False)
     assert done.returncode == 1 and "ADDRESS=host:1: only EXECUTOR=ray joins a cluster" in done.stderr
 
 
@@ -160,10 +163,10 @@ def test_gpus_are_counted_without_tensorflow(tmp_path, monkeypatch):
 
 def test_a_job_ends_when_whoever_started_it_is_killed(workspace):
     """The driver is killed with SIGKILL: its jobs end too, and the next driver does not meet them."""
-    lensfold(workspace, "configure", "--experiment", "tiny", "--pack", "fake")
+    configure_tiny(workspace)
     lock = workspace / "runs" / "fake" / ".jobs" / "train:tiny:0.lock"
-    with alone(lock):  # so that the job waits, for as long as it lives
-        command = ["run-jobs", "--pack", "fake", "--experiment", "tiny", "--fold", "0", "--jobs", "1"]
+    with exclusive(lock):  # so that the job waits, for as long as it lives
+        command = ["run", "train", "--pack", "fake", "--experiment", "tiny", "--fold", "0", "--jobs", "1"]
         driver = subprocess.Popen(
             [sys.executable, "-m", "lensfold", *command], cwd=workspace, stdout=subprocess.DEVNULL
         )
@@ -242,7 +245,7 @@ def test_the_table_shows_who_is_at_work_and_what_stopped(tmp_path, capsys):
         asked.log(job).with_suffix(".json").write_text(f'{{"state": "{state}", "core_seconds": 12.3}}')
         asked.log(job).with_suffix(".lock").touch()
     asked.log(CACHE[1]).write_text("cache 1\ncache 2/3 objects\n")
-    with alone(asked.log(CACHE[1]).with_suffix(".lock")):
+    with exclusive(asked.log(CACHE[1]).with_suffix(".lock")):
         show_progress(asked, JOBS, JOBS.keys() - {CACHE[0]})
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     assert ["cache:train", "3", "1", "1", "1", "12", "cache", "2/3", "objects"] in lines  # killed counts as stopped

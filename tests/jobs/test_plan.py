@@ -6,7 +6,7 @@ import shutil
 from contextlib import suppress
 
 import pytest
-from fakes.workspace import lensfold
+from fakes.workspace import configure_tiny, lensfold, predict_fold
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from lensfold.errors import InputError
 from lensfold.jobs import run
 from lensfold.jobs.job import KINDS, Job, parse_job
 from lensfold.jobs.plan import Work, jobs_of, needed
-from lensfold.jobs.run import run_needed
+from lensfold.jobs.run import Executor, run_needed
 from lensfold.paths import Workspace
 
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}", fullmatch=True)
@@ -86,10 +86,10 @@ def test_everything_is_needed_at_first_in_an_order_that_can_be_followed(fake_wor
 def test_what_is_done_is_not_needed(trained):
     assert to_do(work(trained)) == ["predict:tiny:1of2", "predict:tiny:2of2", "join:tiny:2"]
     assert to_do(work(trained, predicted=())) == []
-    lensfold(trained, "predict-fold", "--experiment", "tiny", "--pack", "fake", "0")
+    predict_fold(trained, int("0"))
     assert to_do(work(trained))[0] == "predict:tiny:1of2"  # folds 1 and 2 are missing
     for fold in ("1", "2"):
-        lensfold(trained, "predict-fold", "--experiment", "tiny", "--pack", "fake", fold)
+        predict_fold(trained, int(fold))
     assert to_do(work(trained)) == []
     assert to_do(work(trained, parts=3)) == []  # however it would be divided
 
@@ -110,10 +110,10 @@ def test_done_means_of_these_settings_and_pixels_not_of_this_time(trained):
 
 def test_other_settings_of_prediction_are_a_reason_to_predict_again(trained):
     for fold in ("0", "1", "2"):
-        lensfold(trained, "predict-fold", "--experiment", "tiny", "--pack", "fake", fold)
+        predict_fold(trained, int(fold))
     experiment = trained / "experiments" / "tiny.toml"
     experiment.write_text(experiment.read_text().replace("[predict]", "[predict]\nd4_average = false"))
-    lensfold(trained, "configure", "--experiment", "tiny", "--pack", "fake")
+    configure_tiny(trained)
     assert to_do(work(trained, parts=1)) == ["train:tiny:0", "train:tiny:1", "train:tiny:2", "predict:tiny:1of1"]
 
 
@@ -123,14 +123,14 @@ def test_an_edited_experiment_is_another_one_and_a_comment_is_not(trained, capfd
     experiment.write_text(f"# a remark\n{text}")
     asked = work(trained, predicted=())
     assert len(to_do(asked)) == 3  # not resolved yet: nobody knows
-    run_needed(asked)
+    run_needed(asked, Executor())
     assert capfd.readouterr().out == "" and to_do(asked) == []
     experiment.write_text(text.replace("epochs = 2", "epochs = 1"))
     told: list[str] = []
     recorded = lambda work, jobs, engine, *_: told.extend(map(str, jobs))  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "drive", recorded)
-        run_needed(asked)
+        run_needed(asked, Executor())
     assert told == ["train:tiny:0", "train:tiny:1", "train:tiny:2"]
 
 
@@ -143,8 +143,9 @@ def test_a_fold_vouches_for_the_settings_it_was_trained_with(trained, monkeypatc
         config.write_text(json.dumps(before | {"folds_hash": "others"}))
         (task.folder / "oof.csv").write_text("ID,logit\n")
 
+    (config.parent / "fold1" / "oof.csv").unlink()
     monkeypatch.setattr("lensfold.training.network.train_fold", train_fold)
-    lensfold(trained, "train-fold", "--experiment", "tiny", "--pack", "fake", "1")
+    lensfold(trained, "run-job", "train:tiny:1", "--pack", "fake")
     marker = json.loads((config.parent / "fold1" / "done.json").read_text())
     assert marker["folds"] == before["folds_hash"] != "others"
     assert "train:tiny:1" in to_do(work(trained, predicted=()))
@@ -162,7 +163,10 @@ def test_a_pack_without_a_catalog_is_cached_once(trained):
 
 
 def test_a_cache_that_is_to_be_built_brings_all_that_is_made_from_it(trained):
-    os.utime(trained / "data" / "fake" / "image_catalog2.0train.csv")
+    catalog = trained / "data" / "fake" / "image_catalog2.0train.csv"
+    os.utime(catalog)
+    assert to_do(work(trained, predicted=())) == []  # a time decides nothing
+    catalog.write_text("\n".join(catalog.read_text().splitlines()[:-1]) + "\n")
     found = to_do(work(trained, parts=1))
     assert found[:2] == ["cache:train:1of1", "merge:train"] and "train:tiny:0" in found
 
@@ -188,12 +192,12 @@ def test_unknown_experiments_are_told_before_anything_is_made(workspace):
 
 
 def test_the_command_line_lists_them(trained):
-    done = lensfold(trained, "jobs", "--pack", "fake", "--experiment", "tiny", "--predict", "tiny", "--parts", "2")
+    done = lensfold(trained, "jobs", "--pack", "fake", "--experiment", "tiny", "--parts", "2")
     assert "jobs · pack fake · 9 of 12 done" in done.stdout and "predict:tiny" in done.stdout
-    options = ("--pack", "fake", "--predict", "tiny", "--parts", "2", "--ids")
+    options = ("--pack", "fake", "--parts", "2", "--ids")
     assert lensfold(trained, "jobs", *options).stdout.split() == [
         "predict:tiny:1of2",
         "predict:tiny:2of2",
         "join:tiny:2",
     ]
-    assert "nothing is asked for" in lensfold(trained, "jobs", "--pack", "fake", check=False).stderr
+    assert "expected some of folds, cache, train, predict" in lensfold(trained, "jobs", "sell", check=False).stderr

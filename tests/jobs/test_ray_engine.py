@@ -16,14 +16,14 @@ from jobs.test_slurm import free_port, wait_until
 from jobs.test_work import contents
 
 from lensfold.errors import InputError
-from lensfold.files import alone
+from lensfold.files import exclusive
 from lensfold.jobs import ray_engine
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
 from lensfold.paths import Workspace
 
 ray = pytest.importorskip("ray")
-ASKED = ("--pack", "fake", "--experiment", "tiny", "--predict", "tiny", "--parts", "2")
+ASKED = ("--pack", "fake", "--experiment", "tiny", "--parts", "2")
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -45,7 +45,19 @@ def cluster(monkeypatch):
 
 
 def start(workspace, address) -> subprocess.Popen:
-    command = [sys.executable, "-m", "lensfold", "run-jobs", *ASKED, "--executor", "ray", "--address", address]
+    command = [
+        sys.executable,
+        "-m",
+        "lensfold",
+        "run",
+        "train",
+        "predict",
+        *ASKED,
+        "--executor",
+        "ray",
+        "--address",
+        address,
+    ]
     return subprocess.Popen(
         command, cwd=workspace, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -157,7 +169,7 @@ def test_something_else_answers(workspace):
     try:
         port = server.stdout.readline().split("port ")[1].split()[0]
         done = lensfold(
-            workspace, "run-jobs", *ASKED, "--executor", "ray", "--address", f"127.0.0.1:{port}", check=False
+            workspace, "run", "train", *ASKED, "--executor", "ray", "--address", f"127.0.0.1:{port}", check=False
         )
         assert done.returncode == 1 and "what answers there is no Ray cluster" in done.stderr
     finally:
@@ -172,7 +184,7 @@ NODE = "node n (127.0.0.1)"
 def probe(tmp_path, **found) -> dict:
     path = tmp_path / ".probe-1"
     path.write_text(path.name)
-    with alone(path.with_suffix(".lock")):
+    with exclusive(path.with_suffix(".lock")):
         return ray_engine.look_around(str(path)) | found
 
 

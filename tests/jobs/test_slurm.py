@@ -50,7 +50,7 @@ def test_names_with_spaces_are_quoted_and_long_arrays_divided(workspace, monkeyp
 
 def test_without_sbatch_the_script_is_printed_and_kept(workspace, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    done = lensfold(workspace, "run-jobs", "--executor", "slurm", "--pack", "fake", "--experiment", "tiny")
+    done = lensfold(workspace, "run", "train", "--executor", "slurm", "--pack", "fake", "--experiment", "tiny")
     assert "No sbatch here." in done.stdout and "train:tiny:0 train:tiny:1 train:tiny:2" in done.stdout
     script = workspace / "runs" / "fake" / ".jobs" / "submit.sh"
     assert script.read_text() in done.stdout
@@ -161,8 +161,8 @@ def wait_until(condition, seconds) -> None:
 def test_a_cluster_runs_them(cluster, workspace, trained_workspace):
     """The whole way from no cache to predictions, with a node that goes down in the middle of a fold."""
     shutil.rmtree(workspace / "data" / "fake" / "cache")
-    asked = ["--pack", "fake", "--experiment", "tiny", "--predict", "tiny", "--parts", "2"]
-    command = [sys.executable, "-m", "lensfold", "run-jobs", *asked, "--executor", "slurm"]
+    asked = ["--pack", "fake", "--experiment", "tiny", "--parts", "2"]
+    command = [sys.executable, "-m", "lensfold", "run", "train", "predict", *asked, "--executor", "slurm"]
     done = subprocess.run(command, cwd=workspace, env=cluster, capture_output=True, text=True)
     assert done.returncode == 0 and "Submitted." in done.stdout, done.stderr
     logs = workspace / "runs" / "fake" / ".jobs"

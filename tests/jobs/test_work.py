@@ -12,7 +12,7 @@ from fakes.workspace import lensfold
 from lensfold.data import cache_build
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
-from lensfold.files import alone
+from lensfold.files import exclusive
 from lensfold.paths import Workspace
 from lensfold.pipeline import cache as steps
 from lensfold.runs.logits import read_logits
@@ -39,7 +39,7 @@ def test_a_cache_in_parts_is_the_cache(workspace, small_shards):
     shutil.rmtree(folder)
     lensfold(workspace, "cache", "--split", "train", *PACK, "--workers", "1")
     whole = contents(folder, "*")
-    assert len(whole) == 5
+    assert len(whole) == 6
     shutil.rmtree(folder)
     for name in ("cache:train:3of3", "cache:train:1of3", "cache:train:1of3", "cache:train:2of3"):
         job(workspace, name)
@@ -58,7 +58,7 @@ def test_who_waited_for_a_cache_does_not_build_it_again(workspace):
     shutil.rmtree(place.cache(pack, "test"))
     other = ("--pack", "other", "--data", str(pack.folder))
     with ThreadPoolExecutor(1) as pool:
-        with alone(place.cache(pack, "test").with_name(".test.lock")):
+        with exclusive(place.cache(pack, "test").with_name(".test.lock")):
             waiting = pool.submit(steps.cache_split_once, place, place.pack("other", pack.folder), "test", False, 1)
             time.sleep(0.2)
             assert not waiting.done()
@@ -173,7 +173,7 @@ def test_a_job_that_cannot_be_done_says_why_and_is_remembered_as_stopped(workspa
     assert failed.returncode == 1 and "no such run" in failed.stderr
     record = json.loads((workspace / "runs" / "fake" / ".jobs" / "predict:tiny:1of2.json").read_text())
     assert record["state"] == "failed"
-    shown = lensfold(workspace, "jobs", *PACK, "--experiment", "tiny", "--predict", "tiny", "--parts", "2").stdout
+    shown = lensfold(workspace, "jobs", *PACK, "--experiment", "tiny", "--parts", "2").stdout
     assert "stopped" in shown
     assert "expected cache:SPLIT" in job(workspace, "train:tiny", check=False).stderr
 
@@ -186,5 +186,5 @@ def test_predicting_a_pack_with_runs_of_another(trained, tmp_path):
     run = trained / "runs" / "fake" / "tiny" / "fold2" / "test"
     lensfold(trained, "run-job", "predict:tiny:1of1", *PACK)
     assert (run / "other.csv").read_bytes() == (run / "fake.csv").read_bytes()
-    shown = lensfold(trained, "jobs", *options, "--predict", "tiny", "--ids").stdout
+    shown = lensfold(trained, "jobs", "predict", *options, "--ids").stdout
     assert shown.strip() == ""

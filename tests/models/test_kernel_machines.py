@@ -223,7 +223,7 @@ def fitted_once(fake_workspace, tmp_path_factory):
     workspace = tmp_path_factory.mktemp("kernel") / "w"
     shutil.copytree(fake_workspace, workspace)
     (workspace / "experiments" / "kernel.toml").write_text(SVM)
-    lensfold(workspace, "train", "--experiment", "kernel", "--pack", "fake")
+    lensfold(workspace, "run", "train", "--experiment", "kernel", "--pack", "fake")
     lensfold(workspace, "score", "--experiment", "kernel", "--pack", "fake")
     return workspace
 
@@ -259,18 +259,18 @@ def test_a_fold_writes_its_record_and_no_model(fitted):
 
 def test_the_same_seed_gives_the_same_bytes_and_only_a_change_fits_again(fitted):
     before = (fold(fitted) / "oof.csv").read_bytes()
-    assert run_again(fitted, "train").stdout == ""
+    assert run_again(fitted, "run", "train").stdout == ""
     shutil.rmtree(fold(fitted))
     fold(fitted).mkdir()
     (fold(fitted) / "model.keras").write_text("of a network that had this name")
-    assert "4 settings tried" in run_again(fitted, "train", "--fold", "0").stdout
+    assert "4 settings tried" in run_again(fitted, "run", "train", "--fold", "0").stdout
     assert (fold(fitted) / "oof.csv").read_bytes() == before and not (fold(fitted) / "model.keras").exists()
     file = fitted / "experiments" / "kernel.toml"
     file.write_text(SVM.replace("d4_average = false", "d4_average = true"))
-    assert "settings tried" not in run_again(fitted, "train", "--fold", "0").stdout
+    assert "settings tried" not in run_again(fitted, "run", "train", "--fold", "0").stdout
     averaged = read_logits(fold(fitted) / "oof.csv")
     file.write_text(SVM.replace("objects = 24", "objects = 20"))
-    assert "20 objects, 10 of them lenses" in run_again(fitted, "train", "--fold", "0").stdout
+    assert "20 objects, 10 of them lenses" in run_again(fitted, "run", "train", "--fold", "0").stdout
     assert (averaged != read_logits(fold(fitted) / "oof.csv")).all()
 
 
@@ -293,38 +293,38 @@ def test_held_out_labels_change_nothing(fitted):
     before = (fold(fitted) / "oof.csv").read_bytes()
     for path in fold(fitted).iterdir():
         path.unlink()
-    done = run_again(fitted, "train-fold", "0")
+    done = lensfold(fitted, "run-job", "train:kernel:0", "--pack", "fake")
     assert "settings tried" in done.stdout and (fold(fitted) / "oof.csv").read_bytes() == before
 
 
 def test_prediction_fits_again_and_notices_other_pixels(fitted):
-    run_again(fitted, "predict-fold", "0")
+    lensfold(fitted, "run-job", "predict:kernel:1of1", "--pack", "fake")
     target = fold(fitted) / "test" / "fake.csv"
     before = target.read_bytes()
     assert len(read_logits(target)) == 8
     shutil.rmtree(target.parent)
-    run_again(fitted, "predict-fold", "0")
+    lensfold(fitted, "run-job", "predict:kernel:1of1", "--pack", "fake")
     assert target.read_bytes() == before
     objects = pd.read_csv(fold(fitted) / "objects.csv", index_col="ID")
     objects["label"] = 1 - objects["label"]  # stands for any change of what it is fitted to
     objects.to_csv(fold(fitted) / "objects.csv")
     shutil.rmtree(target.parent)
-    done = run_again(fitted, "predict-fold", "0", check=False)
+    done = lensfold(fitted, "run-job", "predict:kernel:1of1", "--pack", "fake", check=False)
     assert done.returncode == 1 and "another decision than oof.csv has" in done.stderr and not target.exists()
     for name, content in (("run.json", "{}"), ("objects.csv", "ID,label\n1,1\n"), ("objects.csv", "")):
         kept = (fold(fitted) / name).read_text()
         (fold(fitted) / name).write_text(content)
-        done = run_again(fitted, "predict-fold", "0", check=False)
+        done = lensfold(fitted, "run-job", "predict:kernel:1of1", "--pack", "fake", check=False)
         assert "cannot be fitted again" in done.stderr and "Traceback" not in done.stderr
         (fold(fitted) / name).write_text(kept)
     shutil.rmtree(fitted / "data" / "fake" / "cache" / "train")
-    done = run_again(fitted, "predict-fold", "0", check=False)
+    done = lensfold(fitted, "run-job", "predict:kernel:1of1", "--pack", "fake", check=False)
     assert "build that pack's cache first" in done.stderr
 
 
 def test_a_kernel_machine_is_a_run_like_any_other(fitted):
     (fitted / "submissions" / "default.toml").write_text('[[member]]\nexperiment = "kernel"\n')
-    lensfold(fitted, "predict", "--pack", "fake")
+    lensfold(fitted, "run", "predict", "--pack", "fake")
     assert len((fitted / "submissions" / "fake" / "default.csv").read_text().splitlines()) == 8
     manifest = json.loads((fitted / "submissions" / "fake" / "default.json").read_text())
     files = {f"fold{n}/{name}" for n in FOLDS for name in ("oof.csv", "objects.csv", "run.json", "test/fake.csv")}
@@ -342,18 +342,18 @@ def test_a_kernel_machine_is_a_run_like_any_other(fitted):
 
 def test_principal_components_leave_their_spectrum(workspace):
     (workspace / "experiments" / "kernel.toml").write_text(SVM.replace('"svm"', '"pca"') + "")
-    run_again(workspace, "train", "--fold", "1")
+    run_again(workspace, "run", "train", "--fold", "1")
     table = pd.read_csv(fold(workspace, 1) / "eigenvalues.csv")
     assert table.columns.tolist() == ["component", "eigenvalue", "share"] and len(table) <= 24
     assert table["share"].sum() == pytest.approx(1)
-    run_again(workspace, "predict-fold", "1")
+    lensfold(workspace, "run-job", "predict:kernel:1of1", "--pack", "fake")
     run = json.loads((fold(workspace, 1) / "run.json").read_text())
     assert run["parameters"] <= run["chosen"]["n_components"] + 1
 
 
 def test_a_stage_with_too_few_objects_is_refused(workspace):
     (workspace / "experiments" / "kernel.toml").write_text(SVM.replace("min_size = 20", "min_size = 100000"))
-    done = run_again(workspace, "train", "--fold", "0", check=False)
+    done = run_again(workspace, "run", "train", "--fold", "0", check=False)
     assert done.returncode == 1 and "100000" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -362,9 +362,9 @@ def test_a_kernel_machine_on_frozen_features(workspace):
     text = SVM.replace('[model]\nname = "raw_pixels"\n', model)
     text = text.replace("min_size = 20", 'min_size = 20\ntrainable = "head"')
     (workspace / "experiments" / "kernel.toml").write_text(text.replace('"svm"', '"logistic"'))
-    done = run_again(workspace, "train", "--fold", "2")
+    done = run_again(workspace, "run", "train", "--fold", "2")
     assert "features of the frozen backbone" in done.stdout and "logistic, rbf kernel, 24 objects" in done.stdout
-    run_again(workspace, "predict-fold", "2")
+    lensfold(workspace, "run-job", "predict:kernel:1of1", "--pack", "fake")
     assert len(read_logits(fold(workspace, 2) / "test" / "fake.csv")) == 8
 
 

@@ -12,8 +12,11 @@ from fakes.workspace import lensfold
 from scipy.special import expit
 
 from lensfold.data.catalog import halo_groups, read_catalog
+from lensfold.errors import InputError
 from lensfold.leaderboard.history import HISTORY_COLUMNS
-from lensfold.paths import cutout_file
+from lensfold.paths import Workspace, cutout_file
+from lensfold.pipeline.configure import configure
+from lensfold.pipeline.train import train
 from lensfold.runs.logits import read_logits
 
 PACK = ("--pack", "fake")
@@ -29,7 +32,7 @@ def refused(workspace, *arguments) -> str:
 
 
 def test_predict_writes_a_valid_submission_and_shows_the_scores(trained):
-    done = lensfold(trained, "predict", *PACK)
+    done = lensfold(trained, "run", "predict", *PACK)
     submission = pd.read_csv(trained / "submissions" / "fake" / "default.csv", header=None, index_col=0)[1]
     run = trained / "runs" / "fake" / "tiny"
     mean = sum(read_logits(run / f"fold{fold}" / "test" / "fake.csv") for fold in range(3)) / 3
@@ -43,7 +46,9 @@ def test_predict_writes_a_valid_submission_and_shows_the_scores(trained):
 
     graded = lensfold(trained, "grade", *PACK)
     assert "default on the test key" in graded.stdout
-    assert "predict" not in lensfold(trained, "predict", *PACK).stdout.split("scores")[0]  # no fold predicted again
+    assert (
+        "predict" not in lensfold(trained, "run", "predict", *PACK).stdout.split("scores")[0]
+    )  # no fold predicted again
 
 
 def test_history_keeps_every_score(trained):
@@ -62,7 +67,7 @@ def test_a_single_fold_is_marked(trained):
 def test_a_bare_public_folder_is_predicted_with_runs_of_another_pack(trained, tmp_path):
     write_pack(tmp_path / "made")
     shutil.copytree(tmp_path / "made" / "test" / "Public", tmp_path / "cutouts" / "Public")
-    lensfold(trained, "predict", "--data", str(tmp_path / "cutouts"), "--trained-on", "fake")
+    lensfold(trained, "run", "predict", "--data", str(tmp_path / "cutouts"), "--trained-on", "fake")
     rows = (trained / "submissions" / "cutouts" / "default.csv").read_text().splitlines()
     assert len(rows) == 8
     assert not (tmp_path / "cutouts" / "cache").exists()  # a pack's own folder may be read-only
@@ -70,7 +75,7 @@ def test_a_bare_public_folder_is_predicted_with_runs_of_another_pack(trained, tm
 
 @pytest.mark.skipif(not REAL_EUCLID.is_dir(), reason="the real Euclid cutouts are not beside the project")
 def test_real_euclid_cutouts_give_two_rows(trained):
-    lensfold(trained, "predict", "--data", str(REAL_EUCLID), "--trained-on", "fake")
+    lensfold(trained, "run", "predict", "--data", str(REAL_EUCLID), "--trained-on", "fake")
     rows = [line.split(",") for line in (trained / "submissions" / "real_euclid" / "default.csv").read_text().split()]
     assert [row[0] for row in rows] == ["900001", "900004"]
     assert all(0 <= float(row[1]) <= 1 for row in rows)
@@ -87,9 +92,9 @@ def test_objects_without_images_get_their_row(trained):
     folds.write_text(folds.read_text() + "299999,0\n")
     cutout_file(trained / "data" / "fake" / "test", "J", 200003).unlink()
     shutil.rmtree(trained / "data" / "fake" / "cache" / "test")
-    message = refused(trained, "predict", *PACK)
+    message = refused(trained, "run", "predict", *PACK)
     assert "200003" in message and "imageEUC_J-200003.fits: no such file" in message
-    done = lensfold(trained, "predict", *PACK, "--skip-bad")
+    done = lensfold(trained, "run", "predict", *PACK, "--skip-bad")
     assert "200003" in done.stdout and "no such file" in done.stdout
     rows = dict(line.split(",") for line in (trained / "submissions/fake/default.csv").read_text().split())
     assert len(rows) == 9 and float(rows["200003"]) == 0 and float(rows["299999"]) == 0
@@ -101,7 +106,9 @@ def test_another_shape_is_refused_with_file_found_and_expected(trained, tmp_path
     write_pack(tmp_path / "other", n_test=3)
     for object_id in (200001, 200002, 200003):
         write_cutout(cutout_file(tmp_path / "other" / "test", "VIS", object_id), np.ones((101, 101)))
-    message = refused(trained, "predict", "--data", str(tmp_path / "other"), "--trained-on", "fake", "--skip-bad")
+    message = refused(
+        trained, "run", "predict", "--data", str(tmp_path / "other"), "--trained-on", "fake", "--skip-bad"
+    )
     assert "imageEUC_VIS-200001.fits: image shape is (101, 101), expected (200, 200)" in message
     assert not (trained / "submissions" / "other").exists()
     assert [path.name for path in (trained / "data" / "other" / "cache").iterdir()] == [".test.lock"]
@@ -110,12 +117,14 @@ def test_another_shape_is_refused_with_file_found_and_expected(trained, tmp_path
 def test_empty_folder_and_unknown_names(trained, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "no test split found" in refused(
-        trained, "predict", "--data", str(tmp_path / "empty"), "--trained-on", "fake"
+        trained, "run", "predict", "--data", str(tmp_path / "empty"), "--trained-on", "fake"
     )
-    assert "no such run" in refused(trained, "predict", *PACK, "--trained-on", "elsewhere")
-    assert "Files there: default" in refused(trained, "predict", *PACK, "--submission", "other")
-    assert "Files there: tiny" in refused(trained, "train", *PACK, "--experiment", "other")
-    assert "the folds of fake are 0 to 2" in refused(trained, "train", *PACK, "--experiment", "tiny", "--fold", "7")
+    assert "no such run" in refused(trained, "run", "predict", *PACK, "--trained-on", "elsewhere")
+    assert "Files there: default" in refused(trained, "run", "predict", *PACK, "--submission", "other")
+    assert "Files there: tiny" in refused(trained, "run", "train", *PACK, "--experiment", "other")
+    assert "the folds of fake are 0 to 2" in refused(
+        trained, "run", "train", *PACK, "--experiment", "tiny", "--fold", "7"
+    )
     assert "image_catalog2.0train.csv" in refused(trained, "folds", "--data", str(tmp_path / "empty"))
 
 
@@ -128,7 +137,7 @@ def test_wrong_experiments_are_refused_by_key(workspace):
         ('name = "fast_cnn"\ndropout = "much"', ["tiny.toml", "model.dropout", "'much'"]),
     ):
         settings.write_text(good.replace('name = "fast_cnn"', wrong).replace("dropout = 0.3\n", "", "much" in wrong))
-        message = refused(workspace, "train", *PACK, "--experiment", "tiny")
+        message = refused(workspace, "run", "train", *PACK, "--experiment", "tiny")
         assert all(word in message for word in words)
     assert not (workspace / "runs").exists()
 
@@ -164,7 +173,8 @@ def test_a_second_name_of_a_pack_has_grouped_folds(workspace):
     for name, most in (("other", 2), ("fake-grouped", 1)):
         folds = pd.read_csv(workspace / "folds" / f"{name}.csv", index_col="ID")["fold"]
         assert folds.groupby(haloes).nunique().max() == most
-    lensfold(workspace, "configure", "--experiment", "tiny", "--pack", "fake-grouped", "--data", "data/other")
+    place = Workspace(workspace)
+    configure(place, place.pack("fake-grouped", workspace / "data" / "other"), "tiny")
     assert not (workspace / "data" / "fake-grouped").exists()  # it reads the cache of the folder
 
 
@@ -172,24 +182,26 @@ def test_other_folds_than_the_run_was_configured_for(trained):
     (trained / "folds" / "folds.toml").write_text("k = 3\nseed = 9\n")
     lensfold(trained, "folds", *PACK)
     assert "other folds" in refused(trained, "score", "--experiment", "tiny", *PACK)
-    assert "other folds" in refused(trained, "train-fold", "--experiment", "tiny", *PACK, "0")
+    place = Workspace(trained)
+    with pytest.raises(InputError, match="other folds"):
+        train(place, place.pack("fake"), "tiny", 0)
 
 
 def test_damaged_network_and_weights(trained):
     fold0 = trained / "runs" / "fake" / "tiny" / "fold0"
     (fold0 / "model.keras").write_bytes((fold0 / "model.keras").read_bytes()[:5000])
-    message = refused(trained, "predict", *PACK)
+    message = refused(trained, "run", "predict", *PACK)
     assert "fold0" in message and "model.keras: damaged" in message
     settings = trained / "experiments" / "tiny.toml"
     weights = 'name = "efficientnet_b0"\nweights = "imagenet"\nweights_file = "gone.h5"'
     settings.write_text(settings.read_text().replace('name = "fast_cnn"', weights))
-    assert "gone.h5" in refused(trained, "train", *PACK, "--experiment", "tiny", "--fold", "0")
+    assert "gone.h5" in refused(trained, "run", "train", *PACK, "--experiment", "tiny", "--fold", "0")
 
 
 def test_a_place_that_cannot_be_written(workspace):
     """A file stands where a folder must be made: as root, permissions would not stop anything."""
     (workspace / "runs").write_text("")
-    assert "runs" in refused(workspace, "train", *PACK, "--experiment", "tiny")
+    assert "runs" in refused(workspace, "run", "train", *PACK, "--experiment", "tiny")
     shutil.rmtree(workspace / "data" / "fake" / "cache")
     (workspace / "data" / "fake" / "cache").write_text("")
     assert "cache" in refused(workspace, "cache", "--split", "test", *PACK)

@@ -116,7 +116,7 @@ def test_an_unknown_score_is_told(filled):
 def test_nothing_from_a_name_reaches_the_page_unescaped(copy):
     workspace, pack = copy
     name = "<script>alert(1)</script>&amp;|[x](y)`z`"
-    folder = workspace.run("p", "first").rename(workspace.run("p", name.replace("/", "∕")))
+    folder = workspace.run("p", "first").rename(workspace.runs("p") / name.replace("/", "∕"))
     board, (path, page) = write_leaderboard(workspace, pack)
     text, html = path.read_text(), page.read_text()
     assert "<script" not in html and "<script" not in text and "&lt;script&gt;alert(1)" in html

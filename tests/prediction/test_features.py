@@ -116,12 +116,12 @@ def test_a_network_without_named_features_cannot_be_split():
 def test_a_frozen_experiment_from_training_to_submission(workspace):
     (workspace / "experiments" / "tiny.toml").write_text(FROZEN)
     options = ("--experiment", "tiny", "--pack", "fake")
-    first = lensfold(workspace, "train", *options)
+    first = lensfold(workspace, "run", "train", *options)
     assert first.stdout.count("60/60 objects") == 1 and "fold 2  epoch  3/3" in first.stdout
     run = workspace / "runs" / "fake" / "tiny"
     before = (run / "fold1" / "oof.csv").read_bytes()
-    lensfold(workspace, "predict", "--pack", "fake")
+    lensfold(workspace, "run", "predict", "--pack", "fake")
     assert len((workspace / "submissions" / "fake" / "default.csv").read_text().splitlines()) == 8
     shutil.rmtree(run / "fold1")
-    lensfold(workspace, "train", *options)
+    lensfold(workspace, "run", "train", *options)
     assert (run / "fold1" / "oof.csv").read_bytes() == before

@@ -8,7 +8,7 @@ from keras import layers
 from PIL import Image
 
 from lensfold.config import PixelSettings
-from lensfold.data.cache_build import build_cache
+from lensfold.data.cache_build import Build, build_cache
 from lensfold.data.catalog import labels, read_catalog
 from lensfold.errors import InputError
 from lensfold.paths import Workspace
@@ -175,6 +175,6 @@ def test_a_cutout_that_is_gone_is_told(trained):
     for path in (pack.folder / "train" / "Public").glob(f"*/*{gone}.fits"):
         path.unlink()
     kept = [i for i in read_catalog(pack.catalog).index.tolist() if i != gone]
-    build_cache(pack.folder / "train", workspace.cache(pack, "train"), kept, workers=1)
+    build_cache(pack.folder / "train", Build(workspace.cache(pack, "train"), kept, workers=1))
     with pytest.raises(InputError, match=f"ID {gone}"):
         explain_objects(workspace, pack, "tiny", [int(gone)])

@@ -11,7 +11,7 @@ from fakes.workspace import environment
 from PIL import Image
 
 from lensfold.data.cache import Cache
-from lensfold.data.cache_build import build_cache
+from lensfold.data.cache_build import Build, build_cache
 from lensfold.data.catalog import SIZE_BINS, read_catalog
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS
@@ -64,7 +64,7 @@ def images():
 @pytest.fixture(scope="module")
 def album(tmp_path_factory):
     pack = write_pack(tmp_path_factory.mktemp("pictures") / "fake", n_train=40, n_test=1)
-    build_cache(pack.folder / "train", pack.folder / "cache")
+    build_cache(pack.folder / "train", Build(pack.folder / "cache"))
     catalog = read_catalog(pack.catalog)
     with Cache(pack.folder / "cache") as cache:
         yield Album(cache, "fake, train", catalog, synthetic=True)

@@ -248,7 +248,7 @@ def test_twins_are_cached_from_the_command_line_and_never_predicted(tmp_path):
         assert twins.ids.tolist() == with_source(folder) != []
         vis = split_bands(twins.read(twins.ids[:1])[0])["VIS"]
     np.testing.assert_array_equal(vis, fits.getdata(cutout_file(folder / "twins", "VIS", with_source(folder)[0])))
-    for command in ("predict", "predict-fold", "submit", "grade", "train"):
+    for command in ("run", "run-job", "submit", "grade"):
         done = lensfold(tmp_path, command, "--split", "twins", check=False)
         assert done.returncode == 2 and "No such option" in done.stderr
 

@@ -13,7 +13,7 @@ from lensfold.data.cache import Cache
 from lensfold.data.folds import read_folds
 from lensfold.runs.logits import read_logits
 
-TRAIN = ("train", "--experiment", "tiny", "--pack", "fake")
+TRAIN = ("run", "train", "--experiment", "tiny", "--pack", "fake")
 RUN = ("runs", "fake", "tiny")
 
 

@@ -24,7 +24,7 @@ def trained_with(workspace, changes: dict[str, str], *, check: bool = True):
         assert old in text
         text = text.replace(old, new)
     settings.write_text(text)
-    return lensfold(workspace, "train", "--experiment", "tiny", "--pack", "fake", "--fold", "0", check=check)
+    return lensfold(workspace, "run", "train", "--experiment", "tiny", "--pack", "fake", "--fold", "0", check=check)
 
 
 def oof(workspace) -> bytes:

@@ -1,57 +1,80 @@
-"""Commands that list jobs, do one, and hand them to an engine."""
+"""Commands that do what is left of a pack's work, list it, or do one job of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lensfold.cli.options import DataFolder, PackName, Root, SkipBad, Stage, TrainedOn, checked_split, chosen_pack
-from lensfold.errors import InputError
-from lensfold.jobs.plan import Work
+from lensfold.cli.options import (
+    BetaSquared,
+    DataFolder,
+    PackName,
+    Root,
+    SkipBad,
+    Stage,
+    SubmissionName,
+    TrainedOn,
+    chosen_pack,
+)
 
 app = typer.Typer()
 
+Steps = Annotated[list[str], typer.Argument(metavar="STEP…", help="Some of folds, cache, train, predict.")]
 Experiments = Annotated[
-    list[str] | None, typer.Option("--experiment", help="Experiment to train; several times for several.")
+    list[str] | None,
+    typer.Option("--experiment", help="Experiment to train; several times for several; default: the submission's."),
 ]
-Predicted = Annotated[
-    list[str] | None, typer.Option("--predict", help="Run to predict the test split with; several times for several.")
-]
-Cached = Annotated[list[str] | None, typer.Option("--cache", help="Split to cache, whatever else is asked for.")]
 Folds = Annotated[list[int] | None, typer.Option("--fold", min=0, help="Train only this fold; several times.")]
 Parts = Annotated[
     int | None, typer.Option("--parts", min=1, help="Parts of each split; default: one for every 8,192 objects.")
 ]
-EXECUTORS = ("local", "ray", "slurm")
 
 
-def _work(
-    pack: str | None,
-    data: Path | None,
-    root: Path,
-    experiment: list[str] | None = None,
-    predict: list[str] | None = None,
-    fold: list[int] | None = None,
-    parts: int | None = None,
-    trained_on: str | None = None,
-    skip_bad: bool = False,
-    stage: Path | None = None,
-    cache: list[str] | None = None,
-) -> Work:
+@app.command()
+def run(
+    steps: Steps,
+    experiment: Experiments = None,
+    fold: Folds = None,
+    submission: SubmissionName = "default",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    trained_on: TrainedOn = None,
+    skip_bad: SkipBad = False,
+    stage: Stage = None,
+    parts: Parts = None,
+    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Jobs at a time; default: one a GPU, or one a core.")] = None,
+    address: Annotated[str | None, typer.Option(help="host:port of a Ray cluster to join.")] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of each job that runs a network, with slurm.")] = 0,
+    beta_squared: BetaSquared = 0.001,
+) -> None:
+    """Do what is left of the steps, by content: what is there and made from the files there are now stays."""
+    from lensfold.jobs.plan import Work
+    from lensfold.jobs.run import Executor, order_of
+    from lensfold.jobs.run import run as do
+
     workspace, chosen = chosen_pack(root, pack, data)
-    trained = tuple(dict.fromkeys(experiment or ()))
-    predicted = tuple(dict.fromkeys(predict or ()))
-    trained_on = None if trained_on == chosen.name else trained_on
-    cached = tuple(checked_split(split) for split in cache or ())
-    return Work(workspace, chosen, trained, predicted, cached, trained_on, tuple(fold or ()), parts, skip_bad, stage)
+    work = Work(
+        workspace,
+        chosen,
+        trained_on=trained_on,
+        folds=tuple(fold or ()),
+        parts=parts,
+        skip_bad=skip_bad,
+        stage=stage,
+    )
+    order = order_of(work, tuple(steps), tuple(dict.fromkeys(experiment or ())), submission, beta_squared)
+    do(order, Executor(executor, jobs, address, gpus))
 
 
 @app.command()
 def jobs(
+    steps: Annotated[list[str] | None, typer.Argument(metavar="STEP…", help="As for run; default: all.")] = None,
     experiment: Experiments = None,
-    predict: Predicted = None,
-    cache: Cached = None,
     fold: Folds = None,
+    submission: SubmissionName = "default",
     parts: Parts = None,
     pack: PackName = None,
     data: DataFolder = None,
@@ -59,15 +82,16 @@ def jobs(
     trained_on: TrainedOn = None,
     ids: Annotated[bool, typer.Option("--ids", help="Print only the names of jobs to do, one a line.")] = False,
 ) -> None:
-    """List what a pack still needs for experiments and predictions, as jobs; `lensfold run-job` does one of them."""
-    from lensfold.jobs.plan import jobs_of, needed
+    """List what is left, as jobs, and change nothing; `lensfold run-job` does one of them."""
+    from lensfold.jobs.plan import Work, find_stale, jobs_of, needed
     from lensfold.jobs.progress import show_progress
+    from lensfold.jobs.run import STEPS, order_of
 
-    work = _work(pack, data, root, experiment, predict, fold, parts, trained_on, cache=cache)
-    if not (work.trained or work.predicted or work.cached):
-        raise InputError(
-            "nothing is asked for: give --experiment to train, --predict to predict the test split with, or --cache."
-        )
+    workspace, chosen = chosen_pack(root, pack, data)
+    plain = Work(workspace, chosen, trained_on=trained_on, folds=tuple(fold or ()), parts=parts)
+    plain = replace(plain, stale=frozenset(find_stale(plain)))
+    asked = tuple(steps or (("predict",) if trained_on else STEPS))
+    work = order_of(plain, asked, tuple(dict.fromkeys(experiment or ())), submission).work
     known = jobs_of(work)
     missing = needed(work, known)
     if ids:
@@ -89,40 +113,11 @@ def run_job(
 ) -> None:
     """Do one job. It may be run again, anywhere: what is done is found done, what was stopped goes on."""
     from lensfold.jobs.job import parse_job
+    from lensfold.jobs.plan import Work
     from lensfold.jobs.process import end_with_stdin
-    from lensfold.jobs.work import run_job as run
+    from lensfold.jobs.work import run_job as do
 
     if attended:
         end_with_stdin()
-    run(_work(pack, data, root, trained_on=trained_on, skip_bad=skip_bad, stage=stage), parse_job(job))
-
-
-@app.command("run-jobs")
-def run_jobs(
-    experiment: Experiments = None,
-    predict: Predicted = None,
-    cache: Cached = None,
-    fold: Folds = None,
-    parts: Parts = None,
-    pack: PackName = None,
-    data: DataFolder = None,
-    root: Root = Path(),
-    trained_on: TrainedOn = None,
-    skip_bad: SkipBad = False,
-    stage: Stage = None,
-    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
-    processes: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Jobs at a time; default: one a GPU, or one a core.")
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="host:port of a Ray cluster to join.")] = None,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs of each job that runs a network, with slurm.")] = 0,
-) -> None:
-    """Do all jobs that are needed: on this machine, on a Ray cluster, or by SLURM."""
-    from lensfold.jobs.run import run_needed
-
-    if executor not in EXECUTORS:
-        raise InputError(f"EXECUTOR={executor}: expected one of {', '.join(EXECUTORS)}.")
-    if address and executor != "ray":
-        raise InputError(f"ADDRESS={address}: only EXECUTOR=ray joins a cluster, and this is EXECUTOR={executor}.")
-    work = _work(pack, data, root, experiment, predict, fold, parts, trained_on, skip_bad, stage, cache)
-    run_needed(work, executor, processes, address, gpus)
+    workspace, chosen = chosen_pack(root, pack, data)
+    do(Work(workspace, chosen, trained_on=trained_on, skip_bad=skip_bad, stage=stage), parse_job(job))

@@ -14,7 +14,12 @@ DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the p
 Root = Annotated[Path, typer.Option("--root", help="Project folder with experiments/, folds/, runs/, submissions/.")]
 ExperimentName = Annotated[str, typer.Option("--experiment", help="Name of a file in experiments/, without .toml.")]
 SubmissionName = Annotated[str, typer.Option("--submission", help="Name of a file in submissions/, without .toml.")]
-TrainedOn = Annotated[str | None, typer.Option("--trained-on", help="Pack the runs were trained on; default: this.")]
+TrainedOn = Annotated[
+    str | None,
+    typer.Option(
+        "--trained-on", help="Predict with runs of this pack as they are, and train none; default: the pack itself."
+    ),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable objects out instead of stopping.")]
 SplitName = Annotated[str, typer.Option("--split", help="train or test, or twins of a simulated pack.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]

@@ -15,6 +15,7 @@ from lensfold.cli.options import (
     SkipBad,
     SortScore,
     SubmissionName,
+    TrainedOn,
     chosen_pack,
 )
 from lensfold.paths import Workspace
@@ -55,6 +56,22 @@ def compare(
 
     workspace, chosen = chosen_pack(root, pack, data)
     show_comparison(compare_both(workspace, chosen, first, second, beta_squared))
+
+
+@app.command()
+def submit(
+    submission: SubmissionName = "default",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    trained_on: TrainedOn = None,
+    beta_squared: BetaSquared = 0.001,
+) -> None:
+    """Combine predictions that exist into a submission, and show its scores (the last thing `run predict` does)."""
+    from lensfold.pipeline.submit import submit as write
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    write(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
 
 
 @app.command()

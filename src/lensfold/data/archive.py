@@ -6,24 +6,23 @@ never used as paths. While a cache is built this way the disk holds its pixels t
 """
 
 import gzip
+import hashlib
 import json
-import queue
 import re
 import tarfile
-import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from isal import igzip
 
-from lensfold.data.bad_pixels import MAX_BAD_SHARE
+from lensfold.console import Progress
+from lensfold.data.archive_stream import LARGEST_REST, PIECE, decompressed
 from lensfold.data.cache import BadCutout
-from lensfold.data.cache_build import Progress, assemble, building_folder, frame_from_bytes, unexpected_ids
+from lensfold.data.cache_build import Build, assemble, building_folder
+from lensfold.data.sources import Frame, frame_from_bytes, unexpected_ids
 from lensfold.errors import InputError
 from lensfold.files import digest, replacing
 from lensfold.paths import BAND_SHAPES, BANDS
@@ -32,14 +31,10 @@ from lensfold.paths import BAND_SHAPES, BANDS
 LARGEST_MEMBER = 1 << 28
 #: names and extended headers, which tarfile reads into memory whole
 LARGEST_HEADER = 1 << 16
-#: bytes of members and padding that are no cutouts, together
-LARGEST_REST = 1 << 32
 _HEADER_TYPES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
 _MEMBER = re.compile(
     r"(?:\./)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/){0,4}EUC_(VIS|Y|J|H)/imageEUC_(VIS|Y|J|H)-([0-9]{1,18})\.fits"
 )
-#: bytes that the decompressing thread fetches at a time: large, since it waits for the interpreter's lock after each
-_PIECE = 1 << 22
 #: bytes that tarfile holds: small, since it copies what is left of them at each of its reads
 _TAR_BUFFER = 1 << 15
 
@@ -61,33 +56,41 @@ class ScratchSource:
     """Frames that a pass over an archive left in its scratch files."""
 
     folder: Path
-    archive: str
-    identity: str
+    archive: Path
+    #: SHA-256 of the archive
+    sha256: str
+    #: its size, times and inode, see `_stat`
+    stat: tuple[int, ...]
     #: row of each object in the scratch file of each band, for the objects of interest
     places: dict[str, dict[int, int]]
 
-    def frame(self, band: str, object_id: int) -> np.ndarray:
-        """Pixels of one object and band; BadCutout where the archive had none."""
+    def frame(self, band: str, object_id: int) -> Frame:
+        """Return one object in one band; its problem where the archive had none."""
         if object_id not in self.places[band]:
-            raise BadCutout(f"{self.name(band, object_id)}: not in the archive")
+            return Frame(None, f"{self.name(band, object_id)}: not in the archive")
         rows, columns = BAND_SHAPES[band]
         size = rows * columns
         with (self.folder / f"{band}.raw").open("rb") as stream:
             stream.seek(4 * size * self.places[band][object_id])
-            return np.fromfile(stream, "<f4", size).reshape(rows, columns)
+            return Frame(np.fromfile(stream, "<f4", size).reshape(rows, columns))
 
     def name(self, band: str, object_id: int) -> str:
-        """What to call a frame in a message."""
-        return f"{self.archive}: imageEUC_{band}-{object_id}.fits"
+        """Return what a message calls a frame."""
+        return f"{self.archive.name}: imageEUC_{band}-{object_id}.fits"
 
     def fingerprint(self, ids: Sequence[int]) -> str:
-        """Changes whenever the archive does."""
-        return digest({"archive": self.identity, "places": [[self.places[b].get(i) for b in BANDS] for i in ids]})
+        """Return a hash that changes with the archive."""
+        return digest({"archive": self.sha256, "places": [[self.places[b].get(i) for b in BANDS] for i in ids]})
 
     def part(self, ids: Sequence[int]) -> "ScratchSource":
-        """What one shard needs of it."""
+        """Return what one shard needs of it."""
         places = {band: {i: known[i] for i in ids if i in known} for band, known in self.places.items()}
-        return ScratchSource(self.folder, self.archive, self.identity, places)
+        return ScratchSource(self.folder, self.archive, self.sha256, self.stat, places)
+
+    def origin(self, files: np.ndarray) -> dict:
+        """Return the archive's path, size, times, inode and SHA-256."""
+        place = str(self.archive.resolve())
+        return {"kind": "archive", "path": place, "files": 1, "sha256": self.sha256, "stat": list(self.stat)}
 
 
 @dataclass(frozen=True)
@@ -118,50 +121,61 @@ def is_scanned(archive: Path, cache_folder: Path) -> bool:
     return _known(archive, building_folder(cache_folder)) is not None
 
 
-def build_cache_from_scan(
-    scan: ScannedArchive,
-    cache_folder: Path,
-    expected_ids: Sequence[int] | None = None,
-    skip_bad: bool = False,
-    workers: int = 1,
-    progress: Progress | None = None,
-    max_bad_share: float = MAX_BAD_SHARE,
-) -> dict:
-    """As :func:`lensfold.data.cache_build.build_cache`, from a pass over an archive. Returns the manifest."""
+def build_cache_from_scan(scan: ScannedArchive, build: Build) -> dict:
+    """Build a cache as :func:`lensfold.data.cache_build.build_cache` does, from a pass over an archive."""
     found = sorted(set().union(*scan.source.places.values()) | set(map(int, scan.refused)))
     if not found:
         raise InputError(f"{scan.archive}: no cutouts in it. Expected members …/EUC_<band>/imageEUC_<band>-<ID>.fits.")
-    refused = {**scan.refused, **unexpected_ids(found, expected_ids)}
+    refused = {**scan.refused, **unexpected_ids(found, build.expected_ids)}
     wanted = [object_id for object_id in found if str(object_id) not in refused]
-    return assemble(
-        scan.source, scan.archive, cache_folder, wanted, refused, skip_bad, workers, progress, max_bad_share
-    )
+    return assemble(scan.source, scan.archive, wanted, refused, build)
 
 
-def _identity(archive: Path) -> str:
+def compare_archive(archive: Path, origin: dict, deep: bool = False, progress: Progress | None = None) -> str:
+    """Return how an archive differs from what a cache was made of, in words; "" where it is the same.
+
+    ``origin``: `ScratchSource.origin` as the manifest keeps it. The archive is read only where its size, times or
+    inode differ, or with ``deep`` in any case; ``progress`` counts megabytes.
+    """
+    if not deep and list(archive_stat(archive)) == origin.get("stat"):
+        return ""
+    total, hashed = archive.stat().st_size, hashlib.sha256()
+    with archive.open("rb") as stream:
+        while piece := stream.read(PIECE):
+            hashed.update(piece)
+            if progress:
+                progress(stream.tell() >> 20, total >> 20)
+    found = hashed.hexdigest()
+    if found == origin["sha256"]:
+        return ""
+    return f"{archive}: sha256 {found[:12]}, and {origin['sha256'][:12]} when the cache was made"
+
+
+def archive_stat(archive: Path) -> tuple[int, ...]:
     stat = archive.stat()
-    return digest({"path": str(archive.resolve()), "size": stat.st_size, "changed": stat.st_mtime_ns})
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def _known(archive: Path, building: Path) -> ScannedArchive | None:
     try:
         known = json.loads((building / "archive.json").read_text())
-        if known["identity"] != _identity(archive):
+        if known["path"] != str(archive.resolve()) or known["stat"] != list(archive_stat(archive)):
             return None
         places = {band: {int(i): row for i, row in known["places"][band].items()} for band in BANDS}
     except (OSError, ValueError, KeyError):
         return None
-    source = ScratchSource(building, archive.name, known["identity"], places)
+    source = ScratchSource(building, archive, known["sha256"], archive_stat(archive), places)
     return ScannedArchive(archive, source, known["refused"])
 
 
 def _scanned(archive: Path, building: Path, progress: Progress | None) -> ScannedArchive:
-    scan = _Scan(archive, building)
-    scan.run(progress)
-    record = {"identity": _identity(archive), "places": scan.places, "refused": scan.refused}
+    scan, stat = _Scan(archive, building), archive_stat(archive)
+    sha256 = scan.run(progress)
+    record = {"path": str(archive.resolve()), "stat": stat, "sha256": sha256, "places": scan.places,
+              "refused": scan.refused}  # fmt: skip
     with replacing(building / "archive.json") as temporary:
         temporary.write_text(json.dumps(record))
-    source = ScratchSource(building, archive.name, record["identity"], scan.places)
+    source = ScratchSource(building, archive, sha256, stat, scan.places)
     return ScannedArchive(archive, source, scan.refused)
 
 
@@ -174,10 +188,11 @@ class _Scan:
         self.places: dict[str, dict[int, int]] = {band: {} for band in BANDS}
         self.refused: dict[str, str] = {}
 
-    def run(self, progress: Progress | None) -> None:
+    def run(self, progress: Progress | None) -> str:
+        """Pass over the archive; return its SHA-256 (hex)."""
         files = {band: (self._building / f"{band}.raw").open("w+b") for band in BANDS}
         try:
-            with _decompressed(self._archive, progress) as stream:
+            with decompressed(self._archive, progress) as stream:
                 for member, content in _members(stream):
                     self._take(files, member, content)
         except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -189,6 +204,7 @@ class _Scan:
         finally:
             for file in files.values():
                 file.close()
+        return stream.sha256
 
     def _take(self, files: dict[str, BinaryIO], member: tarfile.TarInfo, content: bytes | None) -> None:
         match = _MEMBER.fullmatch(member.name)
@@ -233,82 +249,3 @@ def _members(stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]
             skipped += member.size
             if skipped > LARGEST_REST:
                 raise InputError(f"more than {LARGEST_REST >> 30} GiB in it are no cutouts: this is no pack")
-
-
-@contextmanager
-def _decompressed(archive: Path, progress: Progress | None) -> Iterator["_Pieces"]:
-    """The archive's plain tar stream, decompressed ahead in a thread (which lets go of the interpreter's lock)."""
-    total = archive.stat().st_size
-    with archive.open("rb") as raw:
-        plain = raw if archive.suffix == ".tar" else igzip.IGzipFile(fileobj=raw)
-        pieces = _Pieces(plain, lambda: progress(raw.tell() >> 20, total >> 20) if progress else None)
-        try:
-            yield pieces
-            pieces.drain()
-        finally:
-            pieces.stop()
-
-
-class _Pieces:
-    """A readable stream whose pieces a thread fetches ahead; what goes wrong there is raised in ``read``."""
-
-    def __init__(self, plain: BinaryIO, told: Callable[[], None]):
-        self._plain = plain
-        self._told = told
-        self._queue: queue.Queue = queue.Queue(maxsize=4)
-        self._rest = memoryview(b"")
-        self._ended = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._fetch, daemon=True)
-        self._thread.start()
-
-    def _fetch(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                piece = self._plain.read(_PIECE)
-                self._put(piece)
-                if not piece:
-                    return
-        except Exception as error:  # whatever it is, it belongs to the reader
-            self._put(error)
-
-    def _put(self, item: bytes | Exception) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._queue.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-            return
-
-    def read(self, size: int) -> bytes:
-        """At most ``size`` bytes; fewer only at the end."""
-        parts, wanted = [], size
-        while wanted and not self._ended:
-            if not self._rest:
-                self._rest = memoryview(self._next())
-                continue
-            parts.append(self._rest[:wanted])
-            self._rest = self._rest[wanted:]
-            wanted -= len(parts[-1])
-        return b"".join(parts)
-
-    def _next(self) -> bytes:
-        item = self._queue.get()
-        if isinstance(item, Exception):
-            raise item
-        self._ended = not item
-        self._told()
-        return item
-
-    def drain(self) -> None:
-        """Read to the end, so that a checksum behind the last member is checked too."""
-        rest = 0
-        while not self._ended:
-            rest += len(self._next())
-            if rest > LARGEST_REST:
-                raise InputError(f"more than {LARGEST_REST >> 30} GiB follow its last member: this is no pack")
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stopping.set()
-        self._thread.join()

@@ -18,7 +18,9 @@ from lensfold.files import digest, file_sha256, replacing
 from lensfold.paths import BAND_SHAPES, BANDS
 
 #: number of the cache's layout; a cache of another one is built again
-FORMAT = 2
+FORMAT = 3
+#: file of a cache with a row for each FITS file it was made from, see sources.py
+SOURCES = "sources.npy"
 SHARD_ROWS = 128
 #: numpy pads the header of a .npy file of this shape to 128 bytes
 NPY_HEADER_BYTES = 128
@@ -67,9 +69,26 @@ def read_manifest(cache_folder: Path) -> dict:
     return manifest
 
 
-def shards_hash(manifest: dict) -> str:
-    """Hash of a cache's pixels, by the sha256 of its shards in their order."""
-    return digest({"shards": [shard["sha256"] for shard in manifest["shards"]]})
+def pixels_hash(manifest: dict) -> str:
+    """Return a hash of which objects a cache has and of their pixels: IDs and sha256 of its shards in their order."""
+    return digest({"shards": [[shard["ids"], shard["sha256"]] for shard in manifest["shards"]]})
+
+
+def cached_ids(manifest: dict) -> set[int]:
+    """Return the IDs whose pixels a cache has."""
+    return {object_id for shard in manifest["shards"] for object_id in shard["ids"]}
+
+
+def read_sources(cache_folder: Path) -> np.ndarray:
+    """Return the rows of the files that a cache was made from (sources.TABLE); none where it came from an archive.
+
+    Raises InputError where they are absent or damaged.
+    """
+    path = cache_folder / SOURCES
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: absent or damaged ({error}). Delete {cache_folder} and build it again.") from error
 
 
 def verify_cache(cache_folder: Path) -> dict[str, str]:

@@ -6,133 +6,50 @@ was stopped goes on where it was. Only a complete build is renamed into place.
 
 import json
 import multiprocessing
-import os
-import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
+from lensfold.console import Progress
 from lensfold.data.bad_pixels import MAX_BAD_SHARE, UnusableFrame, mended
 from lensfold.data.cache import (
     BORDER,
     FORMAT,
     PIXELS_PER_OBJECT,
     SHARD_ROWS,
-    BadCutout,
+    SOURCES,
     background_sigma,
     read_manifest,
     verify_cache,
 )
-from lensfold.data.fits_reader import NotFits, read_frame
+from lensfold.data.sources import FolderSource, Frame, FrameSource, folder_ids, table_of
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, replacing
-from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
-
-Progress = Callable[[int, int], None]
-
-
-def frame_from_bytes(data: bytes, band: str, where: object) -> np.ndarray:
-    """Pixels of one FITS file, float32, shape ``BAND_SHAPES[band]``; ``where`` is how errors call the file.
-
-    Raises BadCutout where it is damaged or of another pixel type, and InputError where the frame has another shape
-    than the challenge's (then the whole pack is of another kind).
-    """
-    try:
-        frame = read_frame(data)
-    except NotFits as error:
-        raise BadCutout(f"{where}: {error}") from error
-    if frame.shape != BAND_SHAPES[band]:
-        raise InputError(
-            f"{where}: image shape is {frame.shape}, expected {BAND_SHAPES[band]} (rows, columns) for {band}."
-        )
-    return frame
-
-
-def read_cutout(split_folder: Path, band: str, object_id: int) -> np.ndarray:
-    """Pixels of one file of a split; errors as in :func:`frame_from_bytes`, and BadCutout where it is absent."""
-    path = cutout_file(split_folder, band, object_id)
-    try:
-        with path.open("rb", buffering=0) as stream:
-            data = stream.read()
-    except FileNotFoundError as error:
-        raise BadCutout(f"{path}: no such file") from error
-    except OSError as error:
-        raise BadCutout(f"{path}: cannot be read ({error.strerror})") from error
-    return frame_from_bytes(data, band, path)
-
-
-class FrameSource(Protocol):
-    """Where the frames of a split come from; travels to worker processes."""
-
-    def frame(self, band: str, object_id: int) -> np.ndarray:
-        """Pixels of one object and band, float32; BadCutout where they cannot be used."""
-
-    def name(self, band: str, object_id: int) -> str:
-        """What to call a frame in a message."""
-
-    def fingerprint(self, ids: Sequence[int]) -> str:
-        """Changes whenever the pixels of these objects may have changed."""
-
-    def part(self, ids: Sequence[int]) -> "FrameSource":
-        """The source for these objects alone."""
+from lensfold.paths import BAND_SHAPES, BANDS
 
 
 @dataclass(frozen=True)
-class FolderSource:
-    """The files of a split under ``Public/``."""
+class Build:
+    """How a cache is built, and where.
 
-    split_folder: Path
-
-    def frame(self, band: str, object_id: int) -> np.ndarray:
-        """Pixels of one object and band; errors as in :func:`read_cutout`."""
-        return read_cutout(self.split_folder, band, object_id)
-
-    def name(self, band: str, object_id: int) -> str:
-        """What to call a frame in a message."""
-        return str(cutout_file(self.split_folder, band, object_id))
-
-    def fingerprint(self, ids: Sequence[int]) -> str:
-        """Changes whenever a file of these objects does: sizes and times of change, not contents."""
-        stats = []
-        for object_id in ids:
-            for band in BANDS:
-                try:
-                    found = cutout_file(self.split_folder, band, object_id).stat()
-                    stats.append([found.st_size, found.st_mtime_ns])
-                except OSError:
-                    stats.append(None)
-        return digest({"folder": str(self.split_folder.resolve()), "files": stats})
-
-    def part(self, ids: Sequence[int]) -> "FolderSource":
-        """The source for these objects alone: a folder serves any."""
-        return self
-
-
-def object_ids(split_folder: Path) -> list[int]:
-    """Sorted IDs that have a file in at least one band.
-
-    Raises InputError where there is none.
+    ``expected_ids``: the catalog's IDs that should have images; None where no catalog says. ``catalog``: SHA-256 of the
+    catalog file that they come from.
     """
-    ids: set[int] = set()
-    for band in BANDS:
-        pattern = re.compile(rf"imageEUC_{band}-([0-9]{{1,18}})\.fits")
-        folder = split_folder / "Public" / f"EUC_{band}"
-        names = (entry.name for entry in os.scandir(folder)) if folder.is_dir() else ()
-        ids.update(int(match[1]) for match in map(pattern.fullmatch, names) if match)
-    if not ids:
-        raise InputError(
-            f"{split_folder}: no cutouts found. Expected Public/EUC_<band>/imageEUC_<band>-<ID>.fits "
-            f"for the bands {', '.join(BANDS)}."
-        )
-    return sorted(ids)
+
+    cache_folder: Path
+    expected_ids: Sequence[int] | None = None
+    catalog: str | None = None
+    skip_bad: bool = False
+    workers: int = 1
+    progress: Progress | None = None
+    max_bad_share: float = MAX_BAD_SHARE
 
 
 @dataclass(frozen=True)
@@ -151,19 +68,15 @@ def _build_shard(task: _ShardTask) -> dict:
     finished = _finished(task.target, sources)
     if finished:
         return finished
-    record: dict = {"file": task.target.name, "ids": [], "refused": {}, "repaired": {}, "sigmas": []}
+    record: dict = {"file": task.target.name, "ids": [], "refused": {}, "repaired": {}, "sigmas": [], "files": []}
     # one buffer for the shard: thousands of small arrays would leave the memory in pieces
     rows = np.empty((len(task.ids), PIXELS_PER_OBJECT), dtype="<f4")
     for object_id in task.ids:
-        try:
-            sigmas, repaired = _fill_row(task, object_id, rows[len(record["ids"])])
-        except BadCutout as bad:
-            record["refused"][str(object_id)] = str(bad)
-            continue
-        record["ids"].append(object_id)
-        record["sigmas"].append(sigmas)
-        if repaired:
-            record["repaired"][str(object_id)] = repaired
+        frames = {band: task.source.frame(band, object_id) for band in BANDS}
+        record["files"] += [frame.file for frame in frames.values() if frame.file]
+        problem = _fill_row(task, object_id, frames, rows[len(record["ids"])], record)
+        if problem:
+            record["refused"][str(object_id)] = problem
     _write_shard(task.target, rows[: len(record["ids"])])
     record |= {"sha256": file_sha256(task.target), "sources": sources}
     with replacing(_record(task.target)) as temporary:
@@ -171,28 +84,35 @@ def _build_shard(task: _ShardTask) -> dict:
     return record
 
 
+def _fill_row(task: _ShardTask, object_id: int, frames: dict[str, Frame], row: np.ndarray, record: dict) -> str:
+    """Put one object's bands into ``row`` and its facts into ``record``; return why it cannot be used, else ""."""
+    sigmas: list[float] = []
+    repaired: dict[str, int] = {}
+    start = 0
+    for band, frame in frames.items():
+        if frame.pixels is None:
+            return frame.problem
+        try:
+            pixels, count = mended(frame.pixels, task.max_bad_share)
+        except UnusableFrame as error:
+            return f"{task.source.name(band, object_id)}: {error}"
+        row[start : start + pixels.size] = pixels.ravel()
+        start += pixels.size
+        sigmas.append(background_sigma(pixels, BORDER[band]))
+        if count:
+            repaired[band] = count
+    record["ids"].append(object_id)
+    record["sigmas"].append(sigmas)
+    if repaired:
+        record["repaired"][str(object_id)] = repaired
+    return ""
+
+
 def _write_shard(path: Path, rows: np.ndarray) -> None:
     """A .npy file; not by np.save, which on a full disk does not say that it was full."""
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(rows))
         stream.write(rows.data)
-
-
-def _fill_row(task: _ShardTask, object_id: int, row: np.ndarray) -> tuple[list[float], dict[str, int]]:
-    """Put one object's bands into ``row``; the background sigma of each band, and the mended pixels where any."""
-    sigmas, repaired, start = [], {}, 0
-    for band in BANDS:
-        frame = task.source.frame(band, object_id)
-        try:
-            frame, count = mended(frame, task.max_bad_share)
-        except UnusableFrame as error:
-            raise BadCutout(f"{task.source.name(band, object_id)}: {error}") from error
-        row[start : start + frame.size] = frame.ravel()
-        start += frame.size
-        sigmas.append(background_sigma(frame, BORDER[band]))
-        if count:
-            repaired[band] = count
-    return sigmas, repaired
 
 
 def _record(shard: Path) -> Path:
@@ -207,33 +127,17 @@ def _finished(shard: Path, sources: str) -> dict | None:
     return record if record.get("sources") == sources and shard.is_file() else None
 
 
-def build_cache(
-    split_folder: Path,
-    cache_folder: Path,
-    expected_ids: Sequence[int] | None = None,
-    skip_bad: bool = False,
-    workers: int = 1,
-    progress: Progress | None = None,
-    max_bad_share: float = MAX_BAD_SHARE,
-) -> dict:
-    """Read every cutout of a split once and write ``cache_folder`` (shards and ``manifest.json``); return the manifest.
+def build_cache(split_folder: Path, build: Build) -> dict:
+    """Read every cutout of a split once and write the cache (shards and ``manifest.json``); return the manifest.
 
-    ``expected_ids``: the catalog's IDs that should have images; one without any file counts as bad, and so does a
-    file whose ID is not among them. Small gaps in a frame are mended (defects.py) and counted under ``repaired``.
-    Bad objects are listed by ID and reason and never replaced by something else: without ``skip_bad`` they stop the
-    build and InputError is raised; with it they are left out and recorded under ``refused``. A build that was stopped,
-    or refused, goes on with the shards it had, where their files have not changed.
+    An expected object without any file counts as bad, and so does a file whose ID is not expected. Small gaps in a
+    frame are mended (bad_pixels.py) and counted under ``repaired``. Bad objects are listed by ID and reason and never
+    replaced by something else: without ``skip_bad`` they stop the build and InputError is raised; with it they are left
+    out and recorded under ``refused``. A build that was stopped, or refused, goes on with the shards it had, where
+    their files have not changed.
     """
-    wanted, refused = folder_ids(split_folder, expected_ids)
-    source = FolderSource(split_folder)
-    return assemble(source, split_folder, cache_folder, wanted, refused, skip_bad, workers, progress, max_bad_share)
-
-
-def folder_ids(split_folder: Path, expected_ids: Sequence[int] | None) -> tuple[list[int], dict[str, str]]:
-    """Sorted IDs of a split's files that are as expected, and the others, each with its reason."""
-    ids = object_ids(split_folder)
-    refused = unexpected_ids(ids, expected_ids)
-    return [object_id for object_id in ids if str(object_id) not in refused], refused
+    wanted, refused = folder_ids(split_folder, build.expected_ids)
+    return assemble(FolderSource(split_folder), split_folder, wanted, refused, build)
 
 
 def build_part(
@@ -247,7 +151,7 @@ def build_part(
 ) -> None:
     """Build the shards of part ``number`` (from 0) of ``count``, which :func:`build_cache` then finds finished.
 
-    ``ids``: of the whole cache, in order. Objects that cannot be used are told of when the cache is put together.
+    ``ids``: of the whole cache, in order. Objects that cannot be used are named when the cache is put together.
     """
     building = building_folder(cache_folder)
     try:
@@ -272,32 +176,27 @@ def _recorded_ids(shard: Path) -> set[int]:
         return set()
 
 
-def assemble(
-    source: FrameSource,
-    where: Path,
-    cache_folder: Path,
-    ids: Sequence[int],
-    refused: dict[str, str],
-    skip_bad: bool,
-    workers: int,
-    progress: Progress | None,
-    max_bad_share: float,
-) -> dict:
-    """Shards of ``ids`` from a source, in order, then the manifest; see :func:`build_cache`. ``where`` names it."""
-    building = building_folder(cache_folder)
+def assemble(source: FrameSource, where: Path, ids: Sequence[int], refused: dict[str, str], build: Build) -> dict:
+    """Build shards of ``ids`` from a source, in order, then the manifest, as `build_cache` does; ``where``: them."""
+    cache_folder, building = build.cache_folder, building_folder(build.cache_folder)
+    unread = sorted(int(object_id) for object_id in refused)
     try:
         building.mkdir(parents=True, exist_ok=True)
-        tasks = _tasks(source, building, ids, max_bad_share)
-        records = _collected(_run(tasks, workers), len(ids), progress)
+        tasks = _tasks(source, building, ids, build.max_bad_share)
+        records = _collected(_run(tasks, build.workers), len(ids), build.progress)
         for record in records:
             refused.update(record["refused"])
-        if refused and not skip_bad:
+        if refused and not build.skip_bad:
             raise InputError(_refusal(where, refused))
         _check_complete(ids, records)
-        manifest = _manifest(records, refused, max_bad_share)
+        files = table_of(file for record in records for file in record["files"])
+        origin = {**source.origin(files), **_expectation(build), "unread": unread}
+        manifest = _manifest(records, refused, build.max_bad_share, origin)
+        with replacing(building / SOURCES) as temporary, temporary.open("wb") as stream:
+            np.save(stream, files, allow_pickle=False)
         with replacing(building / "manifest.json") as temporary:
             temporary.write_text(json.dumps(manifest))
-        _remove_all_but(building, {"manifest.json", *(shard["file"] for shard in manifest["shards"])})
+        _remove_all_but(building, {"manifest.json", SOURCES, *(shard["file"] for shard in manifest["shards"])})
         shutil.rmtree(cache_folder, ignore_errors=True)
         building.replace(cache_folder)
     except OSError as error:
@@ -306,6 +205,16 @@ def assemble(
         with suppress(OSError):
             building.rmdir()  # only where nothing was done
     return manifest
+
+
+def _expectation(build: Build) -> dict:
+    expected = None if build.expected_ids is None else ids_hash(build.expected_ids)
+    return {"catalog": build.catalog, "expected": expected}
+
+
+def ids_hash(ids: Sequence[int]) -> str:
+    """Return a hash of IDs, whatever their order."""
+    return digest({"ids": sorted(map(int, ids))})
 
 
 def _check_complete(ids: Sequence[int], records: Sequence[dict]) -> None:
@@ -370,16 +279,6 @@ def _remove_all_but(folder: Path, names: set[str]) -> None:
             path.unlink()
 
 
-def unexpected_ids(ids: Sequence[int], expected_ids: Sequence[int] | None) -> dict[str, str]:
-    """Objects that are in the catalog or among the files but not in both, by ID, each with its reason."""
-    if expected_ids is None:
-        return {}
-    expected, found = set(map(int, expected_ids)), set(ids)
-    refused = {str(i): "in the catalog, but no file in any band" for i in sorted(expected - found)}
-    refused.update({str(i): "has files, but no catalog row with images" for i in sorted(found - expected)})
-    return refused
-
-
 def _refusal(where: Path, refused: dict[str, str]) -> str:
     listed = sorted(refused.items(), key=lambda item: int(item[0]))
     shown = "\n".join(f"  {object_id}: {reason}" for object_id, reason in listed[:20])
@@ -391,7 +290,7 @@ def _refusal(where: Path, refused: dict[str, str]) -> str:
     )
 
 
-def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: float) -> dict:
+def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: float, origin: dict) -> dict:
     sigmas = np.array([row for record in records for row in record["sigmas"]])
     if not len(sigmas):
         raise InputError(
@@ -400,6 +299,7 @@ def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: f
     repaired = {object_id: bands for record in records for object_id, bands in record["repaired"].items()}
     return {
         "format": FORMAT,
+        "made_from": origin,
         "bands": {band: list(BAND_SHAPES[band]) for band in BANDS},
         "objects": len(sigmas),
         "sigma": dict(zip(BANDS, np.median(sigmas, axis=0).tolist(), strict=True)),

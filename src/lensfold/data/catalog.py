@@ -4,6 +4,7 @@ Every column but ID leaks the label: nothing read here may reach a model's input
 """
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Callable
@@ -116,6 +117,17 @@ def labels(catalog: pd.DataFrame, rule: str) -> pd.Series:
         lens = (catalog["n_source_im"] > 0) & (magnification > 1.6) & (catalog["n_pix_source"] > 20)
         non_lens = ~lens
     return _label_series(catalog, lens, non_lens)
+
+
+def training_hash(catalog: pd.DataFrame, rule: str) -> str:
+    """Return a SHA-256 (hex) of all that training under a rule reads of a catalog.
+
+    These are the IDs, the labels, the lens sizes, which objects have no source, and theta_E. Another catalog with the
+    same hash trains the same networks.
+    """
+    values = (labels(catalog, rule), catalog["n_pix_source"], without_source(catalog), log_einstein_radius(catalog))
+    columns = [np.asarray(catalog.index, dtype="<i8"), *(np.asarray(column, dtype="<f8") for column in values)]
+    return hashlib.sha256(b"\0".join(column.tobytes() for column in columns)).hexdigest()
 
 
 def size_bins(catalog: pd.DataFrame) -> pd.Series:

@@ -1,19 +1,21 @@
-"""Which jobs a pack needs for some experiments and predictions, what each waits for, and which are done."""
+"""What is done and what is left of a pack's work, decided by content: the only place that decides it.
+
+`jobs_of` lists the jobs that lead to what is asked for, `needed` those of them whose result is absent or was made from
+something else than there is now.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from lensfold.config import Experiment, read_toml
-from lensfold.data import catalog as catalogs
 from lensfold.data.cache import ROW_BYTES, read_manifest
-from lensfold.data.folds import read_folds
 from lensfold.errors import InputError
 from lensfold.jobs.job import Job
 from lensfold.paths import Pack, Split, Workspace
-from lensfold.pipeline.cache import is_cached, is_part_cached, plan_split
-from lensfold.pipeline.configure import is_configured
-from lensfold.pipeline.folds import make_pack_folds
+from lensfold.pipeline.cache import has_manifest, is_cached, is_part_cached, plan_split, stale_reason
+from lensfold.pipeline.folds import ensure_folds
 from lensfold.pipeline.predict import is_part_done, predictions
 from lensfold.pipeline.train import is_trained
 from lensfold.prediction.logits import part_count
@@ -32,7 +34,7 @@ class Work:
     predicted: tuple[str, ...] = ()
     #: splits whose caches are wanted whatever is trained or predicted
     cached: tuple[Split, ...] = ()
-    #: pack that the predicting runs were trained on; the same one unless given
+    #: pack of the predicting runs, which are taken as they are; None: those of the pack itself, trained where needed
     trained_on: str | None = None
     #: only these folds are trained; all where empty
     folds: tuple[int, ...] = ()
@@ -40,6 +42,8 @@ class Work:
     parts: int | None = None
     skip_bad: bool = False
     stage: Path | None = None
+    #: splits whose caches no longer stand for their files, see `find_stale`
+    stale: frozenset[Split] = frozenset()
 
     @property
     def source(self) -> str:
@@ -64,7 +68,7 @@ class Work:
 
     def experiment(self, name: str) -> Experiment:
         """Settings of an experiment to train, or of a run to predict with."""
-        if name in self.trained or self.source == self.pack.name:
+        if name in self.trained or self.trained_on is None:
             return read_toml(self.workspace.experiment(name), Experiment)
         return run_settings(self.workspace.run(self.source, name))[0]
 
@@ -74,20 +78,20 @@ class Work:
 
 
 def jobs_of(work: Work) -> dict[Job, set[Job]]:
-    """Every job that leads to what is asked for, done or not, each with those it waits for.
+    """Return every job that leads to what is asked for, done or not, each with those it waits for.
 
-    Folds are made where they are absent, and the folders of splits without a cache are listed. Raises InputError for
-    experiments, folds and packs that do not exist.
+    Folds are made where they are not those of the catalog and the fold settings, and the folders of splits without a
+    cache are listed. Raises InputError for experiments, folds and packs that do not exist.
     """
-    experiments = {name: work.experiment(name) for name in (*work.trained, *work.predicted)}
+    experiments = _experiments(work)
     jobs: dict[Job, set[Job]] = {}
-    splits = _splits(work, experiments)
+    splits = splits_of(work)
     for split in splits:
         parts = [Job("cache", split, number, count) for count in [_parts(work, split)] for number in range(count)]
         jobs |= {job: set() for job in parts} | {Job("merge", split): set(parts)}
     for name in work.trained:
         needs = {Job("merge", split) for split in splits if split == "train" or _wants_twins(experiments[name], split)}
-        jobs |= {Job("train", name, fold): needs for fold in _folds(work)}
+        jobs |= {Job("train", name, fold): needs for fold in _folds(work, name)}
     for name in work.predicted:
         jobs |= _prediction_jobs(work, name, [job for job in jobs if job.kind == "train" and job.name == name])
     return jobs
@@ -102,9 +106,9 @@ def _prediction_jobs(work: Work, name: str, training: Sequence[Job]) -> dict[Job
 
 
 def needed(work: Work, jobs: dict[Job, set[Job]]) -> dict[Job, set[Job]]:
-    """Those of the jobs that are not done, each with those of them it waits for.
+    """Return the jobs that are not done, each with those of them that it waits for.
 
-    Whatever a job would be done anew for is needed too: a cache that is to be built changes all that is made from it.
+    A job that waits for one of these is needed too: a cache that is to be built changes all that is made from it.
     """
     waiting: dict[Job, set[Job]] = {}
     for job, before in jobs.items():  # a job stands behind those it waits for
@@ -115,14 +119,15 @@ def needed(work: Work, jobs: dict[Job, set[Job]]) -> dict[Job, set[Job]]:
 
 
 def is_done(work: Work, job: Job) -> bool:
-    """Whether a job's result is there, made with the settings, networks and pixels that there are now."""
+    """Return whether a job's result is there, made with the settings, networks and pixels that there are now."""
+    if job.kind in ("cache", "merge") and job.name in work.stale:
+        return False
     if job.kind == "cache":
         return is_part_cached(work.workspace, work.pack, job.name, job.number, job.count)
     if job.kind == "merge":
         return is_cached(work.workspace, work.pack, job.name)
     if job.kind == "train":
-        known = is_configured(work.workspace, work.pack, job.name)
-        return known and is_trained(work.workspace, work.pack, job.name, job.number)
+        return is_trained(work.workspace, work.pack, job.name, job.number)
     return _is_predicted(work, job)
 
 
@@ -136,10 +141,35 @@ def _is_predicted(work: Work, job: Job) -> bool:
         return False
 
 
-def _splits(work: Work, experiments: dict[str, Experiment]) -> list[Split]:
+def splits_of(work: Work) -> list[Split]:
+    """Return the splits whose caches are needed for what is asked for."""
+    experiments = _experiments(work)
     twins = any(_wants_twins(experiments[name], "twins") for name in work.trained)
-    wanted = {"train": bool(work.trained), "twins": twins, "test": bool(work.predicted)}
+    wanted: dict[Split, bool] = {"train": bool(work.trained), "twins": twins, "test": bool(work.predicted)}
     return [split for split in wanted if wanted[split] or split in work.cached]
+
+
+def splits_there(work: Work) -> tuple[Split, ...]:
+    """Return the train and test splits that a pack has, as files or as a cache; InputError where it has neither."""
+    splits: tuple[Split, ...] = ("train", "test")
+    there = tuple(
+        split for split in splits if has_manifest(work.workspace, work.pack, split) or _has_files(work, split)
+    )
+    if not there:
+        work.pack.split_source("train")  # says what is expected where
+    return there
+
+
+def _has_files(work: Work, split: Split) -> bool:
+    try:
+        work.pack.split_source(split)
+    except InputError:
+        return False
+    return True
+
+
+def _experiments(work: Work) -> dict[str, Experiment]:
+    return {name: work.experiment(name) for name in (*work.trained, *work.predicted)}
 
 
 def _wants_twins(experiment: Experiment, split: Split) -> bool:
@@ -156,12 +186,24 @@ def _parts(work: Work, split: Split) -> int:
     return work.parts or part_count(len(ids))
 
 
-def _folds(work: Work) -> list[int]:
-    path = work.workspace.folds(work.pack)
-    if not path.is_file():
-        make_pack_folds(work.workspace, work.pack)
-    found = sorted(set(read_folds(path, catalogs.read_catalog(work.pack.catalog))))
-    unknown = set(work.folds) - set(found)
+def _folds(work: Work, name: str) -> list[int]:
+    """The folds of an experiment to train: those asked for, and all where its prediction is asked for too."""
+    count = ensure_folds(work.workspace, work.pack)
+    unknown = [fold for fold in work.folds if fold >= count]
     if unknown:
-        raise InputError(f"fold {min(unknown)} does not exist: the folds of {work.pack.name} are 0 to {max(found)}.")
-    return [int(fold) for fold in found if not work.folds or fold in work.folds]
+        raise InputError(f"fold {min(unknown)} does not exist: the folds of {work.pack.name} are 0 to {count - 1}.")
+    return [fold for fold in range(count) if not work.folds or fold in work.folds or name in work.predicted]
+
+
+def find_stale(work: Work) -> dict[Split, str]:
+    """Return the splits whose caches do not stand for their files and catalog any more, each with the reason.
+
+    Each file of the pack is looked at once. Raises InputError where a cache is of another folder of the same name.
+    """
+    stale = {}
+    for split in get_args(Split):
+        if has_manifest(work.workspace, work.pack, split):
+            reason = stale_reason(work.workspace, work.pack, split)
+            if reason:
+                stale[split] = reason
+    return stale

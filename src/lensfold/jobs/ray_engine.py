@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lensfold.errors import InputError
-from lensfold.files import alone, is_locked
+from lensfold.files import exclusive, is_locked
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work
 from lensfold.jobs.process import cores, run_process
@@ -146,7 +146,7 @@ def _check_nodes(work: Work, nodes: list[dict]) -> None:
     probe.write_text(probe.name)
     look = ray.remote(look_around)
     try:
-        with alone(probe.with_suffix(".lock")):
+        with exclusive(probe.with_suffix(".lock")):
             looks = [
                 look.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
                 .remote(str(probe))

@@ -1,70 +1,180 @@
-"""Everything that is needed, by the engine that was asked for."""
+"""`lensfold run`: plan once, do what is left by the engine that was asked for, score and submit."""
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 
+from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, read_toml
+from lensfold.data.cache import read_manifest
+from lensfold.errors import InputError
 from lensfold.files import is_locked
 from lensfold.jobs import slurm
 from lensfold.jobs.drive import Engine, drive
 from lensfold.jobs.job import Job
 from lensfold.jobs.local import local_engine
-from lensfold.jobs.plan import Work, jobs_of, needed
+from lensfold.jobs.plan import Work, find_stale, jobs_of, needed, splits_of, splits_there
+from lensfold.jobs.process import cores
 from lensfold.jobs.progress import Follower, show_progress
-from lensfold.pipeline.cache import is_cached
+from lensfold.pipeline.cache import cache_split_once, discard_cache, is_cached
 from lensfold.pipeline.configure import configure_once
+from lensfold.pipeline.folds import are_folds_made, make_pack_folds
+
+STEPS = ("folds", "cache", "train", "predict")
+EXECUTORS = ("local", "ray", "slurm")
 
 
-def run_needed(
+@dataclass(frozen=True)
+class Executor:
+    """Who does the jobs. ``processes``: jobs at a time; ``address``: of a Ray cluster; ``gpus``: of a network's job.
+
+    GPUs are asked for under SLURM; the other engines see for themselves.
+    """
+
+    name: str = "local"
+    processes: int | None = None
+    address: str | None = None
+    gpus: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name not in EXECUTORS:
+            raise InputError(f"EXECUTOR={self.name}: expected one of {', '.join(EXECUTORS)}.")
+        if self.address and self.name != "ray":
+            raise InputError(
+                f"ADDRESS={self.address}: only EXECUTOR=ray joins a cluster, and this is EXECUTOR={self.name}."
+            )
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for: the steps, and the submission whose members they are for."""
+
+    work: Work
+    steps: tuple[str, ...]
+    submission: str = "default"
+    beta_squared: float = CHALLENGE_BETA_SQUARED
+
+
+def order_of(
     work: Work,
-    executor: str = "local",
-    processes: int | None = None,
-    address: str | None = None,
-    gpus: int = 0,
-    brief: bool = False,
-) -> None:
-    """Do the jobs that are needed and print how they go; with "slurm" hand them over and return.
+    steps: tuple[str, ...],
+    experiments: tuple[str, ...] = (),
+    submission: str = "default",
+    beta_squared: float = CHALLENGE_BETA_SQUARED,
+) -> Order:
+    """Return the order of some steps on ``work``'s pack: which experiments they train, which runs predict.
 
-    ``processes``: jobs at a time; ``address``: of a Ray cluster; ``gpus``: of each job of a network under SLURM, the
-    other engines see for themselves. ``brief``: say only which jobs ended.
-    Raises InputError where a job fails again and again, or the engine is not there.
+    ``experiments`` are trained where "train" is among the steps, by default the members of the submission. Raises
+    InputError for an unknown step, and for a submission that does not exist where its members are needed.
+    """
+    unknown = [step for step in steps if step not in STEPS]
+    if unknown or not steps:
+        raise InputError(f"step {', '.join(map(repr, unknown)) or 'missing'}: expected some of {', '.join(STEPS)}.")
+    members: tuple[str, ...] = ()
+    if "predict" in steps or ("train" in steps and not experiments):
+        members = read_toml(work.workspace.submission_settings(submission), SubmissionSettings).experiments
+    trained = tuple(experiments or members) if "train" in steps else ()
+    predicted = members if "predict" in steps else ()
+    if work.trained_on is None:
+        trained = tuple(dict.fromkeys((*trained, *predicted)))
+    cached = splits_there(work) if "cache" in steps else ()
+    asked = replace(work, trained=trained, predicted=predicted, cached=cached)
+    return Order(asked, steps, submission, beta_squared)
+
+
+def run(order: Order, executor: Executor) -> None:
+    """Do what is left of an order and show the outcome.
+
+    Raises InputError where a job fails again and again, where the engine is not there, and for anything of the user's
+    that is absent or wrong, before anything is made.
+    """
+    work = order.work
+    for name in (*work.trained, *work.predicted):
+        work.experiment(name)  # a mistake in a file of settings comes before hours of work
+    for split, reason in find_stale(work).items():
+        print(f"cache {work.pack.name} {split} is built again: {reason}")
+        discard_cache(work.workspace, work.pack, split)
+    _make_folds(order)
+    if executor.name == "local":
+        _build_caches(work)
+    if run_needed(work, executor):
+        _finish(order)
+
+
+def _make_folds(order: Order) -> None:
+    from lensfold.report.terminal import show_folds
+
+    work = order.work
+    if ("folds" in order.steps or work.trained) and not are_folds_made(work.workspace, work.pack):
+        show_folds(work.pack.name, *make_pack_folds(work.workspace, work.pack))
+
+
+def _build_caches(work: Work) -> None:
+    """On this machine the caches come first, with all cores; elsewhere they are jobs among the others."""
+    from lensfold.report.terminal import show_cache
+
+    for split in splits_of(work):
+        if not is_cached(work.workspace, work.pack, split):
+            cache_split_once(work.workspace, work.pack, split, work.skip_bad, cores())
+            show_cache(work.pack.name, split, read_manifest(work.workspace.cache(work.pack, split)))
+
+
+def run_needed(work: Work, executor: Executor, brief: bool = False) -> bool:
+    """Do the jobs that are needed and print how they go; return whether all of them are done.
+
+    With SLURM they are handed over, and done later. ``brief``: print only which jobs ended. Raises InputError where a
+    job fails again and again, or the engine is not there.
     """
     known = jobs_of(work)
     if is_cached(work.workspace, work.pack, "train"):
-        for name in work.trained:  # else an edited experiment would not be known to be another one
+        for name in work.trained:  # settings are resolved first: a job is known by what it is made from
             configure_once(work.workspace, work.pack, name)
     missing = needed(work, known)
     if not missing:
-        return
-    if executor == "slurm":
+        return True
+    if executor.name == "slurm":
         slurm.check_queue(work)
     _forget(work, list(missing))
-    if executor == "slurm":
-        if slurm.submit(work, missing, processes, gpus):
+    if executor.name == "slurm":
+        if slurm.submit(work, missing, executor.processes, executor.gpus):
             show_progress(work, known, missing.keys())
-        return
+        return not needed(work, known)
     follower = Follower([] if brief else [work.log(job) for job in missing])
     try:
-        with _engine(work, executor, processes, address, list(missing)) as engine:
+        with _engine(work, executor, list(missing)) as engine:
             drive(work, missing, engine, lambda line: print(line, flush=True), follower)
-    finally:
+    except BaseException:
         follower()
-        if not brief:
-            show_progress(work, known, needed(work, known).keys())
+        show_progress(work, known, needed(work, known).keys())
+        raise
+    follower()
+    return True
 
 
-def _engine(
-    work: Work, executor: str, processes: int | None, address: str | None, jobs: list[Job]
-) -> AbstractContextManager[Engine]:
-    if executor == "ray":
+def _engine(work: Work, executor: Executor, jobs: list[Job]) -> AbstractContextManager[Engine]:
+    if executor.name == "ray":
         from lensfold.jobs.ray_engine import ray_engine
 
-        return ray_engine(work, address, processes, jobs)
-    return local_engine(work, processes)
+        return ray_engine(work, executor.address, executor.processes, jobs)
+    return local_engine(work, executor.processes)
 
 
 def _forget(work: Work, jobs: list[Job]) -> None:
-    """What earlier attempts at jobs printed and how they ended, so that what is shown is of the next ones."""
+    """Delete what earlier attempts at jobs printed and how they ended, so that what is shown is of the next ones."""
     for job in jobs:
         if is_locked(work.log(job).with_suffix(".lock")):  # another driver's
             continue
         for suffix in (".json", ".log"):
             work.log(job).with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _finish(order: Order) -> None:
+    """Score what was trained, write the submission, and show the outcome last."""
+    from lensfold.pipeline.score import score_once
+    from lensfold.pipeline.submit import submit_once
+    from lensfold.report.terminal import show_scores
+
+    work = order.work
+    rows = [score_once(work.workspace, work.pack, name, order.beta_squared) for name in work.trained]
+    if work.predicted:
+        submit_once(work.workspace, work.pack, work.source, order.submission, order.beta_squared)
+    elif rows:
+        show_scores(work.pack.name, rows, detail="brief")

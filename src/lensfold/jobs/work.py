@@ -6,7 +6,7 @@ import platform
 import time
 from pathlib import Path
 
-from lensfold.files import alone, replacing
+from lensfold.files import exclusive, replacing
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work, is_done
 from lensfold.jobs.process import cores
@@ -23,7 +23,7 @@ def run_job(work: Work, job: Job) -> None:
     that sees the same files. Raises what the step raises.
     """
     record = work.log(job).with_suffix(".json")
-    with alone(work.log(job).with_suffix(".lock"), f"{job}: another process is at it; waiting for that one to end"):
+    with exclusive(work.log(job).with_suffix(".lock"), f"{job}: another process is at it; waiting for that one to end"):
         if job.kind == "train":
             configure_once(work.workspace, work.pack, job.name)
         if is_done(work, job):

@@ -10,15 +10,15 @@ from lensfold.console import progress
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed, write_json
-from lensfold.jobs.plan import Work
-from lensfold.jobs.run import run_needed
+from lensfold.jobs.plan import Work, find_stale
+from lensfold.jobs.run import Executor, run_needed
 from lensfold.models.backend import start_tensorflow
 from lensfold.paper import figures, measures, page, plan
 from lensfold.paper.plan import Scale
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.cache import cache_split, is_cached
+from lensfold.pipeline.cache import cache_split_once, discard_cache
 from lensfold.pipeline.configure import configure
-from lensfold.pipeline.folds import make_pack_folds
+from lensfold.pipeline.folds import ensure_folds
 from lensfold.pipeline.look import open_album
 from lensfold.pipeline.predict import predict_folds
 from lensfold.pipeline.submit import submit
@@ -75,7 +75,7 @@ def reproduce_paper(
     for name in names:
         configure(workspace, pack, name)
     print(f"paper, scale {scale.name}, pack {pack.name}: {len(names)} x {scale.folds} folds")
-    run_needed(Work(workspace, pack, tuple(names)), processes=processes, brief=True)
+    run_needed(Work(workspace, pack, tuple(names)), Executor(processes=processes), brief=True)
     _entry(workspace, pack)
     target = workspace.root if own else workspace.root / pack.name
     if own and scale.name != "smoke":
@@ -118,11 +118,13 @@ def _simulated(pack: Pack, scale: Scale, processes: int) -> None:
 
 
 def _prepare(workspace: Workspace, pack: Pack, skip_bad: bool, processes: int) -> None:
-    """Folds and both caches, where they are absent or older than the catalog."""
-    make_pack_folds(workspace, pack)
+    """Make the folds and both caches, where they are not of the files there are now."""
+    for split, reason in find_stale(Work(workspace, pack)).items():
+        print(f"cache {pack.name} {split} is built again: {reason}")
+        discard_cache(workspace, pack, split)
+    ensure_folds(workspace, pack)
     for split in ("train", "test"):
-        if not is_cached(workspace, pack, split):
-            cache_split(workspace, pack, split, skip_bad, processes)
+        cache_split_once(workspace, pack, split, skip_bad, processes)
 
 
 def _networks() -> tuple[str, str, bool]:

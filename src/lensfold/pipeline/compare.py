@@ -73,13 +73,11 @@ def compare(
 def _contender(workspace: Workspace, pack: Pack, text: str) -> Contender:
     """The side that a user means by ``text``."""
     name = text.removeprefix(SUBMISSION_PREFIX)
-    run = workspace.run(pack.name, name)
-    if "/" in name:
-        pack_name, name = name.split("/", 1)
-        run = workspace.run(pack_name, name)
-    elif name != text or (not run.is_dir() and workspace.submission_settings(name).is_file()):
+    pack_name, _, name = name.rpartition("/")
+    run = workspace.run(pack_name or pack.name, name)
+    if not pack_name and (name != text or (not run.is_dir() and workspace.submission_settings(name).is_file())):
         return _ensemble_contender(workspace, pack, name)
-    elif not run.is_dir():
+    if not pack_name and not run.is_dir():
         present = ", ".join(sorted(path.name for path in run.parent.glob("*/"))) or "none"
         raise InputError(
             f"{run}: no such run, nor is there a submission {name!r}. Runs of pack {pack.name}: {present}. Train it "

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lensfold.config import Experiment, SubmissionSettings, read_toml
+from lensfold.config import Experiment
 from lensfold.console import progress
-from lensfold.data.cache import Cache, read_manifest, shards_hash
+from lensfold.data.cache import Cache, pixels_hash, read_manifest
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, has_marker, write_marker
 from lensfold.inputs.batches import Preparation
 from lensfold.models.saved import load_model
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.cache import cache_split, staged
+from lensfold.pipeline.cache import staged
 from lensfold.pipeline.train import start_where_needed
 from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.forward import inference_of
@@ -67,7 +67,7 @@ def predictions(
     """Those of a run's complete folds (or ``only`` some) of them; InputError where none is complete."""
     run_folder = workspace.run(trained_on, name)
     experiment, _ = run_settings(run_folder)
-    pixels = shards_hash(read_manifest(workspace.cache(pack, "test")))
+    pixels = pixels_hash(read_manifest(workspace.cache(pack, "test")))
     folders = [folder for folder in fold_folders(run_folder) if not only or int(folder.name[4:]) in only]
     if not folders:
         raise InputError(f"{run_folder}: no complete fold to predict with. Run `make train EXPERIMENT={name}`.")
@@ -105,7 +105,6 @@ def predict_folds(
     local = None
     for prediction in predictions(workspace, pack, trained_on, name, only):
         if prediction.is_done():
-            prediction.target.touch()  # make goes by times
             continue
         with Cache(workspace.cache(pack, "test")) as cache:
             ids, values = cache.ids, kept_logits(prediction.parts, cache.ids, count) if count else None
@@ -207,16 +206,3 @@ def _outputs_of(experiment: Experiment, config: dict, folder: Path, train_cache:
     from lensfold.training.kernel_machine import fitted_again
 
     return fitted_again(experiment, config["constants"], folder, train_cache, print).decisions
-
-
-def predict_pack(
-    workspace: Workspace, pack: Pack, trained_on: str, submission: str, skip_bad: bool, workers: int
-) -> None:
-    """Cache of a pack's test split where it is absent, and every member's predictions of it."""
-    settings = read_toml(workspace.submission_settings(submission), SubmissionSettings)
-    for name in settings.experiments:
-        run_settings(workspace.run(trained_on, name))  # a missing run is told before the long cache
-    if not (workspace.cache(pack, "test") / "manifest.json").is_file():
-        cache_split(workspace, pack, "test", skip_bad, workers)
-    for name in settings.experiments:
-        predict_folds(workspace, pack, trained_on, name)

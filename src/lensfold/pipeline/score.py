@@ -40,6 +40,11 @@ def score_run(workspace: Workspace, pack: Pack, experiment: str, beta_squared: f
     return scores
 
 
+def score_once(workspace: Workspace, pack: Pack, experiment: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> dict:
+    """Return a run's scores: those kept, where they are of the files there are now, else new ones."""
+    return score_run(workspace, pack, experiment, beta_squared)
+
+
 def run_scores(
     member: Member, pack_name: str, catalog: pd.DataFrame, folds: pd.Series, oof: pd.DataFrame, beta_squared: float
 ) -> dict:

@@ -75,6 +75,13 @@ def submit(
     _show(trained_on, content, targets)
 
 
+def submit_once(
+    workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED
+) -> None:
+    """Write the submission unless it is there, made from the files there are now."""
+    submit(workspace, pack, trained_on, name, beta_squared)
+
+
 def _write_files(
     targets: Sequence[Path],
     settings: SubmissionSettings,

@@ -6,12 +6,11 @@ from lensfold.config import Experiment
 from lensfold.data import catalog as catalogs
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.errors import InputError
-from lensfold.files import alone, digest, file_sha256, has_marker, write_marker
+from lensfold.files import digest, exclusive, file_sha256, has_marker, write_marker
 from lensfold.models.backend import set_threads, start_tensorflow
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.cache import cache_split, staged
-from lensfold.pipeline.configure import configure
-from lensfold.pipeline.folds import make_pack_folds
+from lensfold.pipeline.cache import is_cached, staged
+from lensfold.pipeline.configure import is_configured
 from lensfold.runs.run import Member, run_settings
 from lensfold.training.task import FoldTask
 
@@ -24,6 +23,8 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
     folds = read_folds(workspace.folds(pack), catalog)
     if folds_hash(folds) != config["folds_hash"]:
         raise InputError(f"{run_folder}: configured for other folds than {workspace.folds(pack)}. Configure it again.")
+    if catalogs.training_hash(catalog, experiment.label_rule) != config["labels_hash"]:
+        raise InputError(f"{run_folder}: configured for other labels than {pack.catalog} gives. Configure it again.")
     if fold not in set(folds):
         raise InputError(f"fold {fold} does not exist: the folds of {pack.name} are 0 to {folds.max()}.")
     if experiment.kernel:
@@ -45,7 +46,7 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
     )
     waiting = f"{name} fold {fold}  another process trains it; waiting for that one to end"
     marker = _training_marker(run_folder)  # of what was read, whatever is configured meanwhile
-    with alone(run_folder / f".fold{fold}.lock", waiting):
+    with exclusive(run_folder / f".fold{fold}.lock", waiting):
         train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
         write_marker(task.folder / "done.json", marker)
 
@@ -70,24 +71,9 @@ def start_where_needed(experiment: Experiment) -> None:
     set_threads(experiment.train.threads)
 
 
-def prepare_training(workspace: Workspace, pack: Pack, name: str, skip_bad: bool, workers: int) -> None:
-    """Folds, train cache and settings of an experiment, each only where it is absent; settings are always resolved."""
-    if not workspace.folds(pack).is_file():
-        make_pack_folds(workspace, pack)
-    if not (workspace.cache(pack, "train") / "manifest.json").is_file():
-        cache_split(workspace, pack, "train", skip_bad, workers)
-    configure(workspace, pack, name)
-
-
-def train_folds(workspace: Workspace, pack: Pack, name: str, only: int | None) -> None:
-    """Train the folds of an experiment that are not complete with these settings, one after the other."""
-    folds = read_folds(workspace.folds(pack), catalogs.read_catalog(pack.catalog))
-    for fold in range(int(folds.max()) + 1) if only is None else [only]:
-        if not is_trained(workspace, pack, name, fold):
-            train(workspace, pack, name, fold)
-
-
 def is_trained(workspace: Workspace, pack: Pack, name: str, fold: int) -> bool:
-    """Whether a fold of a configured experiment is complete with the settings that it has now."""
+    """Return whether a fold is complete, of the experiment, folds, pixels and labels that there are now."""
+    if not is_cached(workspace, pack, "train") or not is_configured(workspace, pack, name):
+        return False
     folder = workspace.run(pack.name, name) / f"fold{fold}"
     return (folder / "oof.csv").is_file() and has_marker(folder / "done.json", _training_marker(folder.parent))

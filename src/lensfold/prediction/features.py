@@ -14,7 +14,7 @@ import numpy as np
 from lensfold.config import Experiment
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
-from lensfold.files import alone, digest, replacing
+from lensfold.files import digest, exclusive, replacing
 from lensfold.inputs.batches import Preparation, ahead, slices
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models import network_of, split_at_head
@@ -70,7 +70,7 @@ def network_input(
     key = _key(cache, experiment, constants)
     path = cache.folder / "features" / f"{key[:16]}.npy"
     path.parent.mkdir(exist_ok=True)
-    with alone(path.with_suffix(".lock")):
+    with exclusive(path.with_suffix(".lock")):
         if not _is_current(path, key):
             _compute(preparation, cache.ids, experiment, path, progress)
             with replacing(path.with_suffix(".json")) as temporary:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lensfold.config import Experiment, StageSettings, read_toml, validated
 from lensfold.console import show_table
-from lensfold.data.cache import read_manifest, shards_hash
+from lensfold.data.cache import pixels_hash, read_manifest
 from lensfold.data.folds import folds_hash
 from lensfold.errors import InputError
 from lensfold.files import digest
@@ -327,7 +327,7 @@ def _cache(what: str, folder: Path, expected: str) -> Held:
     if not (folder / "manifest.json").is_file():
         return _held(what, expected, None)
     try:
-        return _held(what, expected, shards_hash(read_manifest(folder)))
+        return _held(what, expected, pixels_hash(read_manifest(folder)))
     except (InputError, KeyError, TypeError):
         return Held(what, "differs", _cut(expected), "damaged")
 

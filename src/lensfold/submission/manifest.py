@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lensfold.config import FoldSettings, read_toml
-from lensfold.data.cache import shards_hash
+from lensfold.data.cache import pixels_hash
 from lensfold.errors import InputError
 from lensfold.files import digest
 from lensfold.paths import Pack, Workspace
@@ -163,7 +163,7 @@ def made_with(workspace: Workspace, name: str, source: Pack, cached: dict) -> di
         "code": code_state(workspace.root),
         "versions": versions(),
         "folds": record,
-        "data_hash": shards_hash(cached),
+        "data_hash": pixels_hash(cached),
     }
 
 

@@ -1,0 +1,156 @@
+"""Commands that make a pack, look at it, and keep its folds and caches."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lensfold.cli.options import (
+    CORES,
+    DataFolder,
+    PackName,
+    Root,
+    SkipBad,
+    SplitName,
+    Workers,
+    checked_split,
+    chosen_pack,
+)
+from lensfold.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command()
+def simulate(
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    profile: Annotated[str | None, typer.Option(help="challenge, sample or smoke; default: the pack's name.")] = None,
+    train: Annotated[int | None, typer.Option(help="Objects of the train split; default: the profile's.")] = None,
+    test: Annotated[int | None, typer.Option(help="Objects of the test split; default: the profile's.")] = None,
+    twins: Annotated[bool, typer.Option("--twins", help="Also each train object with a source without it.")] = False,
+    seed: int = 1,
+    workers: Workers = CORES,
+) -> None:
+    """Make a synthetic pack in the challenge's layout, with the key of its test split apart in truth/."""
+    from lensfold.console import progress
+    from lensfold.simulate import PROFILES, simulate_pack
+
+    _, chosen = chosen_pack(root, pack, data)
+    profile = profile or chosen.name
+    if profile not in PROFILES:
+        raise InputError(f"no profile {profile!r}; the profiles are {', '.join(PROFILES)}. Give one with --profile.")
+    counts = PROFILES[profile]
+    train, test = train or counts.n_train, test or counts.n_test
+    with progress(f"simulate {chosen.name}") as report:
+        simulate_pack(chosen.folder, profile, train, test, seed, workers, report, twins)
+
+
+@app.command()
+def folds(
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing: check and show the folds that exist.")] = False,
+) -> None:
+    """Write folds/<pack>.csv (every catalog ID once) and show what is in each fold."""
+    from lensfold.pipeline.folds import check_pack_folds, make_pack_folds
+    from lensfold.report.terminal import show_folds, show_strata
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    catalog, made = (check_pack_folds if check else make_pack_folds)(workspace, chosen)
+    show_folds(chosen.name, catalog, made)
+    if check:
+        show_strata(catalog, made)
+
+
+@app.command()
+def cache(
+    split: SplitName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    skip_bad: SkipBad = False,
+    workers: Workers = CORES,
+) -> None:
+    """Read the FITS files of a split, or its archive, once, into shards; list what cannot be used by ID and reason."""
+    split = checked_split(split)
+    from lensfold.pipeline.cache import cache_split
+    from lensfold.report.terminal import show_cache
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    show_cache(chosen.name, split, cache_split(workspace, chosen, split, skip_bad, workers))
+
+
+@app.command("import-euclid")
+def import_euclid(
+    files: Annotated[list[Path], typer.Argument(help="Multi-extension MER cutouts, or single-band ones with MAGZERO.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the new pack, as in data/mine.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the cutouts of an earlier import.")] = False,
+) -> None:
+    """Turn real Euclid cutouts into a pack in the challenge's geometry and units, ready for predict."""
+    from lensfold.pipeline.look import import_pack
+    from lensfold.report.terminal import show_import
+
+    table, pictures = import_pack(files, out, overwrite)
+    show_import(table, out, pictures)
+
+
+@app.command()
+def show(
+    ids: Annotated[list[int], typer.Argument(help="IDs of objects.")],
+    split: SplitName = "train",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+) -> None:
+    """A PNG sheet of each object: VIS, colour, the NISP bands, and the catalog's numbers."""
+    from lensfold.pipeline.look import open_album
+    from lensfold.report.pictures import show_objects
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    with open_album(workspace, chosen, checked_split(split)) as album:
+        for path in show_objects(album, ids, workspace.look(chosen, split)):
+            print(path)
+
+
+@app.command()
+def look(
+    split: SplitName = "train",
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """A sheet of objects drawn from each lens size, and the histogram of lens sizes."""
+    from lensfold.pipeline.look import open_album
+    from lensfold.report.pictures import look as draw
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    with open_album(workspace, chosen, checked_split(split)) as album:
+        for path in draw(album, workspace.look(chosen, split), seed):
+            print(path)
+
+
+@app.command()
+def verify(
+    split: SplitName,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build damaged shards again, and only these.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every FITS file too, and compare it with the cache.")
+    ] = False,
+) -> None:
+    """Compare every shard of a cache with its recorded checksum; name the damaged ones."""
+    split = checked_split(split)
+    from lensfold.pipeline.cache import verify_split
+    from lensfold.report.terminal import show_verified
+
+    workspace, chosen = chosen_pack(root, pack, data)
+    problems = verify_split(workspace, chosen, split, rebuild, deep)
+    show_verified(chosen.name, split, problems, rebuild)
+    if problems and (not rebuild or "files" in problems):
+        raise typer.Exit(1)
