@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from fakes.catalog import catalog_text, fake_catalog
+from fakes.runs import leave_run, reconfigure
 from lensfold.config import Experiment
 from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
-from lensfold.files import digest
+from lensfold.files import digest, file_sha256
 from lensfold.leaderboard.history import append_history
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.logits import write_logits
+from lensfold.runs.run import Run
 
 RULE = "official-2020"
 STAGE = {"min_size": 20, "epochs": 2, "learning_rate": 0.001}
@@ -77,31 +78,35 @@ def write_run(
     scores: dict | None = None,
 ) -> dict:
     """A scored run; ``mse`` makes it one of Einstein radii. The mappings replace single entries of its files."""
-    folder, catalog = workspace.runs(pack.name) / name, read_catalog(pack.catalog)
+    catalog = read_catalog(pack.catalog)
     task = "lens" if mse is None else "einstein-radius"
     known = labels(catalog, RULE) if mse is None else log_einstein_radius(catalog)
     values = known.to_numpy() + np.random.default_rng(seed).normal(0, noise, len(catalog))
     resolved = Experiment.model_validate_json(json.dumps({"task": task, "stage": [STAGE], **(experiment or {})}))
-    content = {
-        "pack": pack.name,
-        "experiment": resolved.model_dump(mode="json", exclude={"predict"}),
-        "folds_hash": "f" * 64,
-        "data_hash": "d" * 64,
-        **(config or {}),
-    }
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(content))
-    (folder / "predict.json").write_text(json.dumps(resolved.predict.model_dump(mode="json")))
-    logits = pd.Series(values, catalog.index)
-    for fold in folds:
-        ids = catalog.index[np.arange(len(catalog)) % 3 == fold].to_numpy()
-        write_logits(folder / f"fold{fold}" / "oof.csv", ids, logits[ids].to_numpy())
-        told = {"config_hash": digest(content), "seconds": 100.0, "parameters": 155553, **(record or {})}
-        (folder / f"fold{fold}" / "run.json").write_text(json.dumps(told))
+    logits, fold_of = pd.Series(values, catalog.index), pd.Series(np.arange(len(catalog)) % 3, catalog.index)
+    kept = fold_of[fold_of.isin(folds)]
+    experiment = resolved.model_dump(mode="json", exclude={"predict"})
+    record = {"seconds": 100.0, "parameters": 155553, **(record or {})}
+    config = {"folds_hash": "f" * 64, **(config or {})}
+    folder = leave_run(workspace.root, pack.name, name, logits, kept, experiment, config=config, record=record)
     n = sum(len(range(fold, len(catalog), 3)) for fold in folds)
     made = lens_scores(name, auc, folds, n) if mse is None else radius_scores(name, mse, folds, n)
-    (folder / "score.json").write_text(json.dumps({**made, **(scores or {})}))
-    return content
+    write_score(workspace, pack, name, {**made, **(scores or {})})
+    return json.loads((folder / "config.json").read_text())
+
+
+def write_score(workspace: Workspace, pack: Pack, name: str, content: dict) -> None:
+    """The score of a run, of the files there are now."""
+    run = Run(workspace.runs(pack.name) / name)
+    origin = run.score_origin(file_sha256(pack.catalog), None)
+    (run.folder / "score.json").write_text(json.dumps({**content, "made_from": origin}))
+
+
+def rescore(workspace: Workspace, pack: Pack, name: str) -> None:
+    """Bind a run and its score to the files that there are now."""
+    folder = workspace.runs(pack.name) / name
+    reconfigure(folder)
+    write_score(workspace, pack, name, json.loads((folder / "score.json").read_text()))
 
 
 def code(**modules: str) -> dict:
@@ -122,7 +127,12 @@ def write_submission(workspace: Workspace, pack: Pack, name: str, members: dict[
         for key, config in members.items()
     }
     scores = [lens_scores("ensemble (logit-mean)", auc, (0, 1, 2), 120)]
-    settings = {"combine": "logit-mean", "member": [{"experiment": key, "weight": 1.0} for key in members]}
+    settings = {
+        "combine": "logit-mean",
+        "calibrate": "none",
+        "select_by": "auc",
+        "member": [{"experiment": key, "weight": 1.0} for key in members],
+    }
     manifest = {"submission": name, "pack": pack.name, "trained_on": pack.name, "settings": settings,
                 "members": told, "label_rule": RULE, "scores": scores, "radius": None}  # fmt: skip
     path.write_text(json.dumps(manifest))

@@ -1,15 +1,14 @@
 """Run folders as training leaves them, without any training: the answers are known, up to a scatter."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from fakes.runs import leave_run
 from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
-from lensfold.data.folds import folds_hash, read_folds
+from lensfold.data.folds import read_folds
 from lensfold.paths import Workspace
-from lensfold.runs.logits import write_logits
 
 RULE = "official-2020"
 
@@ -40,11 +39,10 @@ def write_run(
     folds = read_folds(workspace.folds(workspace.pack(pack)), catalog)
     known = log_einstein_radius(catalog) if task == "einstein-radius" else labels(catalog, rule).fillna(0.5)
     logits = known + np.random.default_rng(seed).normal(0, scatter, len(catalog))
-    folder = workspace.run(pack, name)
+    experiment = {"label_rule": rule, "task": task, "model": {"name": "fast_cnn"}, **config.pop("experiment", {})}
+    folder = leave_run(root, pack, name, logits, folds, experiment, config=config)
     watched = "valid_mse" if task == "einstein-radius" else "valid_auc"
     for fold in range(int(folds.max()) + 1):
-        ids = folds.index[folds == fold].to_numpy()
-        write_logits(folder / f"fold{fold}" / "oof.csv", ids, logits[ids].to_numpy())
         history = {
             "epoch": [1, 2, 3, 4],
             "min_size": [150, 150, 20, 20],
@@ -53,12 +51,4 @@ def write_run(
             watched: [0.6, 0.7, 0.72, 0.8],
         }
         pd.DataFrame(history).to_csv(folder / f"fold{fold}" / "history.csv", index=False)
-        (folder / f"fold{fold}" / "run.json").write_text(json.dumps({"seconds": 60.0, "parameters": 7}))
-    content = {
-        "experiment": {"label_rule": rule, "task": task, "model": {"name": "fast_cnn"}},
-        "folds_hash": folds_hash(folds),
-        "data_hash": "d" * 64,
-        **config,
-    }
-    (folder / "config.json").write_text(json.dumps(content))
     return folder

@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from fakes.board import board_workspace, code, lens_scores, write_run, write_submission
+from fakes.board import board_workspace, code, lens_scores, rescore, write_run, write_submission
 
 from lensfold.data.catalog import BIN_NAMES, read_catalog
 from lensfold.leaderboard import differences
 from lensfold.leaderboard.differences import DRAWS, code_changes, paired_differences, settings_changes
 from lensfold.leaderboard.rows import read_board
-from lensfold.runs.run import read_oof
+from lensfold.runs.run import Run
 from lensfold.scoring.out_of_fold import lens_task
 from lensfold.scoring.score_table import paired_table
 
@@ -40,7 +40,7 @@ def difference(board, above, own, score, tmp_path):
 def expected(board, above, own, **options):
     """Both rows through the function behind `lensfold compare`."""
     _, pack, rows = board
-    tables = [read_oof(rows[name].members[0].folder) for name in (above, own)]
+    tables = [rows[name].members[0].oof() for name in (above, own)]
     asked = lens_task(read_catalog(pack.catalog), tables[0].index.intersection(tables[1].index), "official-2020")
     sides = [tuple(table.loc[asked.ids, key] for key in ("logit", "fold")) for table in tables]
     return paired_table(asked.labels, *sides, asked.bins, asked.large, draws=DRAWS, **options)
@@ -70,7 +70,7 @@ def test_of_haloes_where_the_intervals_are_over_haloes(board, tmp_path):
     rows = {row.name: row for row in read_board(workspace, pack)[0]}
     path.write_text(kept)
     found = difference((workspace, pack, rows), "a", "b", "auc", tmp_path)
-    haloes = lens_task(read_catalog(pack.catalog), read_oof(workspace.run("p", "a")).index, "official-2020").haloes
+    haloes = lens_task(read_catalog(pack.catalog), Run(workspace.run("p", "a")).oof().index, "official-2020").haloes
     assert found.error == pytest.approx(expected(board, "a", "b", groups=haloes)["auc"]["error"])
 
 
@@ -81,7 +81,7 @@ def test_of_squared_errors(board, tmp_path):
     truth = np.sqrt(catalog["ein_area"] / np.pi)[lens] * 206264.80624709636
     means = []
     for name in ("r1", "r2"):
-        oof = read_oof(rows[name].members[0].folder)[lens]
+        oof = rows[name].members[0].oof()[lens]
         predicted, squares = np.exp(oof["logit"]), 0.0
         for fold in range(3):
             own, others = oof["fold"] == fold, oof["fold"] != fold
@@ -96,7 +96,7 @@ def test_of_squared_errors(board, tmp_path):
 def test_of_a_submission_it_is_that_of_its_combined_logits(board, tmp_path):
     _, pack, rows = board
     found = difference(board, "a", "mean", "auc", tmp_path)
-    one, two = (read_oof(rows[name].members[0].folder) for name in ("a", "b"))
+    one, two = (rows[name].members[0].oof() for name in ("a", "b"))
     asked = lens_task(read_catalog(pack.catalog), one.index, "official-2020")
     first = one.loc[asked.ids, "logit"].to_numpy()
     mean = (first + two.loc[asked.ids, "logit"].to_numpy()) / 2
@@ -131,6 +131,8 @@ def test_other_files_are_computed_again(tmp_path, change):
     else:
         lines = pack.catalog.read_text().splitlines()
         pack.catalog.write_text("\n".join(lines[:40]) + "\n")
+    for name in ("a", "b"):
+        rescore(workspace, pack, name)
     assert now() != before
 
 
@@ -146,6 +148,7 @@ def test_a_broken_oof_is_told_and_the_others_are_compared(tmp_path):
     for name, seed in (("a", 0), ("b", 1), ("c", 2), ("d", 3)):
         write_run(workspace, pack, name, seed=seed)
     (workspace.run("p", "b") / "fold0" / "oof.csv").write_text("ID,logit\n1,nan\n")
+    rescore(workspace, pack, "b")
     found, problems = paired_differences(pack, read_board(workspace, pack)[0], "auc", tmp_path / "store.json")
     assert [d is None for d in found] == [True, True, True, False]
     assert [problem.name for problem in problems] == ["b", "c"] and "logit of ID 1 is not" in problems[0].reason
@@ -196,6 +199,7 @@ def test_settings_of_before_a_setting_existed_have_its_default(tmp_path):
     content = json.loads(path.read_text())
     del content["experiment"]["task"], content["experiment"]["train"]["twins"]
     path.write_text(json.dumps(content))
+    rescore(workspace, pack, "b")
     for fold in range(3):
         run = workspace.run("p", "b") / f"fold{fold}" / "run.json"
         run.write_text('{"seconds": 1.0, "parameters": 7}')

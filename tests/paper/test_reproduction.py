@@ -87,12 +87,12 @@ def runs(tmp_path_factory):
 def test_scores_are_those_of_the_task_alone(runs):
     from sklearn.metrics import roc_auc_score
 
-    from lensfold.runs.run import read_oof
+    from lensfold.runs.run import Run
 
     workspace, pack = runs
     labels = measures.paper_task(read_catalog(pack.catalog))
     told = measures.task_scores(workspace, pack, "good", labels)
-    logits = read_oof(workspace.run("fake", "good"))["logit"][labels.index]
+    logits = Run(workspace.run("fake", "good")).oof()["logit"][labels.index]
     assert told["auc"]["value"] == pytest.approx(roc_auc_score(labels, logits))
     assert told["n"] == len(labels) and told["accuracy"]["value"] > 0.8
 

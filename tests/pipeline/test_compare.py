@@ -14,7 +14,7 @@ from lensfold.ensemble.combine import Recipe, nested
 from lensfold.errors import InputError
 from lensfold.paths import Workspace
 from lensfold.pipeline.compare import _verdict, compare
-from lensfold.runs.run import read_oof
+from lensfold.runs.run import Run
 from lensfold.scoring import metrics as scores
 
 PACK = ("--pack", "fake")
@@ -48,7 +48,7 @@ def test_a_better_run_beats_a_worse_one(runs):
     assert [table["bootstrap"]["over"] for table in told["tables"]] == ["objects", "groups"]
     assert haloes["auc"]["value"] == objects["auc"]["value"]
     y = labels(catalog_of(runs), "official-2020")
-    one, other = (scores.auc(y, read_oof(runs / "runs" / "fake" / name)["logit"]) for name in ("small", "good"))
+    one, other = (scores.auc(y, Run(runs / "runs" / "fake" / name).oof()["logit"]) for name in ("small", "good"))
     assert objects["auc"]["value"] == pytest.approx(other - one) and objects["auc"]["first"] == pytest.approx(one)
     auc = haloes["auc"]
     assert told["sentences"][0] == (
@@ -88,7 +88,7 @@ def test_an_ensemble_is_compared_by_its_nested_scores(runs):
     told = compared(runs, "good", "stacked")
     assert told == compared(runs, "good", "submission:stacked")
     assert told["second"] == "submission:stacked, ensemble (stacking)"
-    parts = [read_oof(runs / "runs" / "fake" / name) for name in ("small", "good")]
+    parts = [Run(runs / "runs" / "fake" / name).oof() for name in ("small", "good")]
     y = labels(catalog_of(runs), "official-2020").to_numpy()
     columns, fold = np.stack([part["logit"] for part in parts], axis=1), parts[0]["fold"].to_numpy()
     judged = nested(Recipe("stacking", (1.0, 1.0)), y, columns, fold)
@@ -114,7 +114,7 @@ def test_what_the_command_prints(runs):
     for word in ("good minus small", "rule official-2020", "95 % over objects", "95 % over haloes", "TPR0", "TPR10"):
         assert word in out
     assert "AUC 21-40 px (" in out and "recall >300 px (" in out and "> 150 px AUC" in out
-    assert "A is small, B is good." in out and "the difference is real" in out and "not of another training" in out
+    assert "A is small, B is good." in out and "the difference is real" in out and "not for another training" in out
 
 
 def test_only_common_objects_are_compared(runs, tmp_path):
@@ -124,7 +124,7 @@ def test_only_common_objects_are_compared(runs, tmp_path):
     for fold in (1, 2):
         (tmp_path / "runs" / "fake" / "good" / f"fold{fold}" / "oof.csv").unlink()
     told = compared(tmp_path, "small", "good")
-    assert told["tables"][0]["n"] == len(read_oof(tmp_path / "runs" / "fake" / "good"))
+    assert told["tables"][0]["n"] == len(Run(tmp_path / "runs" / "fake" / "good").oof())
     (tmp_path / "runs" / "fake" / "small" / "fold0" / "oof.csv").unlink()
     with pytest.raises(InputError, match="small and good have no object in common"):
         compared(tmp_path, "small", "good")

@@ -144,7 +144,7 @@ def test_html_is_well_formed_and_loads_nothing(filled):
         (lambda folder: (folder / "score.json").unlink(), "not scored yet, folds 0, 1, 2 complete"),
         (lambda folder: (folder / "config.json").unlink(), "no such run"),
         (lambda folder: (folder / "config.json").write_text("{"), "damaged"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "holds no experiment"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "has no experiment"),
         (lambda folder: (folder / "fold1" / "oof.csv").unlink(), "score.json is of fold 1 too"),
         (lambda folder: (folder / "fold1").rename(folder / "fold_old"), "fold_old: no fold is called so"),
     ],
@@ -173,7 +173,8 @@ def test_a_run_trained_with_other_settings_than_it_says(copy):
     path = workspace.run("p", "second") / "config.json"
     path.write_text(path.read_text().replace('"dropout": 0.3', '"dropout": 0.4'))
     board = build_board(workspace, pack)
-    assert any(p.name == "second" and "other settings" in p.reason for p in board.problems)
+    (problem,) = (p for p in board.problems if p.name == "second")
+    assert "no fold is complete: fold 0 has settings" in problem.reason or "made incomplete" in problem.reason
     (row,) = (row for standing in board.standings for row in standing.rows if row.name == "default")
     assert row.notes == ("trained again with other settings since, or gone: second",)
 

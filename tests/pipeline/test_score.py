@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes.catalog import catalog_text
+from fakes.runs import leave_run, reconfigure, relabel
 from fakes.workspace import lensfold
 
 from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.paths import Workspace
-from lensfold.runs.logits import read_logits, write_logits
+from lensfold.runs.logits import read_logits
 
 PACK = ("--pack", "fake")
 RULE = "official-2020"
@@ -32,7 +33,7 @@ def write_radii(path: Path, seed: int) -> None:
 
 
 def write_run(workspace: Path, name: str, task: str | None, seed: int, scatter: float = 0.3) -> None:
-    """A run as training leaves it, of a network that knows the answer up to ``scatter``."""
+    """Leave a run of a network that knows the answer up to ``scatter``."""
     pack = Workspace(workspace).pack("fake")
     train, test = read_catalog(pack.catalog), read_catalog(pack.key)
     folds = read_folds(workspace / "folds" / "fake.csv", train)
@@ -42,15 +43,9 @@ def write_run(workspace: Path, name: str, task: str | None, seed: int, scatter: 
         known = log_einstein_radius(catalog) if task == "einstein-radius" else labels(catalog, RULE)
         return known.to_numpy() + generator.normal(0, scatter, len(catalog))
 
-    folder, values = workspace / "runs" / "fake" / name, pd.Series(answer(train), train.index)
-    for fold in range(3):
-        ids = folds.index[folds == fold].to_numpy()
-        write_logits(folder / f"fold{fold}" / "oof.csv", ids, values[ids].to_numpy())
-        write_logits(folder / f"fold{fold}" / "test" / "fake.csv", test.index.to_numpy(), answer(test))
-        (folder / f"fold{fold}" / "run.json").write_text(json.dumps({"seconds": 60.0, "parameters": 7}))
     experiment = {"label_rule": RULE, **({"task": task} if task else {})}
-    config = {"experiment": experiment, "folds_hash": folds_hash(folds), "data_hash": "d" * 64}
-    (folder / "config.json").write_text(json.dumps(config))
+    values, tests = pd.Series(answer(train), train.index), [pd.Series(answer(test), test.index) for _ in range(3)]
+    leave_run(workspace, "fake", name, values, folds, experiment, test=tests)
 
 
 def write_settings(workspace: Path, text: str, name: str = "default") -> None:
@@ -161,6 +156,10 @@ def test_header_digits_and_absent_objects_are_those_of_the_first_file(runs):
     (runs / "data" / "fake" / "image_catalog2.0train.csv").write_text(text)
     with (runs / "folds" / "fake.csv").open("a") as stream:
         stream.write("299999,0\n")
+    for path in (runs / "runs" / "fake").glob("*/config.json"):
+        folds = read_folds(runs / "folds" / "fake.csv", read_catalog(runs / "data/fake/image_catalog2.0train.csv"))
+        reconfigure(path.parent, json.loads(path.read_text()) | {"folds_hash": folds_hash(folds)})
+    relabel(runs)
     settings = (runs / "submissions" / "default.toml").read_text()
     write_settings(runs, "header = true\ndigits = 4\n" + settings)
     lensfold(runs, "submit", *PACK)

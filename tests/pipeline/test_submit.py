@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes.catalog import catalog_text
-from fakes.runs import write_catalogs, write_run, write_submission_settings
+from fakes.runs import reconfigure, relabel, write_catalogs, write_run, write_submission_settings
 from fakes.workspace import lensfold
 from scipy.special import expit, logit
 
 from lensfold.data.catalog import labels, read_catalog
 from lensfold.runs.logits import write_logits
-from lensfold.runs.run import read_oof, read_test
+from lensfold.runs.run import Run
 from lensfold.scoring import metrics as scores
 
 PACK = ("--pack", "fake")
@@ -40,8 +40,8 @@ def submitted(root: Path, settings: str) -> tuple[dict, pd.Series, str]:
 
 def columns(root: Path) -> tuple[np.ndarray, pd.Series, pd.Series, np.ndarray]:
     """Out-of-fold logits of the members, folds and labels; and test logits."""
-    oof = [read_oof(root / "runs" / "fake" / name) for name in NAMES]
-    test = np.stack([read_test(root / "runs" / "fake" / name, "fake") for name in NAMES], axis=1)
+    oof = [Run(root / "runs" / "fake" / name).oof() for name in NAMES]
+    test = np.stack([Run(root / "runs" / "fake" / name).test_logits("fake") for name in NAMES], axis=1)
     y = labels(read_catalog(root / "data" / "fake" / "image_catalog2.0train.csv"), "official-2020")
     return np.stack([part["logit"] for part in oof], axis=1), oof[0]["fold"], y, test
 
@@ -72,8 +72,8 @@ def test_weights_of_the_test_split_and_of_each_fold(runs, combine):
     assert row["auc"]["value"] == pytest.approx(scores.auc(y, nested))
     assert row["tpr10"]["value"] == pytest.approx(scores.tpr_at_false_positives(y, nested, 10))
     against = told["against_best"]
-    best = max(NAMES, key=lambda name: scores.auc(y, read_oof(runs / "runs" / "fake" / name)["logit"]))
-    own = scores.auc(y, read_oof(runs / "runs" / "fake" / best)["logit"])
+    best = max(NAMES, key=lambda name: scores.auc(y, Run(runs / "runs" / "fake" / name).oof()["logit"]))
+    own = scores.auc(y, Run(runs / "runs" / "fake" / best).oof()["logit"])
     assert against["best"] == best and against["auc"]["value"] == pytest.approx(row["auc"]["value"] - own)
     for word in (f"weights (shares) · {combine}", "test split", "fold 2", f"best member, {best}", "TPR0", "TPR10"):
         assert word in out
@@ -113,6 +113,7 @@ def test_calibration_of_a_fold_comes_from_the_others(runs):
     lens = labels(catalog, "official-2020") == 1
     catalog.loc[own & lens, "n_source_im"] = 0.0
     path.write_text(catalog_text(catalog))
+    relabel(runs)
     after, _, _ = submitted(runs, 'combine = "stacking"\ncalibrate = "platt"\n')
     of_before, of_after = (told["ensemble"]["by_fold"] for told in (before, after))
     assert of_after["1"] == of_before["1"]
@@ -198,9 +199,9 @@ def test_members_that_do_not_fit_together(runs, change):
         "fold": ["good: its out-of-fold logits are not of the objects", "make train EXPERIMENT=good"],
     }[change]
     if change == "folds":
-        (run / "config.json").write_text(json.dumps({**config, "folds_hash": "a" * 64}))
+        reconfigure(run, {**config, "folds_hash": "a" * 64})
     elif change == "rule":
-        (run / "config.json").write_text(json.dumps({**config, "experiment": {"label_rule": "any-source"}}))
+        reconfigure(run, {**config, "experiment": {"label_rule": "any-source"}})
     elif change == "missing":
         cache = runs / "data" / "fake" / "cache" / "train"
         cache.mkdir()
@@ -208,9 +209,11 @@ def test_members_that_do_not_fit_together(runs, change):
         manifest = json.loads((cache.parent / "test" / "manifest.json").read_text())
         (cache / "manifest.json").write_text(json.dumps({**manifest, "shards": [{"ids": ids, "sha256": "0"}]}))
         write_logits(run / "fold1" / "oof.csv", oof["ID"].to_numpy()[:-1], oof["logit"].to_numpy()[:-1])
+        reconfigure(run)
     elif change == "doubled":
         with (run / "fold1" / "oof.csv").open("a") as stream:
             stream.write(f"{oof['ID'].iloc[0]},0.5\n")
+        reconfigure(run)
     else:
         (run / "fold1" / "oof.csv").unlink()
     message = refused(runs, 'combine = "stacking"\n')

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes.report_runs import give_radii, write_run
+from fakes.runs import reconfigure
 from fakes.workspace import lensfold
 
 from lensfold.data.catalog import labels, read_catalog
@@ -21,6 +22,7 @@ from lensfold.report.contents import (
     read_truth,
     run_names,
 )
+from lensfold.runs.run import Run
 from lensfold.scoring.metrics import fold_ranks
 
 PACK = ("--pack", "fake")
@@ -50,7 +52,7 @@ def test_a_whole_run_is_read(workspace, truth):
     assert run.table["label"].equals(labels(catalog, "official-2020"))
     assert run.score["auc"]["value"] > 0.5 and run.notes == ()
     assert run.ranks.tolist() == fold_ranks(run.table["logit"], run.table["fold"]).tolist()
-    assert sorted(read_histories(folder)) == [0, 1, 2]
+    assert sorted(read_histories(run.run)) == [0, 1, 2]
 
 
 def test_a_pack_with_a_key_is_synthetic(workspace, truth):
@@ -97,6 +99,7 @@ def test_wrong_ids_refuse_a_run(workspace, truth, change, words):
     path = folder / "fold0" / "oof.csv"
     fifth = path.read_text().splitlines()[5].split(",")[0]
     edit(path, change)
+    reconfigure(folder)
     refused = read_run(folder, truth)
     assert isinstance(refused, Refused) and not refused.half_written
     assert all(word.replace("{5}", fifth) in refused.reason for word in words), refused.reason
@@ -106,6 +109,7 @@ def test_an_id_in_two_folds_refuses_a_run(workspace, truth):
     folder = write_run(workspace, "a")
     row = (folder / "fold1" / "oof.csv").read_text().splitlines()[1]
     edit(folder / "fold0" / "oof.csv", lambda lines: [*lines, row])
+    reconfigure(folder)
     assert "two folds" in read_run(folder, truth).reason
 
 
@@ -118,6 +122,7 @@ def test_objects_without_pixels_are_not_missed(workspace):
     manifest.write_text(json.dumps(content))
     for fold in range(3):
         edit(folder / f"fold{fold}" / "oof.csv", lambda lines: [x for x in lines if not x.startswith(f"{gone},")])
+    reconfigure(folder)
     assert gone not in read_run(folder, truth_of(workspace)).table.index
     write_run(workspace, "a")
     assert f"ID {gone}" in read_run(folder, truth_of(workspace)).reason
@@ -128,8 +133,13 @@ def test_objects_without_pixels_are_not_missed(workspace):
     [
         ("{", "damaged"),
         ("[]", "damaged"),
-        ('{"experiment": {}, "folds_hash": "a"}', "data_hash"),
-        ('{"experiment": {"label_rule": "mine"}, "folds_hash": "a", "data_hash": "b"}', "'mine'"),
+        ('{"experiment": {}, "folds_hash": "a"}', "label_rule"),
+        ('{"experiment": {"label_rule": "mine"}, "pack": "fake", "folds_hash": "a"}', "data_hash"),
+        (
+            '{"experiment": {"label_rule": "mine"}, "pack": "fake", "folds_hash": "a", "data_hash": "b", '
+            '"labels_hash": "c"}',
+            "'mine'",
+        ),
     ],
 )
 def test_a_damaged_config_refuses_a_run(workspace, truth, content, words):
@@ -163,7 +173,7 @@ def test_damaged_histories_are_left_out(workspace, truth):
     folder = write_run(workspace, "a")
     (folder / "fold0" / "history.csv").write_text("")
     (folder / "fold1" / "history.csv").write_text("epoch,loss\n1,0.5\n")
-    assert sorted(read_histories(folder)) == [2]
+    assert sorted(read_histories(Run(folder))) == [2]
 
 
 def test_other_folds_are_shown_but_not_compared(workspace, truth):

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import lensfold
-from lensfold.runs.provenance import TrainingRecord, code_state, file_sha256, training_code, versions
+from lensfold.files import file_sha256
+from lensfold.runs.provenance import TrainingRecord, code_state, training_code, versions
 
 
 def git(folder, *arguments):

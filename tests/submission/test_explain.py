@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fakes.runs import reconfigure
 from fakes.workspace import PROJECT, TINY, lensfold
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,11 +14,12 @@ from pipeline.test_score import PACK, RULE, write_radii, write_run, write_settin
 from runs.test_provenance import git
 
 from lensfold.config import Experiment, read_toml
+from lensfold.data.cache import pixels_hash
 from lensfold.errors import InputError
-from lensfold.files import digest
+from lensfold.files import file_sha256
 from lensfold.paths import Workspace
-from lensfold.runs.provenance import changed_since, file_sha256
-from lensfold.runs.run import Member
+from lensfold.runs.provenance import changed_since
+from lensfold.runs.run import Run
 from lensfold.submission.explain import commands, differences, explain, held_against
 from lensfold.submission.manifest import FORMAT, Manifest, MemberRecord, read_submission_manifest
 
@@ -33,11 +35,9 @@ def resolve(workspace: Path, name: str, task: str) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["experiment"] = experiment.model_dump(mode="json", exclude={"predict"})
     manifest = json.loads((workspace / "data/fake/cache/train/manifest.json").read_text())
-    config["data_hash"] = digest({"shards": [shard["sha256"] for shard in manifest["shards"]]})
-    (folder / "config.json").write_text(json.dumps(config))
+    config["data_hash"] = pixels_hash(manifest)
     (folder / "predict.json").write_text(json.dumps(experiment.predict.model_dump(mode="json")))
-    for fold in range(3):
-        (folder / f"fold{fold}" / "model.keras").write_bytes(f"{name} {fold}".encode())
+    reconfigure(folder, config)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,8 @@ def submitted_once(fake_workspace, tmp_path_factory) -> Path:
     git(workspace, "add", ".")
     git(workspace, "commit", "-m", "x")
     lensfold(workspace, "submit", *PACK)
-    # pictures of the sky are not needed any more, only what was made of them
+    # pictures of the train split are not needed any more, only what was made of them
     shutil.rmtree(workspace / "data" / "fake" / "train")
-    shutil.rmtree(workspace / "data" / "fake" / "test")
     return workspace
 
 
@@ -156,7 +155,8 @@ def test_what_is_explained(submitted):
         ("runs/fake/sizes/fold1/oof.csv", ["runs/fake/sizes/fold1/oof.csv"]),
         ("runs/fake/ranks/fold0/test/fake.csv", ["runs/fake/ranks/fold0/test/fake.csv"]),
         ("folds/fake.csv", ["folds/fake.csv", "folds of ranks", "folds of sizes"]),
-        ("data/fake/cache/test/manifest.json", ["test cache"]),
+        ("data/fake/cache/test/manifest.json", ["test cache", "test files"]),
+        ("data/fake/test/Public/EUC_Y/imageEUC_Y-200003.fits", ["test files"]),
         ("data/fake/cache/train/manifest.json", ["train cache of ranks", "train cache of sizes"]),
         ("experiments/ranks.toml", ["code", "experiments/ranks.toml"]),
         ("src/a.py", ["code"]),
@@ -172,7 +172,7 @@ def test_a_change_is_named_and_a_loss_is_absent(submitted, file, what):
     (submitted / file).unlink()
     lost = {name for name, verdict in verdicts(submitted).items() if verdict != "matches"}
     assert lost == (set(what) if before else set())
-    if "code" not in what:
+    if not {"code", "test files"} & set(what):
         assert lensfold(submitted, "explain-submission", CSV, "--verify").returncode == 0
 
 
@@ -225,8 +225,8 @@ def test_changed_since_lists_what_decides(submitted):
 
 
 def member(folds: list[int]) -> MemberRecord:
-    config = {"experiment": {"label_rule": RULE}, "folds_hash": "f", "data_hash": "d"}
-    return MemberRecord(config_hash="c", config=config, folds=folds)
+    config = {"experiment": {"label_rule": RULE}, "folds_hash": "f", "data_hash": "d", "labels_hash": "l"}
+    return MemberRecord(config_hash="c", config=config, folds=folds, predict={}, files={})
 
 
 def manifest(**values: object) -> Manifest:
@@ -234,7 +234,7 @@ def manifest(**values: object) -> Manifest:
         "submission": "best", "pack": "mine", "trained_on": "mine", "settings": {}, "settings_sha256": "s",
         "members": {"a": member([0, 1, 2]), "b": member([0, 1, 2])}, "label_rule": RULE, "versions": {},
         "code": {"commit": "a" * 40, "dirty": False}, "data_hash": "d", "scores": [{"of_folds": 3}], "refused": {},
-        "rows": 1, "absent": 0, "sha256": "e" * 64,
+        "rows": 1, "absent": 0, "sha256": "e" * 64, "format": FORMAT, "made_from": "m" * 64,
     }  # fmt: skip
     return Manifest(**{**usual, **values})
 
@@ -257,25 +257,27 @@ def test_commands_in_order():
         "make folds PACK=mine",
         'make train PACK=mine EXPERIMENT=a FOLD="0 2"',
         'make train PACK=mine EXPERIMENT=b FOLD="0 1 2"',
-        ".venv/bin/python -m lensfold predict --pack mine --trained-on mine --submission best",
+        ".venv/bin/python -m lensfold run predict --pack mine --trained-on mine --submission best",
     ]
     assert commands(manifest(code={"commit": None, "dirty": None}))[0].startswith("# the commit is unknown")
 
 
 def test_make_knows_the_variables_and_targets_of_the_commands():
     makefile = (PROJECT / "Makefile").read_text()
-    for word in ("PACK ?=", "TRAINED ?=", "SUBMISSION ?=", "SKIP_BAD ?=", "EXPERIMENT ?=", "FOLD ?=", "DATA ?="):
-        assert word in makefile
+    for word in ("PACK", "TRAINED", "SUBMISSION", "SKIP_BAD", "EXPERIMENT", "FOLD", "DATA"):
+        assert f",{word}," in makefile or f"$({word})" in makefile
     asked = ["make", "-n", "folds", "train", "predict", "PACK=smoke", "SUBMISSION=default"]
-    assert subprocess.run(asked, cwd=PROJECT, capture_output=True).returncode == 0
+    done = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0 and "run folds train predict --pack 'smoke'" in done.stdout
 
 
 def test_differences_are_those_from_the_defaults():
     stages = [{"min_size": 20, "epochs": 2, "learning_rate": 0.1, "trainable": "all"}]
     train = {"batch_size": 64, "of_another_version": 1}
     experiment = {"label_rule": RULE, "seed": 7, "train": train, "stage": stages}
-    config = {"experiment": experiment, "folds_hash": "f", "data_hash": "d"}
-    record = MemberRecord(config_hash="c", config=config, folds=[0], predict={"batch_size": 128, "d4_average": False})
+    config = {"experiment": experiment, "folds_hash": "f", "data_hash": "d", "labels_hash": "l"}
+    predict = {"batch_size": 128, "d4_average": False}
+    record = MemberRecord(config_hash="c", config=config, folds=[0], predict=predict, files={})
     assert differences(record) == [
         "seed = 7",
         "train.of_another_version = 1",
@@ -287,16 +289,6 @@ def test_differences_are_those_from_the_defaults():
 # Manifests that are none
 
 
-def test_a_manifest_of_format_1_is_explained(submitted):
-    content = manifest_of(submitted)
-    for record in (*content["members"].values(), *content["radius"]["members"].values()):
-        del record["predict"], record["files"]
-    change(submitted, format=None, folds=None, members=content["members"], radius=content["radius"])
-    done = lensfold(submitted, "explain-submission", CSV, "--verify")
-    assert "folds: sha256 not told" in done.stdout and "not told (an older manifest)" in done.stdout
-    assert "0 differ, 2 absent" in done.stdout
-
-
 def test_keys_of_a_later_commit_are_named(submitted):
     change(submitted, calibration={"slope": 1})
     assert "not explained here: calibration" in lensfold(submitted, "explain-submission", CSV).stdout
@@ -305,7 +297,8 @@ def test_keys_of_a_later_commit_are_named(submitted):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"format": FORMAT + 1}, ["format 3", "knows 1 to 2", "Use the commit"]),
+        ({"format": FORMAT + 1}, ["format 4", "has format 3", "use the commit"]),
+        ({"format": None}, ["format None", "Make the submission again"]),
         ({"format": "new"}, ["format 'new'"]),
         ({"members": None}, ["members: Field required"]),
         ({"sha256": 5, "rows": "many"}, ["sha256", "rows"]),
@@ -371,5 +364,5 @@ def test_any_damage_is_refused_or_explained(tmp_path_factory, capsys, data):
 def test_a_damaged_run_is_told_before_a_manifest_is_written(submitted):
     (submitted / "runs/fake/ranks/predict.json").write_text("{")
     done = lensfold(submitted, "submit", *PACK, check=False)
-    assert done.returncode == 1 and "predict.json: damaged" in done.stderr
-    assert Member("ranks", submitted / "runs/fake/ranks").config()
+    assert done.returncode == 1 and "predict.json: absent or damaged" in done.stderr
+    assert Run(submitted / "runs/fake/ranks").config

@@ -182,7 +182,7 @@ def test_command_on_our_own_and_a_foreign_file(workspace):
     own = workspace / "submissions" / "fake" / "default.csv"
     write_submission(own, pd.Series(np.arange(8.0), IDS), expected_ids=IDS)
     out = lensfold(workspace, "check-submission", "submissions/fake/default.csv", *PACK).stdout
-    assert out.endswith("\nvalid\n") and "8 rows; expected 8 (test cache of pack fake)" in out
+    assert out.endswith("\nvalid\n") and "8 rows; expected 8 (test files of pack fake)" in out
     written(workspace, CLEAN.replace(",", " "))
     out = lensfold(workspace, "check-submission", "s.csv", *PACK, "--repair", "clean.csv").stdout
     assert "clean.csv: written, and valid. Repairs:\n  commas for spaces\n" in out

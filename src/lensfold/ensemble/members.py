@@ -7,13 +7,14 @@ import pandas as pd
 
 from lensfold.config import Task
 from lensfold.errors import InputError
-from lensfold.runs.run import Member, aligned, read_oof, task_of
+from lensfold.runs.run import Run, aligned
 
 
-def check_task(members: Sequence[Member], task: Task) -> None:
-    """InputError unless all members learned ``task``."""
+def check_task(members: Sequence[Run], task: Task) -> None:
+    """Raise InputError unless all members learned ``task``, on the pack that they are filed under."""
     for member in members:
-        found = task_of(member.config())
+        member.check_pack()
+        found = member.task
         if found != task:
             advice = {
                 "lens": f'A [[member]] finds lenses. Write radius = ["{member.name}"] above the first [[member]].',
@@ -22,12 +23,12 @@ def check_task(members: Sequence[Member], task: Task) -> None:
             raise InputError(f'{member.folder}: task = "{found}", expected "{task}". {advice}')
 
 
-def read_oofs(members: Sequence[Member]) -> tuple[pd.DataFrame, pd.Series]:
-    """Out-of-fold logits of all members, a column each in their order, and the folds; both by ID, ascending.
+def read_oofs(members: Sequence[Run]) -> tuple[pd.DataFrame, pd.Series]:
+    """Return the out-of-fold logits of all members, a column each in their order, and the folds; both by ID, ascending.
 
-    Raises InputError unless all hold the same objects in the same folds.
+    Raises InputError unless all have the same objects in the same folds.
     """
-    parts = [read_oof(member.folder) for member in members]
+    parts = [member.oof() for member in members]
     for member, part in zip(members, parts, strict=True):
         different = parts[0].index.symmetric_difference(part.index)
         if not len(different):
@@ -41,8 +42,8 @@ def read_oofs(members: Sequence[Member]) -> tuple[pd.DataFrame, pd.Series]:
     return aligned([part["logit"] for part in parts], "ensemble"), parts[0]["fold"]
 
 
-def check_oof(member: Member, oof: pd.DataFrame, folds: pd.Series, present: Collection[int] | None) -> None:
-    """InputError unless the out-of-fold logits are those of all objects of their folds that are ``present``.
+def check_oof(member: Run, oof: pd.DataFrame, folds: pd.Series, present: Collection[int] | None) -> None:
+    """Raise InputError unless the out-of-fold logits are those of all objects of their folds that are ``present``.
 
     ``folds``: fold of every catalog ID. ``present``: IDs with usable images; None where that is not known.
     """
@@ -57,19 +58,19 @@ def check_oof(member: Member, oof: pd.DataFrame, folds: pd.Series, present: Coll
 
 
 def short(text: str) -> str:
-    """A hash by its first digits, and any other text as it is."""
+    """Return a hash by its first digits, and any other text as it is."""
     return text[:12] if re.fullmatch("[0-9a-f]{64}", text) else text
 
 
-def check_common_folds(members: Sequence[Member]) -> None:
-    """InputError unless all members were trained on the same folds and the same data under the same label rule."""
-    first = members[0].config()
+def check_common_folds(members: Sequence[Run]) -> None:
+    """Raise InputError unless all members share folds, data, label rule and labels."""
+    first = members[0]
     for member in members[1:]:
-        config = member.config()
         for key, found, expected in (
-            ("folds", config["folds_hash"], first["folds_hash"]),
-            ("data", config["data_hash"], first["data_hash"]),
-            ("label rule", config["experiment"]["label_rule"], first["experiment"]["label_rule"]),
+            ("folds", member.config["folds_hash"], first.config["folds_hash"]),
+            ("data", member.config["data_hash"], first.config["data_hash"]),
+            ("label rule", member.label_rule, first.label_rule),
+            ("labels", member.config["labels_hash"], first.config["labels_hash"]),
         ):
             if found != expected:
                 raise InputError(

@@ -11,15 +11,16 @@ from typing import get_args
 
 from lensfold.config import Experiment, read_toml
 from lensfold.data.cache import ROW_BYTES, read_manifest
+from lensfold.data.cache_check import has_manifest, is_cached, stale_reason
 from lensfold.errors import InputError
 from lensfold.jobs.job import Job
 from lensfold.paths import Pack, Split, Workspace
-from lensfold.pipeline.cache import has_manifest, is_cached, is_part_cached, plan_split, stale_reason
+from lensfold.pipeline.cache import is_part_cached, plan_split
 from lensfold.pipeline.folds import ensure_folds
 from lensfold.pipeline.predict import is_part_done, predictions
 from lensfold.pipeline.train import is_trained
 from lensfold.prediction.logits import part_count
-from lensfold.runs.run import run_settings
+from lensfold.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Work:
         """Settings of an experiment to train, or of a run to predict with."""
         if name in self.trained or self.trained_on is None:
             return read_toml(self.workspace.experiment(name), Experiment)
-        return run_settings(self.workspace.run(self.source, name))[0]
+        return Run(self.workspace.run(self.source, name)).settings
 
     def threads(self, job: Job) -> int:
         """Threads that a job computes with."""

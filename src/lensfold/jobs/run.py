@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, read_toml
 from lensfold.data.cache import read_manifest
+from lensfold.data.cache_check import discard_cache, is_cached
 from lensfold.errors import InputError
 from lensfold.files import is_locked
 from lensfold.jobs import slurm
@@ -14,7 +15,7 @@ from lensfold.jobs.local import local_engine
 from lensfold.jobs.plan import Work, find_stale, jobs_of, needed, splits_of, splits_there
 from lensfold.jobs.process import cores
 from lensfold.jobs.progress import Follower, show_progress
-from lensfold.pipeline.cache import cache_split_once, discard_cache, is_cached
+from lensfold.pipeline.cache import cache_split_once
 from lensfold.pipeline.configure import configure_once
 from lensfold.pipeline.folds import are_folds_made, make_pack_folds
 

@@ -13,11 +13,9 @@ from lensfold.data import catalog as catalogs
 from lensfold.ensemble.combine import nested
 from lensfold.ensemble.members import read_oofs
 from lensfold.errors import InputError
-from lensfold.files import digest, write_json
+from lensfold.files import digest, file_sha256, write_json
 from lensfold.leaderboard.rows import Problem, Row
 from lensfold.paths import Pack
-from lensfold.runs.provenance import file_sha256
-from lensfold.runs.run import read_oof
 from lensfold.scoring.bootstrap import Floats, difference, drawn_estimates
 from lensfold.scoring.out_of_fold import lens_task
 from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_logs
@@ -127,7 +125,7 @@ class _OutOfFold:
 
     def _read(self, row: Row) -> pd.DataFrame:
         if row.recipe is None:
-            table = read_oof(row.members[0].folder)
+            table = row.members[0].oof()
             return table[table["fold"].isin(row.scores.folds)]
         logits, fold = read_oofs(row.members)
         labels = catalogs.labels(self.catalog, row.scores.rule).loc[logits.index].to_numpy()

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lensfold.config import Experiment, validated
 from lensfold.ensemble.combine import Recipe
 from lensfold.errors import InputError
-from lensfold.files import digest
+from lensfold.files import file_sha256
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.run import Member
+from lensfold.runs.run import Run
 from lensfold.runs.scores import Scores, parse_scores
 
 #: where reports of a pack lie, beside its runs
@@ -30,7 +29,7 @@ class Row:
     name: str
     is_run: bool
     scores: Scores
-    members: tuple[Member, ...]
+    members: tuple[Run, ...]
     recipe: Recipe | None = None
     config_hash: str | None = None
     settings: dict | None = None
@@ -56,13 +55,14 @@ class Problem:
 
 
 def read_board(workspace: Workspace, pack: Pack) -> tuple[list[Row], list[Problem]]:
-    """Every run of a pack and every submission for it, in order of name, and those that cannot be read."""
+    """Return every run of a pack and every submission for it, in order of name, and those that cannot be read."""
     rows, problems = [], []
-    for folder in sorted(workspace.run(pack.name, "x").parent.glob("*")):
+    catalog_sha256 = file_sha256(pack.catalog) if pack.catalog.is_file() else None
+    for folder in sorted(workspace.runs(pack.name).glob("*")):
         if not folder.is_dir() or folder.name.startswith(".") or _is_report(folder):
             continue
         try:
-            rows.append(read_run(folder, pack.name))
+            rows.append(read_run(folder, pack.name, catalog_sha256))
         except InputError as error:
             problems.append(Problem(folder.name, str(error)))
     for path in sorted(workspace.submission(pack, "x").parent.glob("*.json")):
@@ -77,80 +77,79 @@ def _is_report(folder: Path) -> bool:
     return folder.name == REPORT_FOLDER and not (folder / "config.json").exists()
 
 
-def read_run(folder: Path, pack_name: str) -> Row:
-    """The row of a run folder; InputError, with the reason, where it cannot stand on a board."""
-    config = Member(folder.name, folder).config()
-    if not isinstance(config, dict) or not isinstance(config.get("experiment"), dict):
-        raise InputError("config.json: damaged, it holds no experiment. Delete it and train again.")
-    complete = _complete_folds(folder)
-    scores = _read_scores(folder, complete, pack_name)
-    records, notes = _fold_records(folder, scores.folds)
-    config_hash = digest(config)
-    if any(record.get("config_hash", config_hash) != config_hash for record in records):
-        raise InputError("its folds were trained with other settings than config.json says. Train it again.")
-    if later := sorted(set(complete) - set(scores.folds)):
+def read_run(folder: Path, pack_name: str, catalog_sha256: str | None = None) -> Row:
+    """Return the row of a run folder; InputError, with the reason, where it cannot stand on a board.
+
+    ``catalog_sha256``: of the pack's catalog; None where it is not at hand, and the labels are not checked.
+    """
+    run = Run(folder)
+    run.check_pack()
+    scores = _read_scores(run, pack_name, catalog_sha256)
+    records = {fold: run.record(fold) for fold in scores.folds}
+    notes = [f"fold{fold}/run.json is absent or damaged" for fold, record in records.items() if record is None]
+    if later := sorted(set(run.complete_folds) - set(scores.folds)):
         notes.append(f"{_folds_named(later)} finished since: not in the score yet")
-    codes = [_code(record) for record in records]
+    known = [record for record in records.values() if record is not None]
+    codes = [_code(record) for record in known]
     if any(code != codes[0] for code in codes):
         notes.append("its folds were trained with different states of the code")
     return Row(
         folder.name,
         True,
         scores,
-        (Member(folder.name, folder),),
-        config_hash=config_hash,
-        settings=_settings(config["experiment"], folder),
-        folds_hash=config.get("folds_hash"),
-        data_hash=config.get("data_hash"),
+        (run,),
+        config_hash=run.identity,
+        settings=_settings(run),
+        folds_hash=run.config["folds_hash"],
+        data_hash=run.config["data_hash"],
         code=codes[0] if codes else None,
-        core_seconds=_sum_or_none(records, "core_seconds", len(scores.folds)),
-        finished=max((str(record["finished"]) for record in records if record.get("finished")), default=None),
+        core_seconds=_sum_or_none(known, "core_seconds", len(scores.folds)),
+        finished=max((str(record["finished"]) for record in known if record.get("finished")), default=None),
         notes=tuple(notes),
     )
 
 
-def _complete_folds(folder: Path) -> list[int]:
-    paths = [path for path in folder.glob("fold*") if (path / "oof.csv").is_file()]
-    odd = [path.name for path in paths if not path.name[4:].isdecimal()]
-    if odd:
-        raise InputError(f"{odd[0]}: no fold is called so. Move it out of the run folder.")
-    return sorted(int(path.name[4:]) for path in paths)
-
-
-def _read_scores(folder: Path, complete: Sequence[int], pack_name: str) -> Scores:
-    path = folder / "score.json"
+def _read_scores(run: Run, pack_name: str, catalog_sha256: str | None) -> Scores:
+    path = run.folder / "score.json"
     if not path.is_file():
-        if complete:
+        if run.complete_folds:
             raise InputError(
-                f"not scored yet, {_folds_named(complete)} complete. Run lensfold score --experiment {folder.name}."
+                f"not scored yet, {_folds_named(run.complete_folds)} complete. "
+                f"Run lensfold score --experiment {run.name}."
             )
-        raise InputError(f"no fold is complete yet. Run make train EXPERIMENT={folder.name}.")
+        if any(run.folder.glob("fold*/oof.csv")):
+            raise run.no_fold()
+        raise InputError(f"no fold is complete yet. Run make train EXPERIMENT={run.name}.")
+    remedy = f"lensfold score --experiment {run.name}"
     try:
-        scores = parse_scores(path.read_bytes(), f"lensfold score --experiment {folder.name}")
+        scores = parse_scores(path.read_bytes(), remedy)
     except (OSError, InputError) as error:
         raise InputError(f"score.json: damaged ({error})") from error
     if scores.pack != pack_name:
         raise InputError(f"score.json is of the pack {scores.pack}, not {pack_name}. Was the folder copied?")
-    if lost := sorted(set(scores.folds) - set(complete)):
+    if lost := sorted(set(scores.folds) - set(run.complete_folds)):
         raise InputError(
             f"score.json is of {_folds_named(lost)} too, which settings since have made incomplete. Train it again."
         )
+    _check_origin(run, scores, catalog_sha256, remedy)
     return scores
 
 
-def _fold_records(folder: Path, folds: Sequence[int]) -> tuple[list[dict], list[str]]:
-    """``run.json`` of the folds that have a readable one, and a note for each of the others."""
-    records, notes = [], []
-    for fold in folds:
-        try:
-            record = json.loads((folder / f"fold{fold}" / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        else:
-            notes.append(f"fold{fold}/run.json is absent or damaged")
-    return records, notes
+def _check_origin(run: Run, scores: Scores, catalog_sha256: str | None, remedy: str) -> None:
+    """Raise InputError where a score is of other logits or another catalog than there are now."""
+    if scores.made_from is None:
+        raise InputError(f"score.json: damaged, it does not say what it was made from. Run {remedy}.")
+    for fold in scores.folds:
+        found, now = scores.made_from.oof.get(str(fold), "unknown"), run.oof_hashes[str(fold)]
+        if found != now:
+            raise InputError(
+                f"score.json is of other logits of fold {fold} ({found[:12]}) than oof.csv ({now[:12]}). Run {remedy}."
+            )
+    found = scores.made_from.catalog
+    if catalog_sha256 is not None and found != catalog_sha256:
+        raise InputError(
+            f"score.json is of another catalog ({found[:12]}) than the pack has ({catalog_sha256[:12]}). Run {remedy}."
+        )
 
 
 def _code(record: dict) -> dict | None:
@@ -167,13 +166,12 @@ def _sum_or_none(records: Sequence[dict], key: str, expected: int) -> float | No
     return sum(known) if len(known) == expected else None
 
 
-def _settings(experiment: dict, folder: Path) -> dict:
+def _settings(run: Run) -> dict:
     """The experiment with today's defaults for what did not exist when it was configured, and its prediction."""
     try:
-        predict = json.loads((folder / "predict.json").read_text(encoding="utf-8"))
-        return validated({**experiment, "predict": predict}, Experiment, folder).model_dump(mode="json")
-    except (OSError, ValueError, InputError):
-        return experiment  # of a version with other settings: compared as it stands
+        return run.settings.model_dump(mode="json")
+    except InputError:
+        return run.experiment  # of a version with other settings: compared as it stands
 
 
 def _folds_named(folds: Sequence[int]) -> str:
@@ -187,9 +185,9 @@ def read_manifest_rows(path: Path, workspace: Workspace) -> list[Row]:
     """
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        told = manifest["settings"]
-        weights = tuple(float(member["weight"]) for member in told["member"])
-        recipe = Recipe(told["combine"], weights, told.get("calibrate", "none"), told.get("select_by", "auc"))
+        settings = manifest["settings"]
+        weights = tuple(float(member["weight"]) for member in settings["member"])
+        recipe = Recipe(settings["combine"], weights, settings["calibrate"], settings["select_by"])
         rows = [_manifest_row(path.stem, manifest, manifest, recipe, workspace)]
         if second := manifest.get("radius"):
             recipe = Recipe("logit-mean", (1.0,) * len(second["members"]))
@@ -200,14 +198,15 @@ def read_manifest_rows(path: Path, workspace: Workspace) -> list[Row]:
 
 
 def _manifest_row(name: str, manifest: dict, part: dict, recipe: Recipe, workspace: Workspace) -> Row:
-    told, trained_on = part["members"], manifest["trained_on"]
+    described, trained_on = part["members"], manifest["trained_on"]
     whole = part["scores"][-1] if part["scores"] else {}
-    if not whole or (len(told) > 1 and not str(whole["name"]).startswith("ensemble")):
+    if not whole or (len(described) > 1 and not str(whole["name"]).startswith("ensemble")):
         raise InputError("no score of the whole: the pack it was trained on was not at hand. Run make predict there.")
-    members = tuple(Member(key, workspace.run(trained_on, key), float(of["weight"])) for key, of in told.items())
-    since = [member.name for member in members if _hash_now(member) != told[member.name]["config_hash"]]
-    records = [r for m in members if m.name not in since for r in _fold_records(m.folder, told[m.name]["folds"])[0]]
-    first = next(iter(told.values()))["config"]
+    members = tuple(Run(workspace.run(trained_on, key), float(of["weight"])) for key, of in described.items())
+    since = [member.name for member in members if _identity_now(member) != described[member.name]["config_hash"]]
+    kept = [m.record(fold) for m in members if m.name not in since for fold in described[m.name]["folds"]]
+    records = [record for record in kept if record is not None]
+    first = next(iter(described.values()))["config"]
     return Row(
         name,
         False,
@@ -216,13 +215,13 @@ def _manifest_row(name: str, manifest: dict, part: dict, recipe: Recipe, workspa
         recipe,
         folds_hash=first.get("folds_hash"),
         data_hash=first.get("data_hash"),
-        core_seconds=_sum_or_none(records, "core_seconds", sum(len(of["folds"]) for of in told.values())),
+        core_seconds=_sum_or_none(records, "core_seconds", sum(len(of["folds"]) for of in described.values())),
         notes=(f"trained again with other settings since, or gone: {', '.join(since)}",) if since else (),
     )
 
 
-def _hash_now(member: Member) -> str | None:
+def _identity_now(run: Run) -> str | None:
     try:
-        return digest(member.config())
+        return run.identity
     except InputError:
         return None

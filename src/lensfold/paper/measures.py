@@ -12,7 +12,7 @@ from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.run import read_oof
+from lensfold.runs.run import Run
 from lensfold.scoring.metrics import best_accuracy_threshold, cross_fitted_decisions, fold_ranks
 from lensfold.scoring.out_of_fold import score_oof
 from lensfold.scoring.score_table import paired_table, score_table
@@ -119,7 +119,7 @@ def improvement(
 
 def rule_scores(workspace: Workspace, pack: Pack, name: str, catalog: pd.DataFrame) -> dict:
     """AUC under the label rule, of all lenses and by lens size, with intervals."""
-    scores = score_oof(catalog, read_oof(workspace.run(pack.name, name)), RULE)
+    scores = score_oof(catalog, Run(workspace.run(pack.name, name)).oof(), RULE)
     return {"n": scores["n"], "auc": scores["auc"], "auc_large": scores["auc_large"], "by_size": scores["auc_by_size"]}
 
 
@@ -140,6 +140,6 @@ def eigenvalues(workspace: Workspace, pack: Pack, name: str) -> list[float]:
 
 def on_task(workspace: Workspace, pack: Pack, name: str, labels: pd.Series) -> pd.DataFrame:
     """Label, logit and fold of the task's objects that the run has, by ID."""
-    oof = read_oof(workspace.run(pack.name, name))
+    oof = Run(workspace.run(pack.name, name)).oof()
     common = labels.index.intersection(oof.index)
     return pd.DataFrame({"label": labels[common], "logit": oof["logit"][common], "fold": oof["fold"][common]})

@@ -8,6 +8,7 @@ import pandas as pd
 from lensfold.config import Experiment, validated
 from lensfold.console import progress
 from lensfold.data import catalog as catalogs
+from lensfold.data.cache_check import discard_cache
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed, write_json
 from lensfold.jobs.plan import Work, find_stale
@@ -16,7 +17,7 @@ from lensfold.models.backend import start_tensorflow
 from lensfold.paper import figures, measures, page, plan
 from lensfold.paper.plan import Scale
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.cache import cache_split_once, discard_cache
+from lensfold.pipeline.cache import cache_split_once
 from lensfold.pipeline.configure import configure
 from lensfold.pipeline.folds import ensure_folds
 from lensfold.pipeline.look import open_album

@@ -1,4 +1,4 @@
-"""Two runs, or a run and the ensemble of a submission, held against each other on the same objects."""
+"""Two runs, or a run and the ensemble of a submission, compared on the same objects."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ import pandas as pd
 from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, read_toml
 from lensfold.data import catalog as catalogs
 from lensfold.data.folds import folds_hash
-from lensfold.ensemble.build import Source, build_ensemble, recipe_of
+from lensfold.ensemble.build import TrainingData, build_ensemble, recipe_of
 from lensfold.ensemble.members import check_common_folds, check_task, short
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.run import Member, read_oof
+from lensfold.runs.run import Run
 from lensfold.scoring.out_of_fold import folds_are_grouped, lens_task
 from lensfold.scoring.score_table import paired_table
 
 #: What tells a submission from a run on the command line.
 SUBMISSION_PREFIX = "submission:"
 
-_LIMITS = "The intervals tell of other objects, not of another training: another seed moves a run too."
+_LIMITS = "The intervals are for other objects, not for another training: another seed moves a run too."
 
 
 @dataclass(frozen=True)
@@ -83,23 +83,23 @@ def _contender(workspace: Workspace, pack: Pack, text: str) -> Contender:
             f"{run}: no such run, nor is there a submission {name!r}. Runs of pack {pack.name}: {present}. Train it "
             f"first: make train EXPERIMENT={name}."
         )
-    member = Member(name, run)
+    member = Run(run)
     check_task([member], "lens")
-    return Contender(text, member.config(), read_oof(run))
+    return Contender(text, member.config, member.oof())
 
 
 def _ensemble_contender(workspace: Workspace, pack: Pack, name: str) -> Contender:
     settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
-    members = [Member(m.experiment, workspace.run(pack.name, m.experiment), m.weight) for m in settings.member]
+    members = [Run(workspace.run(pack.name, m.experiment), m.weight) for m in settings.member]
     check_task(members, "lens")
     check_common_folds(members)
-    source = Source.of(workspace, pack)
-    if source is None:
+    training = TrainingData.of(workspace, pack)
+    if training is None:
         raise InputError(
             f"{pack.catalog} or {workspace.folds(pack)} is absent: an ensemble's out-of-fold scores need both."
         )
-    ensemble = build_ensemble(source, members, recipe_of(settings))
-    return Contender(f"{SUBMISSION_PREFIX}{name}, {ensemble.name}", members[0].config(), ensemble.oof)
+    ensemble = build_ensemble(training, members, recipe_of(settings))
+    return Contender(f"{SUBMISSION_PREFIX}{name}, {ensemble.name}", members[0].config, ensemble.oof)
 
 
 def _check_comparable(first: Contender, second: Contender) -> None:

@@ -1,4 +1,4 @@
-"""Prediction of a pack's test split by a run's folds: whole, or in parts that other processes and machines make.
+"""FoldPrediction of a pack's test split by a run's folds: whole, or in parts that other processes and machines make.
 
 Every part of every fold is one file, kept in a folder that is named by what the logits depend on, until all parts are
 there and become the fold's ``test/<pack>.csv``.
@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 from lensfold.config import Experiment
 from lensfold.console import progress
 from lensfold.data.cache import Cache, pixels_hash, read_manifest
-from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, has_marker, write_marker
 from lensfold.inputs.batches import Preparation
 from lensfold.models.saved import load_model
@@ -35,14 +34,15 @@ from lensfold.prediction.logits import (
     predict_part,
 )
 from lensfold.runs.logits import write_logits
-from lensfold.runs.run import fold_folders, run_settings
+from lensfold.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Prediction:
+class FoldPrediction:
     """One trained fold's prediction of a pack's test split: where it lies, and what it depends on."""
 
-    folder: Path
+    run: Run
+    fold: int
     target: Path
     key: str
 
@@ -53,39 +53,44 @@ class Prediction:
 
     @property
     def marker(self) -> Path:
-        """What the target was made from."""
+        """File that says what the target was made from."""
         return self.target.with_suffix(".json")
 
     def is_done(self) -> bool:
-        """Whether the whole prediction is there, of this very network, these pixels and settings."""
-        return self.target.is_file() and has_marker(self.marker, {"prediction": self.key})
+        """Return whether the whole prediction is there, of this very network, these pixels and settings."""
+        if not self.target.is_file():
+            return False
+        return has_marker(self.marker, {"prediction": self.key, "logits": file_sha256(self.target)})
+
+    def write(self, ids: np.ndarray, logits: np.ndarray) -> None:
+        """Write the whole prediction and what it was made from; delete its parts."""
+        write_logits(self.target, ids, logits)
+        write_marker(self.marker, {"prediction": self.key, "logits": file_sha256(self.target)})
+        shutil.rmtree(self.parts, ignore_errors=True)
 
 
 def predictions(
     workspace: Workspace, pack: Pack, trained_on: str, name: str, only: Sequence[int] = ()
-) -> list[Prediction]:
+) -> list[FoldPrediction]:
     """Those of a run's complete folds (or ``only`` some) of them; InputError where none is complete."""
-    run_folder = workspace.run(trained_on, name)
-    experiment, _ = run_settings(run_folder)
+    run = Run(workspace.run(trained_on, name))
+    run.check_pack()
     pixels = pixels_hash(read_manifest(workspace.cache(pack, "test")))
-    folders = [folder for folder in fold_folders(run_folder) if not only or int(folder.name[4:]) in only]
-    if not folders:
-        raise InputError(f"{run_folder}: no complete fold to predict with. Run `make train EXPERIMENT={name}`.")
-    return [
-        Prediction(folder, folder / "test" / f"{pack.name}.csv", _key(folder, experiment, pixels)) for folder in folders
-    ]
+    found = []
+    for fold in run.complete_folds:
+        if not only or fold in only:
+            run.check_network(fold)
+            target = run.fold_folder(fold) / "test" / f"{pack.name}.csv"
+            found.append(FoldPrediction(run, fold, target, _key(run, fold, pixels)))
+    if not found:
+        raise run.no_fold()
+    return found
 
 
-def _key(fold_folder: Path, experiment: Experiment, pixels: str) -> str:
-    """Changes whenever the network, the pixels it scores or the way it does so change."""
-    return digest(
-        {
-            # a kernel machine is the record of its fit
-            "network": file_sha256(fold_folder / ("run.json" if experiment.kernel else "model.keras")),
-            "pixels": pixels,
-            "predict": experiment.predict.model_dump(mode="json"),
-        }
-    )
+def _key(run: Run, fold: int, pixels: str) -> str:
+    """A hash of the network, the objects and pixels it scores, and the way it does so."""
+    network = run.marker(fold)["network"]
+    return digest({"network": network, "run": run.identity, "pixels": pixels, "predict": run.predict})
 
 
 def predict_folds(
@@ -111,9 +116,7 @@ def predict_folds(
         if values is None:
             local = local or staged(workspace, pack, "test", stage)
             values = _predicted(workspace, pack, trained_on, name, prediction, local, count)
-        write_logits(prediction.target, ids, values)
-        write_marker(prediction.marker, {"prediction": prediction.key})
-        shutil.rmtree(prediction.parts, ignore_errors=True)
+        prediction.write(ids, values)
 
 
 def _predicted(
@@ -121,11 +124,11 @@ def _predicted(
     pack: Pack,
     trained_on: str,
     name: str,
-    prediction: Prediction,
+    prediction: FoldPrediction,
     cache_folder: Path,
     count: int | None,
 ) -> np.ndarray:
-    title = f"predict {pack.name} test: {name} {prediction.folder.name}"
+    title = f"predict {pack.name} test: {name} fold{prediction.fold}"
     with _opened(workspace, pack, trained_on, name, prediction, cache_folder) as opened, progress(title) as report:
         return logits_in_parts(
             opened.outputs,
@@ -153,14 +156,14 @@ def predict_part_of_folds(
         if is_part_done(workspace, pack, prediction, number, count):
             continue
         local = local or staged(workspace, pack, "test", stage)
-        title = f"predict {pack.name} test, part {number + 1} of {count}: {name} {prediction.folder.name}"
+        title = f"predict {pack.name} test, part {number + 1} of {count}: {name} fold{prediction.fold}"
         with _opened(workspace, pack, trained_on, name, prediction, local) as opened, progress(title) as report:
             ids = opened.ids[part_slices(len(opened.ids), count)[number]]
             path = part_file(prediction.parts, number, count)
             predict_part(opened.outputs, opened.preparation, ids, opened.experiment.predict, path, report)
 
 
-def is_part_done(workspace: Workspace, pack: Pack, prediction: Prediction, number: int, count: int) -> bool:
+def is_part_done(workspace: Workspace, pack: Pack, prediction: FoldPrediction, number: int, count: int) -> bool:
     """Whether a part of a prediction is there with each of its IDs once, or the whole of it."""
     if prediction.is_done():
         return True
@@ -183,13 +186,14 @@ class _Opened:
 
 @contextmanager
 def _opened(
-    workspace: Workspace, pack: Pack, trained_on: str, name: str, prediction: Prediction, cache_folder: Path
+    workspace: Workspace, pack: Pack, trained_on: str, name: str, prediction: FoldPrediction, cache_folder: Path
 ) -> Iterator[_Opened]:
-    experiment, config = run_settings(workspace.run(trained_on, name))
+    experiment, config = prediction.run.settings, prediction.run.config
     start_where_needed(experiment)
     source = pack if trained_on == pack.name else workspace.pack(trained_on)
     with _threads(experiment), Cache(cache_folder) as cache:
-        outputs = _outputs_of(experiment, config, prediction.folder, workspace.cache(source, "train"))
+        folder = prediction.run.fold_folder(prediction.fold)
+        outputs = _outputs_of(experiment, config, folder, workspace.cache(source, "train"))
         preparation = network_input(cache, experiment, config["constants"], progress_lines(print))
         yield _Opened(outputs, preparation, cache.ids, experiment)
 

@@ -1,21 +1,20 @@
-"""Scores of runs and graded submissions, the files that keep them, and what the terminal shows of packs and caches."""
+"""Score runs out of fold, and submissions against the key of a simulated pack."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from lensfold.config import CHALLENGE_BETA_SQUARED
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import read_manifest
+from lensfold.data.cache import cached_ids, read_manifest
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.ensemble.members import check_oof
 from lensfold.errors import InputError
-from lensfold.files import digest, replacing, write_json
+from lensfold.files import file_sha256, replacing, write_json
 from lensfold.leaderboard.history import append_history
 from lensfold.paths import Pack, Workspace
 from lensfold.report.terminal import show_scores
-from lensfold.runs.run import Member, fold_folders, read_oof, task_of
+from lensfold.runs.run import Run
 from lensfold.scoring.out_of_fold import folds_are_grouped, score_oof, score_radii
 from lensfold.submission.csv_file import read_submission
 from lensfold.submission.manifest import read_submission_manifest
@@ -23,60 +22,64 @@ from lensfold.submission.parse import ScoreKind
 
 
 def score_run(workspace: Workspace, pack: Pack, experiment: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> dict:
-    """Score a run's complete folds, keep the result in ``score.json``, ``oof.csv`` and the pack's history."""
-    member = Member(experiment, workspace.run(pack.name, experiment))
-    config = member.config()
+    """Score a run's complete folds, keep the result in ``score.json`` and the pack's history, and return it."""
+    run = Run(workspace.run(pack.name, experiment))
+    run.check_pack()
     catalog = catalogs.read_catalog(pack.catalog)
     folds = read_folds(workspace.folds(pack), catalog)
-    oof = read_oof(member.folder)
-    check_folds(member, folds, workspace.folds(pack))
-    cached = {i for shard in read_manifest(workspace.cache(pack, "train"))["shards"] for i in shard["ids"]}
-    check_oof(member, oof, folds, cached)
-    scores = run_scores(member, pack.name, catalog, folds, oof, beta_squared)
-    with replacing(member.folder / "oof.csv") as temporary:
+    oof = run.oof()
+    check_current(run, folds, catalog, workspace.folds(pack), pack.catalog)
+    check_oof(run, oof, folds, cached_ids(read_manifest(workspace.cache(pack, "train"))))
+    scores = run_scores(run, pack.name, catalog, folds, oof, beta_squared)
+    scores["made_from"] = run.score_origin(file_sha256(pack.catalog), beta_squared)
+    with replacing(run.folder / "oof.csv") as temporary:
         oof["logit"].to_csv(temporary)
-    write_json(member.folder / "score.json", scores)
-    append_history(workspace.submission(pack, "history"), scores, digest(config))
+    write_json(run.folder / "score.json", scores)
+    append_history(workspace.submission(pack, "history"), scores, run.identity)
     return scores
 
 
 def score_once(workspace: Workspace, pack: Pack, experiment: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> dict:
-    """Return a run's scores: those kept, where they are of the files there are now, else new ones."""
-    return score_run(workspace, pack, experiment, beta_squared)
+    """Return a run's scores: the kept ones, where they are of the files there are now, else new ones."""
+    run = Run(workspace.run(pack.name, experiment))
+    kept = run.kept_score(run.score_origin(file_sha256(pack.catalog), beta_squared))
+    return kept or score_run(workspace, pack, experiment, beta_squared)
 
 
 def run_scores(
-    member: Member, pack_name: str, catalog: pd.DataFrame, folds: pd.Series, oof: pd.DataFrame, beta_squared: float
+    run: Run, pack_name: str, catalog: pd.DataFrame, folds: pd.Series, oof: pd.DataFrame, beta_squared: float
 ) -> dict:
-    """The row of a run: its name and cost, and every score of its out-of-fold logits.
+    """Return the row of a run: its name and cost, and every score of its out-of-fold logits.
 
     Where haloes repeat, ``auc_by_draws`` has the AUC's interval over objects and over haloes.
     """
-    config = member.config()
-    task = task_of(config)
-    runs = [json.loads((folder / "run.json").read_text()) for folder in fold_folders(member.folder)]
-    rule, grouped = config["experiment"]["label_rule"], folds_are_grouped(catalog, folds)
-    scores = score_oof(catalog, oof, rule, grouped, task, beta_squared)
-    if task == "lens" and catalogs.halo_groups(catalog).duplicated().any():
-        other = score_oof(catalog, oof, rule, not grouped, task, beta_squared)
-        scores["auc_by_draws"] = {told["bootstrap"]["over"]: told["auc"] for told in (scores, other)}
+    records = [run.record(fold) or {} for fold in run.complete_folds]
+    rule, grouped = run.label_rule, folds_are_grouped(catalog, folds)
+    scores = score_oof(catalog, oof, rule, grouped, run.task, beta_squared)
+    if run.task == "lens" and catalogs.halo_groups(catalog).duplicated().any():
+        other = score_oof(catalog, oof, rule, not grouped, run.task, beta_squared)
+        scores["auc_by_draws"] = {one["bootstrap"]["over"]: one["auc"] for one in (scores, other)}
     return {
-        "name": member.name,
+        "name": run.name,
         "pack": pack_name,
         "of_folds": int(folds.max()) + 1,
-        "seconds": sum(run["seconds"] for run in runs),
-        "parameters": runs[0]["parameters"],
+        "seconds": sum(record["seconds"] for record in records),
+        "parameters": records[0]["parameters"],
         **scores,
     }
 
 
-def check_folds(member: Member, folds: pd.Series, path: Path) -> None:
-    """InputError unless a run was trained on these folds, read from ``path``."""
-    expected, found = folds_hash(folds), member.config()["folds_hash"]
-    if found != expected:
-        raise InputError(
-            f"{member.folder}: trained on other folds ({found[:12]}) than {path} ({expected[:12]}). Train it again."
-        )
+def check_current(run: Run, folds: pd.Series, catalog: pd.DataFrame, folds_file: Path, catalog_file: Path) -> None:
+    """Raise InputError unless a run was trained on these folds and labels, read from these files."""
+    for what, path, found, expected in (
+        ("folds", folds_file, run.config["folds_hash"], folds_hash(folds)),
+        ("labels", catalog_file, run.config["labels_hash"], catalogs.training_hash(catalog, run.label_rule)),
+    ):
+        if found != expected:
+            raise InputError(
+                f"{run.folder}: trained on other {what} ({found[:12]}) than those of {path} ({expected[:12]}). "
+                "Train it again."
+            )
 
 
 def grade_submission(workspace: Workspace, pack: Pack, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> None:

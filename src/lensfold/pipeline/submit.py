@@ -12,24 +12,25 @@ from scipy.special import expit
 
 from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, Task, read_toml
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import read_manifest
-from lensfold.ensemble.build import Ensemble, Source, build_ensemble, recipe_of
+from lensfold.data.cache import pixels_hash, read_manifest
+from lensfold.ensemble.build import Ensemble, TrainingData, build_ensemble, recipe_of
 from lensfold.ensemble.combine import Combiner, Recipe
 from lensfold.ensemble.members import check_common_folds, check_task
 from lensfold.errors import InputError
-from lensfold.files import write_json
+from lensfold.files import digest, file_sha256, write_json
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.score import run_scores
+from lensfold.pipeline.predict import predictions
+from lensfold.pipeline.score import check_current, run_scores
 from lensfold.report.terminal import show_ensemble, show_scores
-from lensfold.runs.run import Member, aligned, read_oof, read_test, task_of
+from lensfold.runs.run import Run, aligned
 from lensfold.scoring.calibration import reliability
 from lensfold.scoring.metrics import brier
 from lensfold.scoring.out_of_fold import lens_task, score_oof
 from lensfold.scoring.radius import radii_of_logs
 from lensfold.scoring.score_table import paired_table
 from lensfold.submission.csv_file import read_submission, write_submission
-from lensfold.submission.expected_ids import cached_ids
-from lensfold.submission.manifest import made_with, origin
+from lensfold.submission.expected_ids import split_ids
+from lensfold.submission.manifest import FORMAT, made_with, origin, read_submission_manifest
 
 
 def submit(
@@ -39,10 +40,11 @@ def submit(
 
     Where the settings name runs of Einstein radii, these go into a second file, ``<name>_radius.csv``, the same way.
     """
+    identity = submission_identity(workspace, pack, trained_on, name, beta_squared)
     settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
     recipe, training = recipe_of(settings), training_pack(workspace, pack, trained_on)
-    source = Source.of(workspace, training)
-    members = [Member(m.experiment, workspace.run(trained_on, m.experiment), m.weight) for m in settings.member]
+    source = TrainingData.of(workspace, training)
+    members = [Run(workspace.run(trained_on, m.experiment), m.weight) for m in settings.member]
     test = _test_logits(pack, members, "lens")
     ensemble, rows = _judged(source, members, recipe, beta_squared)
     if ensemble is None and recipe.learns:
@@ -56,12 +58,13 @@ def submit(
     radii = _test_radii(workspace, pack, training, source, name, settings.radius) if settings.radius else None
     cached = read_manifest(workspace.cache(pack, "test"))
     targets = [workspace.submission(pack, file) for file in (name, f"{name}_radius")]
-    summary, second = _write_files(targets, settings, cached_ids(pack, cached), logits, radii)
+    summary, second = _write_files(targets, settings, split_ids(pack, cached), logits, radii)
     record = _ensemble_record(source, ensemble, recipe, rows, beta_squared) if ensemble else None
     content = {
         "submission": name,
         "pack": pack.name,
         "trained_on": trained_on,
+        "made_from": identity,
         "settings": settings.model_dump(mode="json"),
         **origin(_weighted(members, combiner), pack),
         "ensemble": record,
@@ -78,8 +81,65 @@ def submit(
 def submit_once(
     workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED
 ) -> None:
-    """Write the submission unless it is there, made from the files there are now."""
+    """Write the submission unless it is there, made from the files there are now; show its scores in any case."""
+    target = workspace.submission(pack, name)
+    if is_submitted(workspace, pack, trained_on, name, beta_squared):
+        content = json.loads(target.with_suffix(".json").read_text())
+        _show(trained_on, content, [target, workspace.submission(pack, f"{name}_radius")])
+        print(f"{target} is up to date")
+        return
     submit(workspace, pack, trained_on, name, beta_squared)
+
+
+def is_submitted(workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float) -> bool:
+    """Return whether the submission's files are there, made from the files there are now."""
+    target = workspace.submission(pack, name)
+    try:
+        manifest = read_submission_manifest(target)
+    except InputError:  # absent, damaged, or of an earlier layout: it is made anew
+        return False
+    written = [(target, manifest.sha256)]
+    if manifest.radius:
+        written.append((target.with_name(manifest.radius.file), manifest.radius.sha256))
+    if any(not path.is_file() or file_sha256(path) != sha256 for path, sha256 in written):
+        return False
+    return manifest.made_from == submission_identity(workspace, pack, trained_on, name, beta_squared)
+
+
+def submission_identity(workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float) -> str:
+    """Return a hash of all that a submission is made from.
+
+    These are its settings, the networks and logits of its runs, the objects and pixels of the test split, the catalogs
+    and the folds. Raises InputError where a prediction is absent or of other networks or pixels than there are now.
+    """
+    settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
+    training = training_pack(workspace, pack, trained_on)
+    cached = read_manifest(workspace.cache(pack, "test"))
+    files = (pack.catalog, training.catalog, workspace.folds(training))
+    return digest(
+        {
+            "format": FORMAT,
+            "settings": settings.model_dump(mode="json"),
+            "runs": {one: _run_identity(workspace, pack, trained_on, one) for one in settings.experiments},
+            "pixels": pixels_hash(cached),
+            "refused": cached["refused"],
+            "files": [file_sha256(path) if path.is_file() else None for path in files],
+            "beta_squared": beta_squared,
+        }
+    )
+
+
+def _run_identity(workspace: Workspace, pack: Pack, trained_on: str, experiment: str) -> dict:
+    """What a submission takes of one run; InputError where its predictions are not of the files there are now."""
+    made = predictions(workspace, pack, trained_on, experiment)
+    for prediction in made:
+        if not prediction.is_done():
+            raise InputError(
+                f"{prediction.target}: absent, or not of the network and the test pixels there are now. Predict again: "
+                f"make predict PACK={pack.name}."
+            )
+    run = made[0].run
+    return {"run": run.identity, "oof": run.oof_hashes, "test": {str(one.fold): one.key for one in made}}
 
 
 def _write_files(
@@ -116,22 +176,24 @@ def training_pack(workspace: Workspace, pack: Pack, trained_on: str) -> Pack:
     return pack if pack.name == trained_on and not inside.catalog.is_file() else inside
 
 
-def _test_logits(pack: Pack, members: Sequence[Member], task: Task) -> pd.DataFrame:
+def _test_logits(pack: Pack, members: Sequence[Run], task: Task) -> pd.DataFrame:
     """The members' predictions of the test split, a column each, by ID; InputError unless they fit together."""
     check_task(members, task)
     check_common_folds(members)
-    return aligned([read_test(member.folder, pack.name) for member in members], "ensemble")
+    return aligned([member.test_logits(pack.name) for member in members], "ensemble")
 
 
 def _judged(
-    source: Source | None, members: Sequence[Member], recipe: Recipe, beta_squared: float
+    source: TrainingData | None, members: Sequence[Run], recipe: Recipe, beta_squared: float
 ) -> tuple[Ensemble | None, list[dict]]:
     """The ensemble and the out-of-fold scores of its members and, last, its own.
 
     Without the training pack's catalog and folds there is no ensemble, and members that were scored keep their rows.
     """
     if source is None:
-        return None, [row for member in members if (row := _kept_row(member)) and _is_complete(row)]
+        return None, [row for member in members if (row := member.kept_score(member.score_origin(None, None)))]
+    for member in members:
+        check_current(member, source.folds, source.catalog, source.folds_file, source.pack.catalog)
     ensemble = build_ensemble(source, members, recipe)
     rows = [_member_row(source, member, beta_squared) for member in members]
     together = {
@@ -144,35 +206,21 @@ def _judged(
             ensemble.oof,
             ensemble.rule,
             source.grouped,
-            task_of(members[0].config()),
+            members[0].task,
             beta_squared,
         ),
     }
     return ensemble, [*rows, together]
 
 
-def _kept_row(member: Member) -> dict | None:
-    path = member.folder / "score.json"
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
-def _is_complete(row: dict) -> bool:
-    """Whether a kept row has every score that is shown; those of earlier versions have fewer."""
-    return row.get("task", "lens") == "einstein-radius" or "beta_squared" in row
-
-
-def _member_row(source: Source, member: Member, beta_squared: float) -> dict:
-    """The member's kept score, or a new one where that is of other folds, of another beta or of an earlier version."""
-    row, oof = _kept_row(member), read_oof(member.folder)
-    if row and _is_complete(row):
-        kept, wanted = (row["folds"], row.get("beta_squared", beta_squared)), np.unique(oof["fold"]).tolist()
-        if kept == (wanted, beta_squared):
-            return row
-    return run_scores(member, source.pack.name, source.catalog, source.folds, oof, beta_squared)
+def _member_row(source: TrainingData, member: Run, beta_squared: float) -> dict:
+    """The member's kept score, or a new one where that was made from other logits, labels or beta²."""
+    kept = member.kept_score(member.score_origin(source.catalog_sha256, beta_squared))
+    return kept or run_scores(member, source.pack.name, source.catalog, source.folds, member.oof(), beta_squared)
 
 
 def _ensemble_record(
-    source: Source, ensemble: Ensemble, recipe: Recipe, rows: Sequence[dict], beta_squared: float
+    source: TrainingData, ensemble: Ensemble, recipe: Recipe, rows: Sequence[dict], beta_squared: float
 ) -> dict:
     """What the manifest tells of the ensemble: weights of the test split and of each fold, and what they are worth."""
     names = [member.name for member in ensemble.members]
@@ -198,10 +246,10 @@ def _told(combiner: Combiner, names: Sequence[str]) -> dict:
     }
 
 
-def _against_best(source: Source, ensemble: Ensemble, rows: Sequence[dict], beta_squared: float) -> dict:
+def _against_best(source: TrainingData, ensemble: Ensemble, rows: Sequence[dict], beta_squared: float) -> dict:
     """The paired difference of the ensemble to the member with the highest AUC."""
     best = int(np.argmax([row["auc"]["value"] for row in rows[:-1]]))
-    alone = read_oof(ensemble.members[best].folder)
+    alone = ensemble.members[best].oof()
     asked = lens_task(source.catalog, ensemble.oof.index, ensemble.rule)
     first, second = (tuple(oof.loc[asked.ids, key] for key in ("logit", "fold")) for oof in (alone, ensemble.oof))
     groups = asked.haloes if source.grouped else None
@@ -211,7 +259,7 @@ def _against_best(source: Source, ensemble: Ensemble, rows: Sequence[dict], beta
     return {"best": ensemble.members[best].name, **paired}
 
 
-def _calibration_record(source: Source, ensemble: Ensemble) -> dict:
+def _calibration_record(source: TrainingData, ensemble: Ensemble) -> dict:
     """Brier scores before and after calibration, and the reliability diagram after it, all out of fold."""
     labels = catalogs.labels(source.catalog, ensemble.rule).loc[ensemble.oof.index].to_numpy()
     kept = ~np.isnan(labels)
@@ -224,7 +272,7 @@ def _calibration_record(source: Source, ensemble: Ensemble) -> dict:
 
 
 def _test_radii(
-    workspace: Workspace, pack: Pack, training: Pack, source: Source | None, name: str, experiments: Sequence[str]
+    workspace: Workspace, pack: Pack, training: Pack, source: TrainingData | None, name: str, experiments: Sequence[str]
 ) -> tuple[pd.Series, dict]:
     """Einstein radii of the test split in arcsec by ID, and what the manifest tells of them.
 
@@ -233,7 +281,7 @@ def _test_radii(
     taken = workspace.submission_settings(f"{name}_radius")
     if taken.is_file():
         raise InputError(f"{taken}: its file is that of the Einstein radii of {name!r}. Give it another name.")
-    members = [Member(experiment, workspace.run(training.name, experiment)) for experiment in experiments]
+    members = [Run(workspace.run(training.name, experiment)) for experiment in experiments]
     recipe = Recipe("logit-mean", (1.0,) * len(members))
     logs, combiner = _test_logits(pack, members, "einstein-radius"), Combiner(recipe.how, recipe.weights)
     ensemble, rows = _judged(source, members, recipe, CHALLENGE_BETA_SQUARED)
@@ -249,7 +297,7 @@ def _test_radii(
     return pd.Series(radii, index=logs.index), record
 
 
-def _weighted(members: Sequence[Member], combiner: Combiner) -> list[Member]:
+def _weighted(members: Sequence[Run], combiner: Combiner) -> list[Run]:
     """The members with the weights that combine the test split, learnt or given."""
     return [replace(member, weight=float(w)) for member, w in zip(members, combiner.weights, strict=True)]
 

@@ -4,21 +4,22 @@ from pathlib import Path
 
 from lensfold.config import Experiment
 from lensfold.data import catalog as catalogs
+from lensfold.data.cache_check import is_cached
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.errors import InputError
-from lensfold.files import digest, exclusive, file_sha256, has_marker, write_marker
+from lensfold.files import digest, exclusive, file_sha256
 from lensfold.models.backend import set_threads, start_tensorflow
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.cache import is_cached, staged
+from lensfold.pipeline.cache import staged
 from lensfold.pipeline.configure import is_configured
-from lensfold.runs.run import Member, run_settings
+from lensfold.runs.run import Run, mark_complete
 from lensfold.training.task import FoldTask
 
 
 def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | None = None) -> None:
     """Train one fold of a configured experiment, one line an epoch; from a copy of the cache in ``stage`` if given."""
-    run_folder = workspace.run(pack.name, name)
-    experiment, config = run_settings(run_folder)
+    run = Run(workspace.run(pack.name, name))
+    run_folder, experiment, config = run.folder, run.settings, run.config
     catalog = catalogs.read_catalog(pack.catalog)
     folds = read_folds(workspace.folds(pack), catalog)
     if folds_hash(folds) != config["folds_hash"]:
@@ -36,7 +37,7 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
     task = FoldTask(
         experiment,
         config["constants"],
-        digest(config),
+        run.identity,
         fold,
         folds,
         catalog,
@@ -45,26 +46,25 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         run_folder / f"fold{fold}",
     )
     waiting = f"{name} fold {fold}  another process trains it; waiting for that one to end"
-    marker = _training_marker(run_folder)  # of what was read, whatever is configured meanwhile
+    marker = _marker(run)  # of what was read, whatever is configured meanwhile
     with exclusive(run_folder / f".fold{fold}.lock", waiting):
         train_fold(task, log=lambda line: print(f"{name} fold {fold}  {line}", flush=True))
-        write_marker(task.folder / "done.json", marker)
+        mark_complete(task.folder, marker, run.network_file(fold))
 
 
-def _training_marker(run_folder: Path) -> dict[str, str]:
-    """What a fold of a run was trained and predicted with: hashes of its settings, its folds and its pixels."""
-    config = Member(run_folder.name, run_folder).config()
-    predict = run_folder / "predict.json"
+def _marker(run: Run) -> dict[str, str]:
+    """What a fold of a run is trained and predicted with: hashes of its settings, folds, pixels and labels."""
     return {
-        "settings": digest(config),
-        "predict": file_sha256(predict) if predict.is_file() else "",
-        "folds": config["folds_hash"],
-        "pixels": config["data_hash"],
+        "settings": run.identity,
+        "predict": digest(run.predict),
+        "folds": run.config["folds_hash"],
+        "pixels": run.config["data_hash"],
+        "labels": run.config["labels_hash"],
     }
 
 
 def start_where_needed(experiment: Experiment) -> None:
-    """TensorFlow with the experiment's threads, unless it is a kernel machine on pixels: that needs none."""
+    """Start TensorFlow with the experiment's threads, unless it is a kernel machine on pixels, which needs none."""
     if experiment.kernel and not experiment.model.frozen:
         return
     start_tensorflow()
@@ -75,5 +75,8 @@ def is_trained(workspace: Workspace, pack: Pack, name: str, fold: int) -> bool:
     """Return whether a fold is complete, of the experiment, folds, pixels and labels that there are now."""
     if not is_cached(workspace, pack, "train") or not is_configured(workspace, pack, name):
         return False
-    folder = workspace.run(pack.name, name) / f"fold{fold}"
-    return (folder / "oof.csv").is_file() and has_marker(folder / "done.json", _training_marker(folder.parent))
+    run = Run(workspace.run(pack.name, name))
+    if fold not in run.complete_folds or not _marker(run).items() <= run.marker(fold).items():
+        return False
+    network = run.network_file(fold)
+    return network.is_file() and file_sha256(network) == run.marker(fold).get("network")

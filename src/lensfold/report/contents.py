@@ -1,6 +1,5 @@
 """What a report is made of: a pack's truth, its runs as their folders tell of them, and where runs disagree."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +11,13 @@ import pandas as pd
 
 from lensfold.config import Task
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import read_manifest
+from lensfold.data.cache import cached_ids, read_manifest
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.errors import InputError
-from lensfold.files import digest
+from lensfold.files import digest, file_sha256
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.provenance import file_sha256
-from lensfold.runs.run import Member, fold_folders, read_oof, task_of
-from lensfold.scoring.metrics import auc, fold_ranks
+from lensfold.runs.run import Run
+from lensfold.scoring.metrics import fold_ranks
 
 #: folder of a pack's runs that holds the report, and so no run
 REPORT_FOLDER = "report"
@@ -64,26 +62,29 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Run:
+class ShownRun:
     """A run that can be shown; ``table``: logit, fold and label (NaN dropped) by ID."""
 
-    name: str
-    folder: Path
-    config: dict
+    run: Run
     table: pd.DataFrame
     score: dict | None
     of_folds: int
     notes: tuple[str, ...]
 
     @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.name
+
+    @property
     def task(self) -> Task:
         """What the run learned."""
-        return task_of(self.config)
+        return self.run.task
 
     @property
     def rule(self) -> str:
         """Its label rule."""
-        return self.config["experiment"]["label_rule"]
+        return self.run.label_rule
 
     @property
     def folds(self) -> list[int]:
@@ -103,10 +104,11 @@ class Run:
 
     @cached_property
     def key(self) -> str:
-        """Changes with anything of the run that its page shows."""
-        files = sorted(p for name in ("oof.csv", "history.csv", "run.json") for p in self.folder.glob(f"fold*/{name}"))
-        told = {str(path.relative_to(self.folder)): file_sha256(path) for path in files}
-        return digest({"files": told, "config": self.config, "score": self.score})
+        """A hash of everything of the run that its page shows."""
+        folder = self.run.folder
+        files = sorted(p for name in ("oof.csv", "history.csv", "run.json") for p in folder.glob(f"fold*/{name}"))
+        hashes = {str(path.relative_to(folder)): file_sha256(path) for path in files}
+        return digest({"files": hashes, "config": self.run.config, "score": self.score})
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,7 @@ def read_truth(workspace: Workspace, pack: Pack) -> Truth:
     """What the pack's files tell; InputError where catalog or folds are absent or damaged."""
     catalog = catalogs.read_catalog(pack.catalog)
     try:
-        shards = read_manifest(workspace.cache(pack, "train"))["shards"]
-        cached = frozenset(i for shard in shards for i in shard["ids"])
+        cached = frozenset(cached_ids(read_manifest(workspace.cache(pack, "train"))))
     except InputError:
         cached = None
     return Truth(
@@ -148,54 +149,44 @@ def run_names(folder: Path, chosen: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(chosen)) or present
 
 
-def read_run(folder: Path, truth: Truth) -> Run | Refused:
-    """A run, or why it cannot be shown."""
+def read_run(folder: Path, truth: Truth) -> ShownRun | Refused:
+    """Return a run, or why it cannot be shown."""
     name = folder.name
     if name in ("index", REPORT_FOLDER):
         return Refused(name, f"the name {name!r} is taken by the report itself; rename the experiment", False)
     if not (folder / "config.json").is_file():
         return Refused(name, "half-written: no config.json", True)
     try:
-        if not fold_folders(folder):
+        if not any(folder.glob("fold*/oof.csv")):
             return Refused(name, "half-written: no complete fold yet (no fold*/oof.csv)", True)
-        return _read(folder, truth)
+        return _read(Run(folder), truth)
     except InputError as error:
         return Refused(name, str(error), False)
-    except ValueError as error:  # a folder called fold* whose number is none
-        return Refused(name, f"{folder}: {error}", False)
 
 
-def _read(folder: Path, truth: Truth) -> Run:
-    config = Member(folder.name, folder).config()
-    _check_config(folder, config)
-    oof, complete = read_oof(folder), [int(fold.name[4:]) for fold in fold_folders(folder)]
-    notes = []
+def _read(run: Run, truth: Truth) -> ShownRun:
+    folder, config = run.folder, run.config
+    run.check_pack()
+    if run.label_rule not in catalogs.LABEL_RULES:
+        raise InputError(f"{folder / 'config.json'}: label rule {run.label_rule!r} is unknown. Train again.")
+    oof, notes = run.oof(), []
     if config["folds_hash"] == truth.folds_hash:
-        _check_ids(folder, oof, truth, complete)
+        _check_ids(folder, oof, truth, run.complete_folds)
     else:
         unknown = oof.index.difference(truth.catalog.index)
         if len(unknown):
             raise InputError(f"{folder}: ID {unknown[0]} of its out-of-fold logits is not in the catalog.")
         notes.append("trained on other folds than the pack has now: left out of the disagreements")
-    table = oof.assign(label=truth.labels(config["experiment"]["label_rule"]).reindex(oof.index))
-    if task_of(config) == "lens" and table["label"].nunique() < 2:
+    table = oof.assign(label=truth.labels(run.label_rule).reindex(oof.index))
+    if run.task == "lens" and table["label"].nunique() < 2:
         raise InputError(f"{folder}: its complete folds hold one class only; both are needed.")
     of_folds = int(truth.folds.max()) + 1
-    if len(complete) < of_folds and config["folds_hash"] == truth.folds_hash:
-        notes.append(f"{len(complete)} of {of_folds} folds are trained")
-    score = _read_score(folder, table)
+    if len(run.complete_folds) < of_folds and config["folds_hash"] == truth.folds_hash:
+        notes.append(f"{len(run.complete_folds)} of {of_folds} folds are trained")
+    score = run.kept_score(run.score_origin(truth.catalog_sha256, None))
     if score is None:
-        notes.append(f"no score.json of these folds: run lensfold score --experiment {folder.name}")
-    return Run(folder.name, folder, config, table, score, of_folds, tuple(notes))
-
-
-def _check_config(folder: Path, config: object) -> None:
-    try:
-        found = [config["folds_hash"], config["data_hash"], config["experiment"]["label_rule"]]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'config.json'}: damaged ({error!r} is absent). Train again.") from error
-    if found[2] not in catalogs.LABEL_RULES:
-        raise InputError(f"{folder / 'config.json'}: label rule {found[2]!r} is unknown. Train again.")
+        notes.append(f"no score.json of these folds and labels: run lensfold score --experiment {folder.name}")
+    return ShownRun(run, table, score, of_folds, tuple(notes))
 
 
 def _check_ids(folder: Path, oof: pd.DataFrame, truth: Truth, complete: list[int]) -> None:
@@ -213,37 +204,16 @@ def _check_ids(folder: Path, oof: pd.DataFrame, truth: Truth, complete: list[int
         raise InputError(f"{folder}: ID {moved[0]} is scored by another fold than holds it out. Train it again.")
 
 
-def _read_score(folder: Path, table: pd.DataFrame) -> dict | None:
-    """The run's ``score.json``, where it is of these logits."""
-    kept = table[table["label"].notna()]
-    try:
-        score = json.loads((folder / "score.json").read_text())
-        same = score["folds"] == sorted(set(table["fold"].tolist()))
-        if score.get("task", "lens") == "lens":
-            same = same and abs(score["auc"]["value"] - auc(kept["label"], kept["logit"])) < 1e-9
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return score if same else None
+def read_histories(run: Run) -> dict[int, pd.DataFrame]:
+    """Return the epochs of each complete fold by its number; a fold without any is left out."""
+    histories = {fold: run.history(fold) for fold in run.complete_folds}
+    return {fold: table for fold, table in histories.items() if table is not None}
 
 
-def read_histories(folder: Path) -> dict[int, pd.DataFrame]:
-    """Epochs of each complete fold by its number; a fold whose ``history.csv`` is absent or damaged is left out."""
-    found = {}
-    for fold in fold_folders(folder):
-        try:
-            table = pd.read_csv(fold / "history.csv")
-        except (OSError, ValueError):
-            continue
-        numbers = ("epoch", "min_size", "loss")
-        if set(numbers) <= set(table.columns) and all(table[n].dtype.kind in "iuf" for n in numbers):
-            found[int(fold.name[4:])] = table
-    return found
-
-
-def best_first(runs: Sequence[Run]) -> list[Run]:
+def best_first(runs: Sequence[ShownRun]) -> list[Run]:
     """Runs that find lenses, of each rule the higher AUC first; then those of Einstein radii, by their error."""
 
-    def place(run: Run) -> tuple:
+    def place(run: ShownRun) -> tuple:
         value = ((run.score or {}).get("auc") or {}).get("value")
         error = ((run.score or {}).get("mse") or {}).get("value")
         return run.task != "lens", run.rule, -(value or 0), error if error is not None else np.inf, run.name
@@ -251,7 +221,7 @@ def best_first(runs: Sequence[Run]) -> list[Run]:
     return sorted(runs, key=place)
 
 
-def disagreements(run: Run, others: Sequence[Run], count: int) -> tuple[pd.DataFrame, dict[str, str]]:
+def disagreements(run: ShownRun, others: Sequence[ShownRun], count: int) -> tuple[pd.DataFrame, dict[str, str]]:
     """Objects that other runs rank most differently, and which runs were left out and why.
 
     The table, largest difference first, by ID: ``difference`` of the ranks within a fold (in -1 to 1: this run's less
@@ -274,14 +244,14 @@ def disagreements(run: Run, others: Sequence[Run], count: int) -> tuple[pd.DataF
     return best.iloc[order], left_out
 
 
-def _unlike(run: Run, other: Run) -> str | None:
+def _unlike(run: ShownRun, other: ShownRun) -> str | None:
     """Why two runs' ranks are not set side by side; None where they may be."""
     if run.task != "lens" or other.task != "lens":
         return "it predicts Einstein radii" if run.task == "lens" else "it finds lenses"
     for what, own, found in (
         ("another label rule", run.rule, other.rule),
-        ("other folds", run.config["folds_hash"], other.config["folds_hash"]),
-        ("other data", run.config["data_hash"], other.config["data_hash"]),
+        ("other folds", run.run.config["folds_hash"], other.run.config["folds_hash"]),
+        ("other data", run.run.config["data_hash"], other.run.config["data_hash"]),
     ):
         if own != found:
             return f"{what} ({found})" if what == "another label rule" else what

@@ -31,12 +31,14 @@ from lensfold.models.saved import load_model
 from lensfold.paths import BAND_SHAPES, Pack, Workspace
 from lensfold.prediction.saliency import PATCH, STEP, background_value, grad_cam, occlusion_map, scored_by
 from lensfold.report.pictures import colour, grey
-from lensfold.runs.run import read_oof, run_settings
+from lensfold.runs.run import Run
 
 if TYPE_CHECKING:
     import keras
 
 METHODS = ("occlusion", "grad-cam")
+#: key of a PNG's text that has the SHA-256 of the network it explains
+NETWORK = "Network"
 
 
 def explain_objects(
@@ -49,11 +51,12 @@ def explain_objects(
     """
     if method not in METHODS:
         raise InputError(f"--method {method!r}: expected one of: {', '.join(METHODS)}.")
-    run_folder = workspace.run(pack.name, name)
-    experiment, config = run_settings(run_folder)
-    if experiment.kernel:
-        raise InputError(f"{run_folder}: a kernel machine, which is not explained: choose a run of a network.")
-    folds = _held_out_by(run_folder, ids)
+    run = Run(workspace.run(pack.name, name))
+    run.check_pack()
+    experiment, config = run.settings, run.config
+    if run.is_kernel_machine:
+        raise InputError(f"{run.folder}: a kernel machine, which is not explained: choose a run of a network.")
+    folds = _held_out_by(run, ids)
     set_threads(experiment.train.threads)
     synthetic = pack.key.is_file() or catalogs.is_synthetic(pack.catalog)
     where = f"{name}, pack {pack.name}{', SYNTHETIC' if synthetic else ''}"
@@ -64,24 +67,35 @@ def explain_objects(
             raise InputError(f"ID {gone} is not in {cache.folder}: build it again (lensfold cache), or leave it out.")
         preparation = Preparation(cache, experiment, config["constants"])
         for fold in sorted(set(folds.values())):
-            model = _whole_network(experiment, load_model(run_folder / f"fold{fold}" / "model.keras"))
+            run.check_network(fold)
+            network = run.marker(fold)["network"]
+            model = _whole_network(experiment, load_model(run.network_file(fold)))
             for object_id in (i for i in ids if folds[i] == fold):
                 values = _map_of(model, preparation, object_id, config["constants"], method)
-                path = run_folder / "explain" / f"{object_id}.png"
+                path = run.folder / "explain" / f"{object_id}.png"
                 title = f"{object_id}: {where}, fold {fold}"
-                draw(path, split_bands(cache.read([object_id])[0]), cache.sigma, values, experiment, method, title)
+                draw(
+                    path,
+                    split_bands(cache.read([object_id])[0]),
+                    cache.sigma,
+                    values,
+                    experiment,
+                    method,
+                    title,
+                    network,
+                )
                 written[object_id] = path
                 report(len(written), len(folds))
     return [written[i] for i in dict.fromkeys(ids)]
 
 
-def _held_out_by(run_folder: Path, ids: Sequence[int]) -> dict[int, int]:
+def _held_out_by(run: Run, ids: Sequence[int]) -> dict[int, int]:
     """The fold that held out each object."""
-    oof = read_oof(run_folder)
+    oof = run.oof()
     absent = next((i for i in ids if i not in oof.index), None)
     if absent is not None:
         first = ", ".join(map(str, oof.index[:3]))
-        raise InputError(f"{run_folder}: no complete fold has held out ID {absent}. It has IDs like {first}.")
+        raise InputError(f"{run.folder}: no complete fold has held out ID {absent}. It has IDs like {first}.")
     return {i: int(oof["fold"][i]) for i in ids}
 
 
@@ -117,9 +131,19 @@ def on_frame(values: np.ndarray, pixels: PixelSettings) -> np.ndarray:
 
 
 def draw(
-    path: Path, images: dict, sigma: dict, values: np.ndarray, experiment: Experiment, method: str, title: str
+    path: Path,
+    images: dict,
+    sigma: dict,
+    values: np.ndarray,
+    experiment: Experiment,
+    method: str,
+    title: str,
+    network: str,
 ) -> None:
-    """Write the PNG of one object: VIS, colour, and VIS with the map over it; axes in arcsec, first row below."""
+    """Write the PNG of one object: VIS, colour, and VIS with the map over it; axes in arcsec, first row below.
+
+    ``network``: its SHA-256, kept in the PNG under NETWORK, so that a report shows no map of another network.
+    """
     figure = Figure(figsize=(13.2, 4.9), dpi=128)
     FigureCanvasAgg(figure)
     figure.text(0.012, 0.975, title, va="top", fontsize=14, weight="bold", parse_math=False)
@@ -146,4 +170,4 @@ def draw(
     output = "logit" if experiment.task == "lens" else "log θ_E"
     bar.set_label(f"fall of the {output} where hidden" if method == "occlusion" else f"pull on the {output}")
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format="png", metadata={"Software": None, NETWORK: network})

@@ -7,7 +7,6 @@ made again only when its out-of-fold logits, history, settings or this code chan
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 import lensfold
 from lensfold.data import catalog as catalogs
@@ -27,7 +27,7 @@ from lensfold.report import gallery as galleries
 from lensfold.report import plots
 from lensfold.report.contents import (
     Refused,
-    Run,
+    ShownRun,
     Truth,
     best_first,
     disagreements,
@@ -36,8 +36,8 @@ from lensfold.report.contents import (
     read_truth,
     run_names,
 )
+from lensfold.report.explain import NETWORK
 from lensfold.report.gallery import LISTS, Card, Picture
-from lensfold.runs.run import learner_of
 from lensfold.scoring import curves as stats
 from lensfold.scoring.metrics import auc
 from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_logs
@@ -107,8 +107,8 @@ def write_report(
         raise InputError(f"--gallery {gallery}: expected 0 or more objects a list.")
     names = run_names(workspace.runs(pack.name), runs)
     truth = read_truth(workspace, pack)
-    found = [read_run(workspace.run(pack.name, name), truth) for name in names]
-    shown = best_first([run for run in found if isinstance(run, Run)])
+    found = [read_run(workspace.runs(pack.name) / name, truth) for name in names]
+    shown = best_first([run for run in found if isinstance(run, ShownRun)])
     refused = [run for run in found if isinstance(run, Refused)]
     site = _Site(workspace.report(pack.name), truth, workspace.cache(pack, "train"), gallery, _environment())
     for run in refused:
@@ -143,7 +143,7 @@ def _page(name: str) -> str:
     return f"{name}.html"
 
 
-def _write_index(site: _Site, runs: Sequence[Run], refused: Sequence[Refused], leaderboard: str | None) -> None:
+def _write_index(site: _Site, runs: Sequence[ShownRun], refused: Sequence[Refused], leaderboard: str | None) -> None:
     told = [
         {"name": run.name, "reason": run.reason, "page": "#" if run.name == "index" else _page(run.name)}
         for run in refused
@@ -159,7 +159,7 @@ def _write_index(site: _Site, runs: Sequence[Run], refused: Sequence[Refused], l
     )
 
 
-def _index_row(run: Run) -> dict[str, object]:
+def _index_row(run: ShownRun) -> dict[str, object]:
     key, name = ("auc", "AUC") if run.task == "lens" else ("mse", "MSE")
     score = (run.score or {}).get(key) or {"value": None, "low": None, "high": None}
     return {
@@ -180,14 +180,14 @@ def _limits(score: Mapping, digits: int) -> str:
     return "" if low is None else f"{low:.{digits}f}–{high:.{digits}f}"
 
 
-def _write_run(site: _Site, run: Run, runs: Sequence[Run]) -> None:
+def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
     """A run's page, with what it needs."""
     is_lens = run.task == "lens"
     radii = None if is_lens else _radii(run, site.truth)
     content = _kept_content(site, run, radii)
     lists, left_out = _lens_lists(site, run, runs) if is_lens else (_radius_lists(site, run, radii), {})
     ids = list(dict.fromkeys(card.id for part in lists for card in part["cards"]))
-    network = learner_of(run.config["experiment"])
+    network = run.run.learner
     site.write(
         _page(run.name),
         "run.html",
@@ -207,18 +207,18 @@ def _write_run(site: _Site, run: Run, runs: Sequence[Run]) -> None:
         explained=_explained(site, run, ids),
         sizes=catalogs.SIZE_BIN_NAMES,
         left_out=left_out,
-        settings=json.dumps(run.config["experiment"], indent=1, sort_keys=True),
+        settings=json.dumps(run.run.experiment, indent=1, sort_keys=True),
     )
 
 
-def _counts(run: Run, radii: pd.DataFrame | None) -> str:
+def _counts(run: ShownRun, radii: pd.DataFrame | None) -> str:
     if radii is not None:
         return plots.counts_text(len(radii), None, run.folds, run.of_folds)
     labelled = run.labelled
     return plots.counts_text(len(labelled), int(labelled["label"].sum()), run.folds, run.of_folds)
 
 
-def _numbers(run: Run) -> list[tuple[str, str, str]]:
+def _numbers(run: ShownRun) -> list[tuple[str, str, str]]:
     """Name, value and limits of the scores that ``score.json`` has."""
     told = []
     for name, key, digits in LENS_NUMBERS if run.task == "lens" else RADIUS_NUMBERS:
@@ -228,7 +228,7 @@ def _numbers(run: Run) -> list[tuple[str, str, str]]:
     return told
 
 
-def _radii(run: Run, truth: Truth) -> pd.DataFrame:
+def _radii(run: ShownRun, truth: Truth) -> pd.DataFrame:
     """True and predicted radii in arcsec, fold and size bin of the rule's lenses that have a radius, by ID."""
     lenses = run.table[run.table["label"] == 1]
     table = truth.objects.loc[lenses.index, ["theta_E", "bin"]].assign(fold=lenses["fold"], log=lenses["logit"])
@@ -247,7 +247,7 @@ def _code_version() -> str:
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in DECISIVE)).hexdigest()
 
 
-def _kept_content(site: _Site, run: Run, radii: pd.DataFrame | None) -> _Content:
+def _kept_content(site: _Site, run: ShownRun, radii: pd.DataFrame | None) -> _Content:
     """Plots and cuts of a run: those that are there, where they are of the same inputs and code, or new ones."""
     folder = site.folder / "plots" / run.name
     key = digest({"run": run.key, "catalog": site.truth.catalog_sha256, "folds": site.truth.folds_hash,
@@ -275,9 +275,9 @@ def _content(name: str, told: dict) -> _Content:
     return _Content([(f"plots/{name}/{file}", caption) for file, caption in told["plots"]], told["cuts"])
 
 
-def _write_plots(folder: Path, site: _Site, run: Run, radii: pd.DataFrame | None) -> list[tuple[str, str]]:
+def _write_plots(folder: Path, site: _Site, run: ShownRun, radii: pd.DataFrame | None) -> list[tuple[str, str]]:
     heading = plots.Heading(run.name, site.truth.pack, run.rule, _counts(run, radii), site.truth.synthetic)
-    histories = read_histories(run.folder)
+    histories = read_histories(run.run)
     if radii is not None:
         columns = (radii[name].to_numpy() for name in ("theta_E", "predicted", "bin"))
         return plots.write_radius_plots(folder, *columns, histories, heading)
@@ -291,7 +291,7 @@ def _write_plots(folder: Path, site: _Site, run: Run, radii: pd.DataFrame | None
 # ---- the gallery
 
 
-def _lens_lists(site: _Site, run: Run, runs: Sequence[Run]) -> tuple[list[dict], dict[str, str]]:
+def _lens_lists(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> tuple[list[dict], dict[str, str]]:
     """The lists of a lens run for the page, and the runs that its disagreements leave out."""
     labelled, objects = run.labelled, site.truth.objects
     ids = galleries.lens_lists(labelled, objects, site.gallery)
@@ -308,7 +308,7 @@ def _lens_lists(site: _Site, run: Run, runs: Sequence[Run]) -> tuple[list[dict],
     return [*lists, _list("disagreements", cards, empty["disagreements"])], left_out
 
 
-def _radius_lists(site: _Site, run: Run, radii: pd.DataFrame) -> list[dict]:
+def _radius_lists(site: _Site, run: ShownRun, radii: pd.DataFrame) -> list[dict]:
     ids = galleries.worst_radii(radii["theta_E"], radii["predicted"], site.gallery)
     objects = site.truth.objects
     cards = galleries.radius_cards(ids, radii["theta_E"], radii["predicted"], run.table["fold"], objects)
@@ -324,23 +324,24 @@ def _pictures(site: _Site, ids: Sequence[int]) -> dict[int, Picture]:
     return galleries.write_pictures(site.folder / "images", site.cache_folder, ids)
 
 
-def _explained(site: _Site, run: Run, ids: Sequence[int]) -> dict[int, str]:
+def _explained(site: _Site, run: ShownRun, ids: Sequence[int]) -> dict[int, str]:
     """Paths, as the page names them, of the explanations of these objects that `lensfold.report.explain` has made.
 
     Those of a network that was trained again since are left out.
     """
     found = {}
     for i in ids:
-        source = run.folder / "explain" / f"{i}.png"
-        network = run.folder / f"fold{run.table['fold'][i]}" / "model.keras"
-        if source.is_file() and not _is_older(source, network):
-            target = site.folder / "explain" / run.name / source.name
-            if not target.is_file() or _is_older(target, source):
-                with replacing(target) as temporary:
-                    shutil.copyfile(source, temporary)
+        source = run.run.folder / "explain" / f"{i}.png"
+        if source.is_file() and _network_of(source) == run.run.marker(int(run.table["fold"][i])).get("network"):
+            write_if_changed(site.folder / "explain" / run.name / source.name, source.read_bytes())
             found[i] = f"explain/{run.name}/{source.name}"
     return found
 
 
-def _is_older(path: Path, other: Path) -> bool:
-    return other.is_file() and path.stat().st_mtime_ns < other.stat().st_mtime_ns
+def _network_of(picture: Path) -> str | None:
+    """The SHA-256 of the network that a PNG explains; None where it does not say, or is damaged."""
+    try:
+        with Image.open(picture) as image:
+            return image.info.get(NETWORK)
+    except (OSError, ValueError, SyntaxError):
+        return None

@@ -1,12 +1,13 @@
 """Where a result came from: file hashes, library versions, CPU time, and the code as it was."""
 
-import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
 import time
 from pathlib import Path
+
+from lensfold.files import file_sha256
 
 #: What decides a result; edits elsewhere (README, notes) do not make a result "dirty".
 DECISIVE = ("src", "experiments", "requirements.txt", "folds/folds.toml")
@@ -22,12 +23,6 @@ LIBRARIES = (
     "opencv-python-headless",
     "scikit-learn",
 )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -1,43 +1,250 @@
-"""Runs as members of an ensemble: their out-of-fold and test logits, proven to fit together."""
+"""A trained run on disk, and the only reader of its folder.
+
+``runs/<pack>/<experiment>/`` has ``config.json`` (the resolved settings, with hashes of the folds, pixels and labels
+they are for), ``predict.json`` and a folder a fold. A fold counts as complete where its ``done.json`` names these very
+settings and the very ``oof.csv`` beside it: whatever was copied there from elsewhere is not read.
+"""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from lensfold.config import Experiment, Task, validated
 from lensfold.errors import InputError
+from lensfold.files import digest, file_sha256, write_marker
 from lensfold.runs.logits import read_logits
+
+_FOLD = re.compile(r"fold(0|[1-9][0-9]{0,8})")
+#: keys of config.json beside the experiment, each a text
+_HASHES = ("pack", "folds_hash", "data_hash", "labels_hash")
 
 
 @dataclass(frozen=True)
-class Member:
-    """One trained run and its weight in a combination."""
+class Run:
+    """One trained run, and its weight where it is a member of an ensemble."""
 
-    name: str
     folder: Path
     weight: float = 1.0
 
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.folder.name
+
+    @cached_property
     def config(self) -> dict:
-        """The run's resolved settings; InputError where it was never configured or the file is damaged."""
+        """The run's ``config.json``; InputError where it was never configured or the file is damaged."""
         path = self.folder / "config.json"
         try:
-            return json.loads(path.read_text())
+            config = json.loads(path.read_text())
         except FileNotFoundError as error:
             raise InputError(f"{path}: no such run. Train it first: make train EXPERIMENT={self.name}.") from error
         except ValueError as error:
             raise InputError(f"{path}: damaged ({error}). Delete it and train again.") from error
+        experiment = config.get("experiment") if isinstance(config, dict) else None
+        if not isinstance(experiment, dict) or not isinstance(experiment.get("label_rule"), str):
+            raise InputError(f"{path}: damaged, it has no experiment with a label_rule. Delete it and train again.")
+        for key in _HASHES:
+            if not isinstance(config.get(key), str):
+                raise InputError(f"{path}: damaged, key {key!r} is absent or no text. Delete it and train again.")
+        return config
 
+    @property
+    def experiment(self) -> dict:
+        """The resolved settings that trained it, as plain values, without those of prediction."""
+        return self.config["experiment"]
 
-def task_of(config: dict) -> Task:
-    """What a run with these settings learns; runs of before there were tasks find lenses."""
-    return config["experiment"].get("task", "lens")
+    @cached_property
+    def settings(self) -> Experiment:
+        """The resolved settings, typed, those of prediction among them; InputError where they are not valid today."""
+        return validated({**self.experiment, "predict": self.predict}, Experiment, self.folder / "config.json")
+
+    @cached_property
+    def predict(self) -> dict:
+        """The settings of prediction as plain values; InputError where ``predict.json`` is absent or damaged."""
+        path = self.folder / "predict.json"
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path}: absent or damaged ({error}). Run make train EXPERIMENT={self.name} again."
+            ) from error
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 (hex) of the resolved settings, folds, pixels and labels."""
+        return digest(self.config)
+
+    @property
+    def task(self) -> Task:
+        """What the run learned."""
+        return self.experiment.get("task", "lens")
+
+    @property
+    def label_rule(self) -> str:
+        """The rule that gave its labels."""
+        return self.experiment["label_rule"]
+
+    @property
+    def is_kernel_machine(self) -> bool:
+        """Whether a kernel machine was fitted in the place of a network."""
+        return self.experiment.get("kernel") is not None
+
+    @property
+    def learner(self) -> str:
+        """The name of its network, or its kernel machine and what that sees."""
+        return learner_of(self.experiment)
+
+    def check_pack(self) -> None:
+        """Raise InputError where the run was trained on another pack than it is filed under."""
+        filed = self.folder.resolve().parent.name
+        if self.config["pack"] != filed:
+            raise InputError(
+                f"{self.folder}: trained on pack {self.config['pack']} (data {self.config['data_hash'][:12]}), and "
+                f"filed under pack {filed}. Was the folder copied? Train it again: make train PACK={filed} "
+                f"EXPERIMENT={self.name}."
+            )
+
+    def fold_folder(self, fold: int) -> Path:
+        """Return the folder of a fold."""
+        return self.folder / f"fold{fold}"
+
+    @cached_property
+    def complete_folds(self) -> list[int]:
+        """Numbers of the folds that are complete, ascending.
+
+        Raises InputError where a folder with out-of-fold logits is not called as folds are.
+        """
+        return [fold for fold in self._folds_with_logits if not self._foreign(fold)]
+
+    @property
+    def _folds_with_logits(self) -> list[int]:
+        numbers = []
+        for path in self.folder.glob("fold*"):
+            if (path / "oof.csv").is_file():
+                match = _FOLD.fullmatch(path.name)
+                if match is None:
+                    raise InputError(f"{path}: no fold is called so. Move it out of the run folder.")
+                numbers.append(int(match[1]))
+        return sorted(numbers)
+
+    def _foreign(self, fold: int) -> str:
+        """What a fold's files are of, where that is not this run; "" where they are its own."""
+        marker, oof = self.marker(fold), self.fold_folder(fold) / "oof.csv"
+        if marker.get("settings") != self.identity:
+            return f"settings {str(marker.get('settings', 'unknown'))[:12]}, and the run's are {self.identity[:12]}"
+        if marker.get("oof") != file_sha256(oof):
+            return f"out-of-fold logits {file_sha256(oof)[:12]}, and it was trained with {str(marker.get('oof'))[:12]}"
+        return ""
+
+    def marker(self, fold: int) -> dict:
+        """Return what a fold's ``done.json`` says it was made from; empty where there is none."""
+        try:
+            marker = json.loads((self.fold_folder(fold) / "done.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return marker if isinstance(marker, dict) else {}
+
+    def no_fold(self) -> InputError:
+        """Return the error that says that no fold is complete, and of what those are that are there."""
+        found = [f"fold {fold} has {what}" for fold in self._folds_with_logits if (what := self._foreign(fold))]
+        what = f"no fold is complete: {'; '.join(found)}" if found else "no fold is trained yet"
+        return InputError(f"{self.folder}: {what}. Run `make train EXPERIMENT={self.name}`.")
+
+    def network_file(self, fold: int) -> Path:
+        """Return the file that predicts: a fold's network, or the record that a kernel machine is fitted again from."""
+        return self.fold_folder(fold) / ("run.json" if self.is_kernel_machine else "model.keras")
+
+    def check_network(self, fold: int) -> None:
+        """Raise InputError where a fold's network is not the one that gave its out-of-fold logits."""
+        path, trained = self.network_file(fold), str(self.marker(fold).get("network"))
+        if not path.is_file():
+            raise InputError(f"{path}: no trained network here. Train the fold first (`make train`).")
+        if file_sha256(path) != trained:
+            raise InputError(
+                f"{path}: damaged, or of another fold (sha256 {file_sha256(path)[:12]}, and {trained[:12]} when it was "
+                "trained). Delete its fold folder, train again."
+            )
+
+    def oof(self) -> pd.DataFrame:
+        """Return the out-of-fold logits of the complete folds: columns logit, fold; index ID, ascending.
+
+        Of a run that predicts Einstein radii the "logit" is the natural logarithm of theta_E in arcsec.
+        Raises InputError where no fold is complete or an ID is in two folds.
+        """
+        parts = []
+        for fold in self.complete_folds:
+            values = read_logits(self.fold_folder(fold) / "oof.csv")
+            parts.append(pd.DataFrame({"logit": values, "fold": fold}))
+        if not parts:
+            raise self.no_fold()
+        table = pd.concat(parts).sort_index()
+        doubled = table.index[table.index.duplicated()]
+        if len(doubled):
+            raise InputError(
+                f"{self.folder}: ID {doubled[0]} is held out by two folds. Delete the run and train it again."
+            )
+        return table
+
+    def test_logits(self, pack_name: str) -> pd.Series:
+        """Return the logits of a pack's test split, the mean over the folds' networks, by ID."""
+        parts = [read_logits(self.fold_folder(fold) / "test" / f"{pack_name}.csv") for fold in self.complete_folds]
+        if not parts:
+            raise self.no_fold()
+        return aligned(parts, str(self.folder)).mean(axis=1)
+
+    def record(self, fold: int) -> dict | None:
+        """Return a fold's ``run.json``: cost, code and versions of its training; None where it is absent or damaged."""
+        try:
+            record = json.loads((self.fold_folder(fold) / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) else None
+
+    def history(self, fold: int) -> pd.DataFrame | None:
+        """Return a fold's epochs (``history.csv``); None where they are absent or damaged."""
+        try:
+            table = pd.read_csv(self.fold_folder(fold) / "history.csv")
+        except (OSError, ValueError):
+            return None
+        numbers = ("epoch", "min_size", "loss")
+        whole = set(numbers) <= set(table.columns) and all(table[n].dtype.kind in "iuf" for n in numbers)
+        return table if whole else None
+
+    @cached_property
+    def oof_hashes(self) -> dict[str, str]:
+        """SHA-256 (hex) of the out-of-fold logits of each complete fold, by its number as text."""
+        return {str(fold): self.marker(fold)["oof"] for fold in self.complete_folds}
+
+    def kept_score(self, made_from: dict) -> dict | None:
+        """Return the row in ``score.json`` if it was made from this; None where there is none or it is of other things.
+
+        ``made_from``: see `score_origin`.
+        """
+        try:
+            score = json.loads((self.folder / "score.json").read_text())
+        except (OSError, ValueError):
+            return None
+        same = isinstance(score, dict) and isinstance(score.get("made_from"), dict)
+        return score if same and made_from.items() <= score["made_from"].items() else None
+
+    def score_origin(self, catalog_sha256: str | None, beta_squared: float | None) -> dict:
+        """Return what a score of this run is made from: its settings and logits, the catalog's labels, beta².
+
+        A None is left out: without its catalog a run can be told to be the same, but not its labels.
+        """
+        known = {"catalog": catalog_sha256, "beta_squared": beta_squared}
+        given = {key: value for key, value in known.items() if value is not None}
+        return {"run": self.identity, "oof": self.oof_hashes, **given}
 
 
 def learner_of(experiment: dict) -> str:
-    """What a run with these resolved settings is: the name of its network, or its kernel machine and what that sees."""
+    """Return the name of an experiment's network, or its kernel machine and what that sees; from plain values."""
     model, kernel = experiment.get("model"), experiment.get("kernel")
     name = str(model.get("name", "–")) if isinstance(model, dict) else "–"
     if not isinstance(kernel, dict):
@@ -47,56 +254,16 @@ def learner_of(experiment: dict) -> str:
     return f"{kernel.get('method', '–')} ({kernel.get('kernel', '–')}{of}) on {name}"
 
 
-def fold_folders(run_folder: Path) -> list[Path]:
-    """Folders of a run's complete folds (those with ``oof.csv``), in order of their number."""
-    numbers = [int(path.name[4:]) for path in run_folder.glob("fold*") if (path / "oof.csv").is_file()]
-    return [run_folder / f"fold{number}" for number in sorted(numbers)]
-
-
-def read_oof(run_folder: Path) -> pd.DataFrame:
-    """Out-of-fold logits of a run's complete folds: columns logit, fold; index ID.
-
-    Of a run that predicts Einstein radii the "logit" is the natural logarithm of theta_E in arcsec.
-
-    Raises InputError where no fold is complete or an ID is in two folds.
-    """
-    parts = []
-    for folder in fold_folders(run_folder):
-        values = read_logits(folder / "oof.csv")
-        parts.append(pd.DataFrame({"logit": values, "fold": int(folder.name[4:])}))
-    if not parts:
-        raise InputError(f"{run_folder}: no fold is trained yet. Run `make train EXPERIMENT={run_folder.name}`.")
-    table = pd.concat(parts).sort_index()
-    doubled = table.index[table.index.duplicated()]
-    if len(doubled):
-        raise InputError(f"{run_folder}: ID {doubled[0]} is held out by two folds. Delete the run and train it again.")
-    return table
-
-
-def read_test(run_folder: Path, pack_name: str) -> pd.Series:
-    """A run's test logits: the mean over its folds' networks, by ID."""
-    parts = [read_logits(folder / "test" / f"{pack_name}.csv") for folder in fold_folders(run_folder)]
-    if not parts:
-        raise InputError(f"{run_folder}: no fold is trained yet. Run `make train EXPERIMENT={run_folder.name}`.")
-    return aligned(parts, str(run_folder)).mean(axis=1)
+def mark_complete(fold_folder: Path, marker: dict[str, str], network: Path) -> None:
+    """Write a fold's ``done.json``: ``marker``, and which logits and which network belong to it."""
+    found = {"oof": file_sha256(fold_folder / "oof.csv"), "network": file_sha256(network) if network.is_file() else ""}
+    write_marker(fold_folder / "done.json", {**marker, **found})
 
 
 def aligned(parts: Sequence[pd.Series], source: str) -> pd.DataFrame:
-    """Columns of series over the same IDs; InputError where their IDs differ."""
+    """Return series over the same IDs as columns 0, 1, …; InputError where their IDs differ."""
     for part in parts[1:]:
         missing = parts[0].index.symmetric_difference(part.index)
         if len(missing):
             raise InputError(f"{source}: predictions cover different objects (first: ID {missing[0]}). Predict again.")
     return pd.concat(list(parts), axis=1, keys=range(len(parts)))
-
-
-def run_settings(run_folder: Path) -> tuple[Experiment, dict]:
-    """The resolved experiment of a run, and the rest of its ``config.json``."""
-    config = Member(run_folder.name, run_folder).config()
-    path = run_folder / "predict.json"
-    try:
-        predict = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: absent or damaged ({error}). Run `lensfold configure` again.") from error
-    source = run_folder / "config.json"
-    return validated({**config["experiment"], "predict": predict}, Experiment, source), config

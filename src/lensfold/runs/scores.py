@@ -30,6 +30,13 @@ class BinScore(Score):
     constant: float | None = None
 
 
+class ScoreOrigin(_Stored):
+    """What a score was made from: hashes of the out-of-fold logits by fold, and of the catalog."""
+
+    oof: dict[str, str]
+    catalog: str
+
+
 class Scores(_Stored):
     """``score.json``, or a row of a manifest: the scores of one task under one rule; absent ones are None."""
 
@@ -43,6 +50,8 @@ class Scores(_Stored):
     seconds: float | None = None
     parameters: int | None = None
     bootstrap: dict = {}
+    #: what a run's score was made from; None for the scores of an ensemble
+    made_from: ScoreOrigin | None = None
     beta_squared: float = CHALLENGE_BETA_SQUARED
     auc: Score | None = None
     mean_fold_auc: Score | None = None

@@ -9,8 +9,7 @@ import pandas as pd
 from scipy.special import expit
 
 from lensfold.errors import InputError
-from lensfold.files import replacing
-from lensfold.runs.provenance import file_sha256
+from lensfold.files import file_sha256, replacing
 from lensfold.submission.check import Expected, check_kind, examine, listed
 from lensfold.submission.parse import HEADERS, ScoreKind
 

@@ -1,13 +1,13 @@
-"""Which IDs a submission must hold, from what is there of a pack, and the train truth its scores must not know."""
+"""Which IDs a submission must have, from what is there of a pack, and the train truth its scores must not know."""
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import read_manifest
+from lensfold.data.cache import cached_ids, read_manifest
+from lensfold.data.sources import object_ids
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
 from lensfold.submission.check import Expected
@@ -17,11 +17,9 @@ from lensfold.submission.parse import ScoreKind
 OFFICIAL_IDS = range(200001, 300001)
 OFFICIAL_WITHOUT_IMAGES = (213913, 226305, 233597, 244071, 259871, 261145, 270458, 288731, 294173)
 
-_CUTOUT = re.compile(r"imageEUC_VIS-(\d{1,18})\.fits", re.ASCII)
 
-
-def cached_ids(pack: Pack, manifest: dict) -> list[int]:
-    """The test split's IDs by its cache: those with files, and those the pack's catalog says have no image."""
+def split_ids(pack: Pack, manifest: dict) -> list[int]:
+    """Return the test split's IDs by its cache: those with files, and those the pack's catalog says have no image."""
     return sorted(_in_cache(manifest) | _without_images(pack))
 
 
@@ -32,28 +30,31 @@ def official(reason: str = "") -> Expected:
 
 
 def expected_of(workspace: Workspace, pack: Pack) -> Expected:
-    """The test IDs of a pack: by its cache, else by its files, else the official ones, which the report then tells.
+    """Return the test IDs of a pack: by its files, else by its cache, else the official ones, which the report says.
 
-    Raises InputError where the cache is damaged, or the pack's folder holds no cutout.
+    The files come first, because a cache may be of earlier ones. Raises InputError where the pack's folder has no
+    cutout.
     """
+    empty = _without_images(pack)
     cache_folder = workspace.cache(pack, "test")
+    refused, cached = set(), None
     if (cache_folder / "manifest.json").is_file():
-        manifest = read_manifest(cache_folder)
-        empty = _without_images(pack)
-        ids, source = _in_cache(manifest) | empty, f"test cache of pack {pack.name}"
-        return Expected(_index(ids), _index(empty | {int(object_id) for object_id in manifest["refused"]}), source)
+        cached = read_manifest(cache_folder)
+        refused = {int(object_id) for object_id in cached["refused"]}
     try:
         split = pack.split_source("test")
     except InputError:
-        return official(f"{pack.folder} has neither a test cache nor a test split")
-    if not split.is_dir():
+        split = None
+    if split is not None and split.is_dir():
+        ids = set(object_ids(split))
+        source = f"test files of pack {pack.name}"
+    elif cached is not None:
+        ids, source = _in_cache(cached), f"test cache of pack {pack.name}"
+    elif split is not None:
         return official(f"{split} is an archive and not cached yet")
-    names = (path.name for path in (split / "Public" / "EUC_VIS").glob("*.fits"))
-    ids = {int(found[1]) for name in names if (found := _CUTOUT.fullmatch(name))}
-    if not ids:
-        raise InputError(f"{split / 'Public' / 'EUC_VIS'}: no imageEUC_VIS-<ID>.fits there. Is the pack complete?")
-    empty = _without_images(pack)
-    return Expected(_index(ids | empty), _index(empty), f"test files of pack {pack.name}")
+    else:
+        return official(f"{pack.folder} has neither a test cache nor a test split")
+    return Expected(_index(ids | empty), _index((empty | refused) & (ids | empty)), source)
 
 
 def train_truth(pack: Pack, kind: ScoreKind) -> pd.Series | None:
@@ -72,8 +73,7 @@ def train_truth(pack: Pack, kind: ScoreKind) -> pd.Series | None:
 
 
 def _in_cache(manifest: dict) -> set[int]:
-    ids = {object_id for shard in manifest["shards"] for object_id in shard["ids"]}
-    return ids | {int(object_id) for object_id in manifest["refused"]}
+    return cached_ids(manifest) | {int(object_id) for object_id in manifest["refused"]}
 
 
 def _without_images(pack: Pack) -> set[int]:

@@ -11,12 +11,14 @@ import pandas as pd
 
 from lensfold.config import Experiment, StageSettings, read_toml, validated
 from lensfold.console import show_table
+from lensfold.data import catalog as catalogs
 from lensfold.data.cache import pixels_hash, read_manifest
+from lensfold.data.cache_check import stale_reason
 from lensfold.data.folds import folds_hash
 from lensfold.errors import InputError
-from lensfold.files import digest
+from lensfold.files import digest, file_sha256
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.provenance import changed_since, code_state, file_sha256, versions
+from lensfold.runs.provenance import changed_since, code_state, versions
 from lensfold.runs.run import learner_of
 from lensfold.submission.manifest import Manifest, MemberRecord, read_submission_manifest
 from lensfold.submission.public_scores import known_submissions, read_public_scores
@@ -82,7 +84,7 @@ def commands(manifest: Manifest) -> list[str]:
         for experiment, folds in partial.items():
             lines.append(f'make train {train} EXPERIMENT={experiment} FOLD="{" ".join(map(str, folds))}"')
         lines.append(
-            f".venv/bin/python -m lensfold predict --pack {manifest.pack} --trained-on {manifest.trained_on} "
+            f".venv/bin/python -m lensfold run predict --pack {manifest.pack} --trained-on {manifest.trained_on} "
             f"--submission {name}{' --skip-bad' if manifest.refused else ''}"
         )
     elif manifest.pack == manifest.trained_on:
@@ -108,8 +110,7 @@ def differences(member: MemberRecord) -> list[str]:
     stage = StageSettings(min_size=0, epochs=1, learning_rate=1.0)
     defaults = dict(_flat(Experiment(stage=(stage,)).model_dump(mode="json", exclude={"stage"})))
     settings = {key: value for key, value in member.experiment.items() if key != "stage"}
-    if member.predict is not None:
-        settings["predict"] = member.predict
+    settings["predict"] = member.predict
     told = [
         f"{key} = {json.dumps(value)}"
         for key, value in _flat(settings)
@@ -240,6 +241,8 @@ def held_against(workspace: Workspace, submission: Path, manifest: Manifest) -> 
         if twins:
             yield _cache(f"twins of {name}", workspace.cache(source, "twins"), twins)
     yield _cache("test cache", workspace.cache(pack, "test"), manifest.data_hash)
+    yield _pixels(workspace, pack)
+    yield from _labels(source, manifest)
     yield _code(workspace, manifest)
     here = versions()
     for name, version in manifest.versions.items():
@@ -269,11 +272,8 @@ def _run(workspace: Workspace, manifest: Manifest, name: str, member: MemberReco
     folder = workspace.run(manifest.trained_on, name)
     yield _held(f"manifest's settings of {name}", member.config_hash, digest(member.config))
     yield _json(folder / "config.json", member.config_hash)
-    if member.predict is not None:
-        yield _json(folder / "predict.json", digest(member.predict))
+    yield _json(folder / "predict.json", digest(member.predict))
     yield _experiment(workspace.experiment(name), member)
-    if not member.files:
-        yield Held(f"files of {name}'s folds", "absent", "not told (an older manifest)", "–")
     for file, expected in member.files.items():
         yield _file(folder / file, expected)
 
@@ -289,7 +289,7 @@ def _json(path: Path, expected: str) -> Held:
 
 def _experiment(path: Path, member: MemberRecord) -> Held:
     """Whether the experiment's file still means the settings that were trained, defaults of today filled in."""
-    trained = {**member.experiment, "predict": member.predict or {}}
+    trained = {**member.experiment, "predict": member.predict}
     if not path.is_file():
         return _held(str(path), digest(trained), None)
     try:
@@ -298,8 +298,6 @@ def _experiment(path: Path, member: MemberRecord) -> Held:
     except InputError as error:
         problem = str(error).removeprefix(f"{path}: ")
         return Held(str(path), "differs", _cut(digest(trained)), problem[:57] + "..." if len(problem) > 60 else problem)
-    if member.predict is None:
-        del expected["predict"], found["predict"]
     before, after = dict(_flat(expected)), dict(_flat(found))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if not keys:
@@ -330,6 +328,40 @@ def _cache(what: str, folder: Path, expected: str) -> Held:
         return _held(what, expected, pixels_hash(read_manifest(folder)))
     except (InputError, KeyError, TypeError):
         return Held(what, "differs", _cut(expected), "damaged")
+
+
+def _pixels(workspace: Workspace, pack: Pack) -> Held:
+    """Whether the files of the test split are still those that its cache was made from."""
+    what = "test files"
+    try:
+        pack.split_source("test")
+    except InputError:
+        return Held(what, "absent", "those of the test cache", "–")
+    try:
+        origin = read_manifest(workspace.cache(pack, "test"))["made_from"]
+        difference = stale_reason(workspace, pack, "test")
+    except (InputError, KeyError, TypeError) as error:
+        return Held(what, "differs", "those of the test cache", _line(str(error)))
+    return Held(what, "differs" if difference else "matches", _cut(origin["sha256"]), _line(difference) or "the same")
+
+
+def _line(text: str) -> str:
+    return text[:117] + "..." if len(text) > 120 else text
+
+
+def _labels(source: Pack, manifest: Manifest) -> Iterator[Held]:
+    """Whether the training pack's catalog still gives the labels that each run was trained on."""
+    catalog = None
+    if source.catalog.is_file():
+        try:
+            catalog = catalogs.read_catalog(source.catalog)
+        except InputError as error:
+            yield Held("catalog", "differs", "labels of the runs", _line(str(error)))
+            return
+    for name, member in manifest.runs.items():
+        rule = str(member.experiment["label_rule"])
+        found = None if catalog is None or rule not in catalogs.LABEL_RULES else catalogs.training_hash(catalog, rule)
+        yield _held(f"labels of {name}", member.config["labels_hash"], found)
 
 
 def _code(workspace: Workspace, manifest: Manifest) -> Held:

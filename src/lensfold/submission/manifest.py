@@ -1,4 +1,4 @@
-"""What a submission's manifest tells of its origin, so that it can be made again; written, and read back checked."""
+"""What a submission's manifest records of its origin, so that it can be made again; written, and read checked."""
 
 import json
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lensfold.config import FoldSettings, read_toml
 from lensfold.data.cache import pixels_hash
 from lensfold.errors import InputError
-from lensfold.files import digest
+from lensfold.files import file_sha256
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.provenance import code_state, file_sha256, versions
-from lensfold.runs.run import Member, fold_folders
+from lensfold.runs.provenance import code_state, versions
+from lensfold.runs.run import Run
 
-#: number of the manifest's layout. 1, which does not tell its number, lacks the files of folds, predict and folds
-FORMAT = 2
+#: number of the manifest's layout; a submission of another one is made again
+FORMAT = 3
 #: files of a fold whose hashes are kept, beside its test logits: those that are there
 FOLD_FILES = ("oof.csv", "model.keras")
 #: and those of a kernel machine, which has no network: what it was fitted to, and the settings that were chosen
@@ -28,7 +28,7 @@ Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
 
 
 class _Record(BaseModel):
-    # keys that a later commit added are kept, and told to be unexplained
+    # keys that a later commit added are kept, and listed as unexplained
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
@@ -42,6 +42,7 @@ class _ConfigRecord(_Record):
     experiment: _ExperimentRecord
     folds_hash: str
     data_hash: str
+    labels_hash: str
     twins_hash: str | None = None
 
 
@@ -52,17 +53,17 @@ class MemberRecord(_Record):
     config_hash: str
     #: the run's ``config.json``
     config: dict[str, Any]
-    #: the run's ``predict.json``; None in manifests of format 1
-    predict: dict[str, Any] | None = None
+    #: the run's ``predict.json``
+    predict: dict[str, Any]
     #: numbers of the folds whose networks predicted
     folds: list[int]
-    #: sha256 of files of a run's folder, by path in it; empty in manifests of format 1
-    files: dict[str, str] = Field(default_factory=dict)
+    #: sha256 of files of a run's folder, by path in it
+    files: dict[str, str]
 
     @field_validator("config")
     @classmethod
     def _config_is_one(cls, config: dict[str, Any]) -> dict[str, Any]:
-        _ConfigRecord.model_validate(config)  # kept as it is, because its hash is told
+        _ConfigRecord.model_validate(config)  # kept as it is, because its hash is recorded
         return config
 
     @property
@@ -99,7 +100,7 @@ class RadiusRecord(_Record):
 class Manifest(_Record):
     """What lies beside a submission as ``<name>.json``."""
 
-    format: int = 1
+    format: int
     submission: Name
     pack: Name
     trained_on: Name
@@ -112,7 +113,9 @@ class Manifest(_Record):
     #: of the test cache's shards
     data_hash: str
     folds: FoldsRecord | None = None
-    #: how the members were combined and what that is worth; None in manifests of before weights were learnt
+    #: hash of all that the submission was made from, see `lensfold.pipeline.submit.submission_identity`
+    made_from: str
+    #: how the members were combined and what that is worth; None where the training pack was not at hand
     ensemble: dict[str, Any] | None = None
     scores: list[dict[str, Any]]
     radius: RadiusRecord | None = None
@@ -132,25 +135,23 @@ class Manifest(_Record):
         return {**self.members, **(self.radius.members if self.radius else {})}
 
 
-def origin(members: Sequence[Member], pack: Pack) -> dict:
-    """What the manifest tells of the runs behind a file of predictions of ``pack``'s test split."""
-    told = {}
+def origin(members: Sequence[Run], pack: Pack) -> dict:
+    """Return what the manifest records of the runs behind a file of predictions of ``pack``'s test split."""
+    records = {}
     for member in members:
-        config = member.config()
-        folders = fold_folders(member.folder)
-        told[member.name] = {
+        records[member.name] = {
             "weight": member.weight,
-            "config_hash": digest(config),
-            "config": config,
-            "predict": _predict_settings(member.folder),
-            "folds": [int(folder.name[4:]) for folder in folders],
-            "files": _hashes(member.folder, folders, pack.name, config["experiment"].get("kernel") is not None),
+            "config_hash": member.identity,
+            "config": member.config,
+            "predict": member.predict,
+            "folds": member.complete_folds,
+            "files": _hashes(member, pack.name),
         }
-    return {"members": told, "label_rule": members[0].config()["experiment"]["label_rule"]}
+    return {"members": records, "label_rule": members[0].label_rule}
 
 
 def made_with(workspace: Workspace, name: str, source: Pack, cached: dict) -> dict:
-    """What the manifest tells of the settings file, the code, the folds of ``source`` and the pixels behind it."""
+    """Return what the manifest records of the settings file, the code, the folds of ``source`` and the pixels."""
     folds = workspace.folds(source)
     settings = workspace.root / "folds" / "folds.toml"
     record = None
@@ -184,11 +185,11 @@ def read_submission_manifest(submission: Path) -> Manifest:
         raise InputError(f"{path}: absent or damaged ({error}). Make the submission again: make predict.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: damaged, no keys and values in it. Make the submission again: make predict.")
-    found = content.get("format", 1)
-    if not isinstance(found, int) or not 1 <= found <= FORMAT:
+    found = content.get("format")
+    if found != FORMAT:
         raise InputError(
-            f"{path}: format {found!r}, and this version of lensfold knows 1 to {FORMAT}. "
-            f"Use the commit that wrote it: {_commit(content)}."
+            f"{path}: format {found!r}, and this version of lensfold has format {FORMAT}. Make the submission again "
+            f"(make predict), or use the commit that wrote it: {_commit(content)}."
         )
     try:
         return Manifest.model_validate(content)
@@ -215,17 +216,7 @@ def _commit(content: dict) -> str:
     return commit[:64] if isinstance(commit, str) else "unknown"
 
 
-def _predict_settings(run_folder: Path) -> dict | None:
-    path = run_folder / "predict.json"
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}). Run `lensfold configure` again.") from error
-
-
-def _hashes(run_folder: Path, folders: Sequence[Path], pack_name: str, is_kernel: bool) -> dict[str, str]:
-    names = (*(KERNEL_FILES if is_kernel else FOLD_FILES), f"test/{pack_name}.csv")
-    paths = [folder / name for folder in folders for name in names]
-    return {str(path.relative_to(run_folder)): file_sha256(path) for path in paths if path.is_file()}
+def _hashes(run: Run, pack_name: str) -> dict[str, str]:
+    names = (*(KERNEL_FILES if run.is_kernel_machine else FOLD_FILES), f"test/{pack_name}.csv")
+    paths = [run.fold_folder(fold) / name for fold in run.complete_folds for name in names]
+    return {str(path.relative_to(run.folder)): file_sha256(path) for path in paths if path.is_file()}
