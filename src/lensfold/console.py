@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import progress as bars
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+#: columns of a table that is piped: of one that may fold, and of one that should not
+PIPED, WIDE = 100, 200
 #: shows how many of how many are done
 Progress = Callable[[int, int], None]
 
@@ -51,16 +54,31 @@ def _lines(title: str, unit: str) -> Progress:
     return report
 
 
+def width() -> int:
+    """Return the columns of the terminal; of a pipe or a file the 100 that a table may have there."""
+    console = Console()
+    return console.width if console.is_terminal else PIPED
+
+
 def show_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    caption: str | None = None,
+    most: int | None = None,
 ) -> None:
-    """Print a table; the first column is left-aligned, numbers to the right. Wide tables are not cut when piped."""
+    """Print a table; the first column is left-aligned, numbers to the right. Cells are folded where it is too wide.
+
+    ``most``: columns of the terminal that it may have; without it a wide table is not cut when piped.
+    """
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+        console = Console(width=most or WIDE)
+    elif most:
+        console = Console(width=min(most, console.width))
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
     for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     console.print(table)

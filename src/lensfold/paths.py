@@ -73,6 +73,17 @@ class Pack:
         return self.folder / "image_catalog2.0train.csv"
 
     @property
+    def is_simulated(self) -> bool:
+        """Whether the pack was made by this kit: it has a key, or its catalog's first line says so."""
+        if self.key.is_file():
+            return True
+        try:
+            with self.catalog.open("rb") as stream:
+                return stream.readline(200).startswith(b"# SYNTHETIC")
+        except OSError:
+            return False
+
+    @property
     def key(self) -> Path:
         """Truth of the test split: simulated packs only, read by grading alone."""
         return self.folder / "truth" / "image_catalog2.0test.csv"

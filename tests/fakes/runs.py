@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from fakes.catalog import catalog_text, fake_catalog
-from lensfold.data.cache import FORMAT
+from lensfold.data.cache import FORMAT, pixels_hash, read_manifest
 from lensfold.data.catalog import LABEL_RULES, labels, read_catalog, training_hash
 from lensfold.data.folds import folds_hash, make_folds, write_folds
 from lensfold.files import digest
-from lensfold.paths import Workspace
-from lensfold.pipeline.predict import predictions
+from lensfold.paths import Pack, Workspace
 from lensfold.runs.logits import write_logits
-from lensfold.runs.run import mark_complete
+from lensfold.runs.predictions import FoldPrediction, fold_predictions
+from lensfold.runs.run import Run, mark_complete
 
 RULE = "official-2020"
 
@@ -64,7 +64,7 @@ def leave_run(
         "experiment": experiment,
         "folds_hash": folds_hash(folds),
         "data_hash": "d" * 64,
-        "labels_hash": training_hash(catalog, rule) if rule in LABEL_RULES else "",
+        "labels_hash": training_hash(catalog, rule, experiment.get("task", "lens")) if rule in LABEL_RULES else "",
         **(config or {}),
     }
     folder = workspace.runs(pack) / name
@@ -79,9 +79,14 @@ def leave_run(
     (folder / "predict.json").write_text(json.dumps({"batch_size": 128, "d4_average": True}))
     reconfigure(folder, content)
     if len(test):
-        for logits, prediction in zip(test, predictions(workspace, place, pack, name), strict=True):
+        for logits, prediction in zip(test, predictions_of(workspace, place, folder), strict=True):
             prediction.write(logits.index.to_numpy(), logits.to_numpy())
     return folder
+
+
+def predictions_of(workspace: Workspace, pack: Pack, folder: Path) -> list[FoldPrediction]:
+    """The predictions of a pack's cached test split by the run in a folder."""
+    return fold_predictions(Run(folder), pack.name, pixels_hash(read_manifest(workspace.cache(pack, "test"))))
 
 
 def reconfigure(folder: Path, config: dict | None = None) -> None:
@@ -92,7 +97,7 @@ def reconfigure(folder: Path, config: dict | None = None) -> None:
         mark_complete(oof.parent, {"settings": digest(content)}, oof.parent / "model.keras")
     workspace, pack = Workspace(folder.parents[2]), folder.parent.name
     if any(folder.glob("fold*/test/*.csv")):
-        for prediction in predictions(workspace, workspace.pack(pack), pack, folder.name):
+        for prediction in predictions_of(workspace, workspace.pack(pack), folder):
             table = pd.read_csv(prediction.target, index_col="ID")["logit"]
             prediction.write(table.index.to_numpy(), table.to_numpy())
 
@@ -102,7 +107,9 @@ def relabel(root: Path, pack: str = "fake") -> None:
     catalog = read_catalog(Workspace(root).pack(pack).catalog)
     for path in Workspace(root).runs(pack).glob("*/config.json"):
         config = json.loads(path.read_text())
-        reconfigure(path.parent, config | {"labels_hash": training_hash(catalog, config["experiment"]["label_rule"])})
+        experiment = config["experiment"]
+        labels_hash = training_hash(catalog, experiment["label_rule"], experiment.get("task", "lens"))
+        reconfigure(path.parent, config | {"labels_hash": labels_hash})
 
 
 def write_run(

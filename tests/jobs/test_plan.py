@@ -100,7 +100,7 @@ def test_done_means_of_these_settings_and_pixels_not_of_this_time(trained):
         os.utime(run / name)
     assert to_do(work(trained, predicted=())) == []
     marker = json.loads((run / "fold0" / "done.json").read_text())
-    assert set(marker) == {"settings", "predict", "folds", "pixels"}
+    assert set(marker) == {"settings", "predict", "folds", "pixels", "labels", "oof", "network"}
     (run / "fold0" / "done.json").write_text(json.dumps(marker | {"pixels": "others"}))
     (run / "fold1" / "oof.csv").unlink()
     assert to_do(work(trained, predicted=())) == ["train:tiny:0", "train:tiny:1"]

@@ -83,7 +83,7 @@ def refused(workspace: Path, *arguments: str) -> str:
 
 
 def test_a_run_is_scored_on_the_lenses_of_its_rule(runs):
-    out = lensfold(runs, "score", "--experiment", "sizes", *PACK).stdout
+    out = lensfold(runs, "score", "--experiment", "sizes", *PACK, "--all").stdout
     for word in ("out-of-fold Einstein radii", "lenses of rule official-2020", "MSE of a constant", "sizes", "3.0 min"):
         assert word in out
     truth, lens = known(runs / "data" / "fake" / "image_catalog2.0train.csv")
@@ -113,11 +113,11 @@ def test_grouped_folds_draw_haloes(runs):
     halo = catalog.groupby(["z_lens", "halo_mass"]).ngroup()
     (runs / "folds" / "fake.csv").write_text((halo % 3).rename("fold").to_csv())
     write_run(runs, "sizes", "einstein-radius", 4)
-    assert "bootstrap over groups" in lensfold(runs, "score", "--experiment", "sizes", *PACK).stdout
+    assert "bootstrap over groups" in lensfold(runs, "score", "--experiment", "sizes", *PACK, "--all").stdout
 
 
 def test_second_file_of_a_submission(runs):
-    out = lensfold(runs, "submit", *PACK).stdout
+    out = lensfold(runs, "submit", *PACK, "--all").stdout
     folder = runs / "submissions" / "fake"
     written = pd.read_csv(folder / "default_radius.csv", header=None, index_col=0)[1]
     truth, lens = known(runs / "data" / "fake" / "image_catalog2.0train.csv")

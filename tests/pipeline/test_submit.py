@@ -32,7 +32,7 @@ def runs(tmp_path) -> Path:
 def submitted(root: Path, settings: str) -> tuple[dict, pd.Series, str]:
     """The manifest, the probabilities written and the text shown."""
     write_submission_settings(root, settings + MEMBERS)
-    out = lensfold(root, "submit", *PACK).stdout
+    out = lensfold(root, "submit", *PACK, "--all").stdout
     folder = root / "submissions" / "fake"
     written = pd.read_csv(folder / "default.csv", header=None, index_col=0)[1]
     return json.loads((folder / "default.json").read_text()), written, out
@@ -152,7 +152,7 @@ def test_a_score_of_an_earlier_version_is_made_again(runs):
 
 def test_a_single_member_has_no_best_member_to_beat(runs):
     write_submission_settings(runs, '[[member]]\nexperiment = "good"\n')
-    out = lensfold(runs, "submit", *PACK).stdout
+    out = lensfold(runs, "submit", *PACK, "--all").stdout
     manifest = json.loads((runs / "submissions" / "fake" / "default.json").read_text())
     assert manifest["ensemble"]["against_best"] is None and "weights" not in out and "best member" not in out
 

@@ -83,7 +83,7 @@ class Interrupted(Exception):
 
 
 def test_a_stopped_prediction_goes_on_where_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr("lensfold.prediction.logits.PART_OBJECTS", 10)
+    monkeypatch.setattr("lensfold.runs.predictions.PART_OBJECTS", 10)
     ids = np.arange(35) + 200001
     asked = []
 

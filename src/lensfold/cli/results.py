@@ -30,15 +30,18 @@ def score(
     data: DataFolder = None,
     root: Root = Path(),
     beta_squared: BetaSquared = 0.001,
-    brief: Annotated[bool, typer.Option("--brief", help="The table of scores and the one by lens size alone.")] = False,
+    every_table: Annotated[bool, typer.Option("--all", help="Every table of scores, not only the outcome.")] = False,
 ) -> None:
     """Score a run's complete folds out of fold; marked where folds are still missing."""
+    from lensfold.pipeline.outcome import show_rows
     from lensfold.pipeline.score import score_run
     from lensfold.report.terminal import show_scores
 
     workspace, chosen = chosen_pack(root, pack, data)
     scores = score_run(workspace, chosen, experiment, beta_squared)
-    show_scores(chosen.name, [scores], detail="brief" if brief else "full")
+    if every_table:
+        show_scores(chosen.name, [scores], detail="full")
+    show_rows(workspace, chosen, [scores], chosen.is_simulated)
 
 
 @app.command()
@@ -66,12 +69,15 @@ def submit(
     root: Root = Path(),
     trained_on: TrainedOn = None,
     beta_squared: BetaSquared = 0.001,
+    every_table: Annotated[bool, typer.Option("--all", help="Every table of scores, not only the outcome.")] = False,
 ) -> None:
     """Combine predictions that exist into a submission, and show its scores (the last thing `run predict` does)."""
+    from lensfold.pipeline.outcome import show_submission
     from lensfold.pipeline.submit import submit as write
 
     workspace, chosen = chosen_pack(root, pack, data)
-    write(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
+    content = write(workspace, chosen, trained_on or chosen.name, submission, beta_squared)
+    show_submission(workspace, chosen, content, every_table)
 
 
 @app.command()

@@ -77,15 +77,6 @@ def read_catalog(path: Path | str) -> pd.DataFrame:
     return _one_row_per_id(path, lines, values)
 
 
-def is_synthetic(path: Path | str) -> bool:
-    """Whether the first comment line of a catalog file says that it was simulated by this kit."""
-    try:
-        with Path(path).open("rb") as stream:
-            return stream.readline(200).startswith(b"# SYNTHETIC")
-    except OSError:
-        return False
-
-
 def has_images(catalog: pd.DataFrame) -> pd.Series:
     """Bool Series by ID: False for the objects that the pack holds no image of, by the catalog's word."""
     return (catalog[INDEX_COLUMN] != NO_IMAGE_INDEX).rename("has_images")
@@ -119,13 +110,15 @@ def labels(catalog: pd.DataFrame, rule: str) -> pd.Series:
     return _label_series(catalog, lens, non_lens)
 
 
-def training_hash(catalog: pd.DataFrame, rule: str) -> str:
-    """Return a SHA-256 (hex) of all that training under a rule reads of a catalog.
+def training_hash(catalog: pd.DataFrame, rule: str, task: str = "lens") -> str:
+    """Return a SHA-256 (hex) of all that training a task under a rule reads of a catalog.
 
-    These are the IDs, the labels, the lens sizes, which objects have no source, and theta_E. Another catalog with the
-    same hash trains the same networks.
+    These are the IDs, the labels, the lens sizes, which objects have no source, and for the task "einstein-radius"
+    theta_E. Another catalog with the same hash trains the same networks.
     """
-    values = (labels(catalog, rule), catalog["n_pix_source"], without_source(catalog), log_einstein_radius(catalog))
+    values = [labels(catalog, rule), catalog["n_pix_source"], without_source(catalog)]
+    if task == "einstein-radius":
+        values.append(log_einstein_radius(catalog))
     columns = [np.asarray(catalog.index, dtype="<i8"), *(np.asarray(column, dtype="<f8") for column in values)]
     return hashlib.sha256(b"\0".join(column.tobytes() for column in columns)).hexdigest()
 

@@ -10,7 +10,6 @@ import re
 import warnings
 
 import numpy as np
-from astropy.io import fits
 
 BLOCK = 2880
 CARD = 80
@@ -92,6 +91,8 @@ def _is_plain(card: bytes) -> bool:
 
 def astropy_frame(data: bytes) -> np.ndarray:
     """As :func:`read_frame`, by astropy alone."""
+    from astropy.io import fits  # slow to import, and most files are of the one form
+
     for axes in _NAXIS.findall(data[: 36 * BLOCK]):
         if abs(int(axes)) > _MOST_AXES:  # astropy would look for each of them, for hours
             raise NotFits(f"NAXIS is {int(axes)}, more than the {_MOST_AXES} that FITS allows")

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from lensfold.config import Experiment, read_toml
-from lensfold.data.cache import ROW_BYTES, read_manifest
+from lensfold.data.cache import ROW_BYTES, cached_ids, pixels_hash, read_manifest
 from lensfold.data.cache_check import has_manifest, is_cached, stale_reason
 from lensfold.errors import InputError
 from lensfold.jobs.job import Job
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.pipeline.cache import is_part_cached, plan_split
 from lensfold.pipeline.folds import ensure_folds
-from lensfold.pipeline.predict import is_part_done, predictions
 from lensfold.pipeline.train import is_trained
-from lensfold.prediction.logits import part_count
+from lensfold.runs.predictions import FoldPrediction, fold_predictions, part_count
 from lensfold.runs.run import Run
 
 
@@ -134,12 +135,20 @@ def is_done(work: Work, job: Job) -> bool:
 
 def _is_predicted(work: Work, job: Job) -> bool:
     try:
-        made = predictions(work.workspace, work.pack, work.source, job.name)
-        if job.kind == "join" or job.count == 1:
-            return all(prediction.is_done() for prediction in made)
-        return all(is_part_done(work.workspace, work.pack, one, job.number, job.count) for one in made)
+        manifest = read_manifest(work.workspace.cache(work.pack, "test"))
+        made = _predictions(work, job.name, manifest)
     except InputError:  # no cache, no run, no fold yet
         return False
+    if all(prediction.is_done() for prediction in made):
+        return True
+    if job.kind == "join" or job.count == 1:
+        return False
+    ids = np.sort(list(cached_ids(manifest)))
+    return all(one.has_part(ids, job.number, job.count) for one in made)
+
+
+def _predictions(work: Work, name: str, manifest: dict) -> list[FoldPrediction]:
+    return fold_predictions(Run(work.workspace.run(work.source, name)), work.pack.name, pixels_hash(manifest))
 
 
 def splits_of(work: Work) -> list[Split]:

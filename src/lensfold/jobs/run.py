@@ -1,5 +1,6 @@
 """`lensfold run`: plan once, do what is left by the engine that was asked for, score and submit."""
 
+import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -7,7 +8,7 @@ from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, read_tom
 from lensfold.data.cache import read_manifest
 from lensfold.data.cache_check import discard_cache, is_cached
 from lensfold.errors import InputError
-from lensfold.files import is_locked
+from lensfold.files import file_sha256, is_locked
 from lensfold.jobs import slurm
 from lensfold.jobs.drive import Engine, drive
 from lensfold.jobs.job import Job
@@ -18,6 +19,8 @@ from lensfold.jobs.progress import Follower, show_progress
 from lensfold.pipeline.cache import cache_split_once
 from lensfold.pipeline.configure import configure_once
 from lensfold.pipeline.folds import are_folds_made, make_pack_folds
+from lensfold.runs.run import Run
+from lensfold.submission.identity import is_submitted
 
 STEPS = ("folds", "cache", "train", "predict")
 EXECUTORS = ("local", "ray", "slurm")
@@ -101,19 +104,19 @@ def run(order: Order, executor: Executor) -> None:
 
 
 def _make_folds(order: Order) -> None:
-    from lensfold.report.terminal import show_folds
-
     work = order.work
     if ("folds" in order.steps or work.trained) and not are_folds_made(work.workspace, work.pack):
+        from lensfold.report.terminal import show_folds
+
         show_folds(work.pack.name, *make_pack_folds(work.workspace, work.pack))
 
 
 def _build_caches(work: Work) -> None:
     """On this machine the caches come first, with all cores; elsewhere they are jobs among the others."""
-    from lensfold.report.terminal import show_cache
-
     for split in splits_of(work):
         if not is_cached(work.workspace, work.pack, split):
+            from lensfold.report.terminal import show_cache
+
             cache_split_once(work.workspace, work.pack, split, work.skip_bad, cores())
             show_cache(work.pack.name, split, read_manifest(work.workspace.cache(work.pack, split)))
 
@@ -168,14 +171,39 @@ def _forget(work: Work, jobs: list[Job]) -> None:
 
 
 def _finish(order: Order) -> None:
-    """Score what was trained, write the submission, and show the outcome last."""
-    from lensfold.pipeline.score import score_once
-    from lensfold.pipeline.submit import submit_once
-    from lensfold.report.terminal import show_scores
+    """Score what was trained, write the submission, each only where it is not of the files there are now; show both."""
+    from lensfold.pipeline.outcome import show_rows, show_submission
 
     work = order.work
-    rows = [score_once(work.workspace, work.pack, name, order.beta_squared) for name in work.trained]
+    rows = [_scored(order, name) for name in work.trained]
     if work.predicted:
-        submit_once(work.workspace, work.pack, work.source, order.submission, order.beta_squared)
+        show_submission(work.workspace, work.pack, _submitted(order))
     elif rows:
-        show_scores(work.pack.name, rows, detail="brief")
+        for task in sorted({row["task"] for row in rows}):
+            own = [row for row in rows if row["task"] == task]
+            show_rows(work.workspace, work.pack, own, work.pack.is_simulated)
+    elif not order.work.trained:
+        print(f"{' '.join(order.steps)} of pack {work.pack.name}: nothing left to do")
+
+
+def _scored(order: Order, name: str) -> dict:
+    work = order.work
+    run = Run(work.workspace.run(work.pack.name, name))
+    kept = run.kept_score(run.score_origin(file_sha256(work.pack.catalog), order.beta_squared))
+    if kept is not None:
+        return kept
+    from lensfold.pipeline.score import score_run
+
+    return score_run(work.workspace, work.pack, name, order.beta_squared)
+
+
+def _submitted(order: Order) -> dict:
+    work = order.work
+    asked = (work.workspace, work.pack, work.source, order.submission, order.beta_squared)
+    if is_submitted(*asked):
+        target = work.workspace.submission(work.pack, order.submission)
+        print(f"{target} is up to date")
+        return json.loads(target.with_suffix(".json").read_text())
+    from lensfold.pipeline.submit import submit
+
+    return submit(*asked)

@@ -9,7 +9,7 @@ from lensfold.config import Task
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
 from lensfold.leaderboard.differences import Difference, paired_differences
-from lensfold.leaderboard.history import read_history
+from lensfold.leaderboard.history import of_ensemble, read_history
 from lensfold.leaderboard.rows import REPORT_FOLDER, Problem, Row, read_board
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.scores import Score
@@ -92,7 +92,15 @@ def build_board(workspace: Workspace, pack: Pack, sort: str = "auc") -> Board:
         standings.append(Standing(task, rule, pack.name, by, (), (), tuple(past)))
     public = _public(workspace, pack, problems)
     told = tuple(replace(problem, reason=_without_root(problem.reason, workspace)) for problem in problems)
-    return Board(pack.name, _is_simulated(pack), sort, tuple(standings), told, _newest(rows, history), tuple(public))
+    return Board(
+        pack.name,
+        pack.is_simulated if pack.key.is_file() or pack.catalog.is_file() else None,
+        sort,
+        tuple(standings),
+        told,
+        _newest(rows, history),
+        tuple(public),
+    )
 
 
 def score_of(row: Row, score: str) -> Score:
@@ -119,7 +127,9 @@ def sort_rows(rows: Sequence[Row], score: str) -> list[Row]:
 def _history(workspace: Workspace, pack: Pack, problems: list[Problem]) -> list[dict]:
     path = workspace.submission(pack, "history")
     try:
-        return [line for line in read_history(path) if line.get("name") and line.get("config")]
+        return [
+            line for line in read_history(path) if line.get("name") and line.get("config") and not of_ensemble(line)
+        ]
     except InputError as error:
         problems.append(Problem(path.name, str(error)))
         return []
@@ -159,12 +169,3 @@ def _newest(rows: Sequence[Row], history: Sequence[dict]) -> str | None:
     runs = [row for row in rows if row.is_run]
     times = [row.finished or scored.get((row.name, (row.config_hash or "")[:12])) for row in runs]
     return max(filter(None, times), default=None)
-
-
-def _is_simulated(pack: Pack) -> bool | None:
-    if pack.key.is_file():
-        return True
-    if not pack.catalog.is_file():
-        return None
-    with pack.catalog.open("rb") as stream:
-        return stream.readline().startswith(b"# SYNTHETIC")

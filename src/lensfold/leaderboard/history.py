@@ -2,12 +2,15 @@
 
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from lensfold.errors import InputError
 from lensfold.files import replacing
 
-#: What a line holds; a run of one task leaves the scores of the other empty.
+#: begins the name of an ensemble's line, where a run's has its own
+ENSEMBLE = "submission:"
+#: columns of a line; a run of one task leaves the scores of the other empty
 HISTORY_COLUMNS = (
     "time",
     "pack",
@@ -30,9 +33,9 @@ HISTORY_COLUMNS = (
 
 
 def append_history(path: Path, scores: dict, config_hash: str) -> None:
-    """Add a line for a run's scores to ``path``, making the file where it is absent.
+    """Add a line for the scores of a run, or of a submission's ensemble, to ``path``; make the file where it is absent.
 
-    A file from before a column existed gets that column, empty in its lines so far.
+    A file that lacks a column gets it, empty in its lines so far.
     Raises InputError where the file cannot be read or written.
     """
     values = {name: scores[name]["value"] for name in HISTORY_COLUMNS if isinstance(scores.get(name), dict)}
@@ -52,8 +55,27 @@ def append_history(path: Path, scores: dict, config_hash: str) -> None:
         csv.DictWriter(stream, wanted).writerow(row)
 
 
+def of_ensemble(line: dict) -> bool:
+    """Return whether a line is of a submission's ensemble and not of a run."""
+    return str(line.get("name")).startswith(ENSEMBLE)
+
+
+def last_before(lines: Sequence[dict], scores: dict, key: str) -> float | None:
+    """Return the last earlier value of a score, from lines of the same name, rule, objects and folds; None without one.
+
+    Lines with the value that ``scores`` has now, at the end, are of this very score and not earlier.
+    """
+    folds = f"{len(scores['folds'])} of {scores['of_folds']}"
+    same = {"name": scores["name"], "rule": scores["rule"], "n": str(scores["n"]), "folds": folds}
+    values = [line[key] for line in lines if line.get(key) and all(line.get(k) == v for k, v in same.items())]
+    numbers = [float(value) for value in values]
+    while numbers and numbers[-1] == scores[key]["value"]:
+        numbers.pop()
+    return numbers[-1] if numbers else None
+
+
 def read_history(path: Path) -> list[dict]:
-    """The lines of a history, texts by column, oldest first; none where there is no file.
+    """Return the lines of a history, texts by column, oldest first; none where there is no file.
 
     Raises InputError where the file cannot be read.
     """

@@ -81,7 +81,7 @@ def run_figures(
     workspace: Workspace, pack: Pack, names: dict[str, str], labels: pd.Series, scores: dict[str, dict], folder: Path
 ) -> None:
     """Figures 5 and 6 of each run: learning curves, ROC with its AUC on the paper's task. ``names``: file → run."""
-    synthetic = pack.key.is_file()
+    synthetic = pack.is_simulated
     catalog = catalogs.read_catalog(pack.catalog)
     for file, name in names.items():
         run = workspace.run(pack.name, name)

@@ -178,7 +178,7 @@ def _draw(workspace: Workspace, pack: Pack, results: dict, labels: pd.Series, fo
     with open_album(workspace, pack, "train") as album:
         figures.pack_figures(album, folder)
     figures.run_figures(workspace, pack, curves, labels, results["task"], folder)
-    heading = Heading("kernel PCA", pack.name, "lenses > 150 px against no source", "fold 0", pack.key.is_file())
+    heading = Heading("kernel PCA", pack.name, "lenses > 150 px against no source", "fold 0", pack.is_simulated)
     figures.spectrum_figure(results["spectra"], heading, folder / "spectrum.png")
 
 
@@ -194,7 +194,7 @@ def _measure(workspace: Workspace, pack: Pack, scale: Scale, networks: tuple, la
         "scale": scale.name,
         "says": scale.says,
         "pack": pack.name,
-        "synthetic": pack.key.is_file(),
+        "synthetic": pack.is_simulated,
         "objects": len(catalog),
         "task_objects": len(labels),
         "folds": scale.folds,

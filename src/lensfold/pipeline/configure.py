@@ -30,7 +30,7 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
         "constants": _constants(workspace.cache(pack, "train"), experiment),
         "folds_hash": folds_hash(read_folds(workspace.folds(pack), catalog)),
         "data_hash": pixels_hash(read_manifest(workspace.cache(pack, "train"))),
-        "labels_hash": catalogs.training_hash(catalog, experiment.label_rule),
+        "labels_hash": catalogs.training_hash(catalog, experiment.label_rule, experiment.task),
     }
     if experiment.train.twins:
         content["twins_hash"] = pixels_hash(read_manifest(workspace.cache(pack, "twins")))

@@ -28,7 +28,7 @@ def open_album(workspace: Workspace, pack: Pack, split: Split) -> Iterator[Album
     if catalog is not None and workspace.folds(pack).is_file():
         folds = read_folds(workspace.folds(pack), catalog)
     with Cache(workspace.cache(pack, split)) as cache:
-        yield Album(cache, f"{pack.name}, {split}", catalog, folds, synthetic=pack.key.is_file())
+        yield Album(cache, f"{pack.name}, {split}", catalog, folds, synthetic=pack.is_simulated)
 
 
 def import_pack(files: Sequence[Path], out: Path, overwrite: bool) -> tuple[pd.DataFrame, list[Path]]:

@@ -1,10 +1,9 @@
-"""FoldPrediction of a pack's test split by a run's folds: whole, or in parts that other processes and machines make.
+"""Predict a pack's test split with a run's folds: whole, or in parts that other processes and machines make.
 
 Every part of every fold is one file, kept in a folder that is named by what the logits depend on, until all parts are
 there and become the fold's ``test/<pack>.csv``.
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from lensfold.config import Experiment
 from lensfold.console import progress
-from lensfold.data.cache import Cache, pixels_hash, read_manifest
-from lensfold.files import digest, file_sha256, has_marker, write_marker
+from lensfold.data.cache import Cache, cached_ids, pixels_hash, read_manifest
 from lensfold.inputs.batches import Preparation
 from lensfold.models.saved import load_model
 from lensfold.paths import Pack, Workspace
@@ -24,73 +22,16 @@ from lensfold.pipeline.cache import staged
 from lensfold.pipeline.train import start_where_needed
 from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.forward import inference_of
-from lensfold.prediction.logits import (
-    Outputs,
-    kept_logits,
-    kept_part,
-    logits_in_parts,
-    part_file,
-    part_slices,
-    predict_part,
-)
-from lensfold.runs.logits import write_logits
+from lensfold.prediction.logits import Outputs, kept_logits, logits_in_parts, predict_part
+from lensfold.runs.predictions import FoldPrediction, fold_predictions, part_file, part_slices
 from lensfold.runs.run import Run
 
 
-@dataclass(frozen=True)
-class FoldPrediction:
-    """One trained fold's prediction of a pack's test split: where it lies, and what it depends on."""
-
-    run: Run
-    fold: int
-    target: Path
-    key: str
-
-    @property
-    def parts(self) -> Path:
-        """Folder of the parts that are done."""
-        return self.target.with_name(f".{self.target.stem}-{self.key[:12]}")
-
-    @property
-    def marker(self) -> Path:
-        """File that says what the target was made from."""
-        return self.target.with_suffix(".json")
-
-    def is_done(self) -> bool:
-        """Return whether the whole prediction is there, of this very network, these pixels and settings."""
-        if not self.target.is_file():
-            return False
-        return has_marker(self.marker, {"prediction": self.key, "logits": file_sha256(self.target)})
-
-    def write(self, ids: np.ndarray, logits: np.ndarray) -> None:
-        """Write the whole prediction and what it was made from; delete its parts."""
-        write_logits(self.target, ids, logits)
-        write_marker(self.marker, {"prediction": self.key, "logits": file_sha256(self.target)})
-        shutil.rmtree(self.parts, ignore_errors=True)
-
-
-def predictions(
+def _predictions(
     workspace: Workspace, pack: Pack, trained_on: str, name: str, only: Sequence[int] = ()
 ) -> list[FoldPrediction]:
-    """Those of a run's complete folds (or ``only`` some) of them; InputError where none is complete."""
-    run = Run(workspace.run(trained_on, name))
-    run.check_pack()
     pixels = pixels_hash(read_manifest(workspace.cache(pack, "test")))
-    found = []
-    for fold in run.complete_folds:
-        if not only or fold in only:
-            run.check_network(fold)
-            target = run.fold_folder(fold) / "test" / f"{pack.name}.csv"
-            found.append(FoldPrediction(run, fold, target, _key(run, fold, pixels)))
-    if not found:
-        raise run.no_fold()
-    return found
-
-
-def _key(run: Run, fold: int, pixels: str) -> str:
-    """A hash of the network, the objects and pixels it scores, and the way it does so."""
-    network = run.marker(fold)["network"]
-    return digest({"network": network, "run": run.identity, "pixels": pixels, "predict": run.predict})
+    return fold_predictions(Run(workspace.run(trained_on, name)), pack.name, pixels, only)
 
 
 def predict_folds(
@@ -108,7 +49,7 @@ def predict_folds(
     :func:`predict_part_of_folds` made are taken, the rest is predicted.
     """
     local = None
-    for prediction in predictions(workspace, pack, trained_on, name, only):
+    for prediction in _predictions(workspace, pack, trained_on, name, only):
         if prediction.is_done():
             continue
         with Cache(workspace.cache(pack, "test")) as cache:
@@ -152,26 +93,16 @@ def predict_part_of_folds(
 ) -> None:
     """Part ``number`` (from 0) of ``count`` of the test split by every complete fold of a run, kept for later."""
     local = None
-    for prediction in predictions(workspace, pack, trained_on, name):
-        if is_part_done(workspace, pack, prediction, number, count):
+    ids = np.sort(list(cached_ids(read_manifest(workspace.cache(pack, "test")))))
+    for prediction in _predictions(workspace, pack, trained_on, name):
+        if prediction.has_part(ids, number, count):
             continue
         local = local or staged(workspace, pack, "test", stage)
         title = f"predict {pack.name} test, part {number + 1} of {count}: {name} fold{prediction.fold}"
         with _opened(workspace, pack, trained_on, name, prediction, local) as opened, progress(title) as report:
-            ids = opened.ids[part_slices(len(opened.ids), count)[number]]
+            own = opened.ids[part_slices(len(opened.ids), count)[number]]
             path = part_file(prediction.parts, number, count)
-            predict_part(opened.outputs, opened.preparation, ids, opened.experiment.predict, path, report)
-
-
-def is_part_done(workspace: Workspace, pack: Pack, prediction: FoldPrediction, number: int, count: int) -> bool:
-    """Whether a part of a prediction is there with each of its IDs once, or the whole of it."""
-    if prediction.is_done():
-        return True
-    path = part_file(prediction.parts, number, count)
-    if not path.is_file():
-        return False
-    with Cache(workspace.cache(pack, "test")) as cache:
-        return kept_part(path, cache.ids[part_slices(len(cache.ids), count)[number]]) is not None
+            predict_part(opened.outputs, opened.preparation, own, opened.experiment.predict, path, report)
 
 
 @dataclass(frozen=True)

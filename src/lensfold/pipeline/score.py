@@ -39,13 +39,6 @@ def score_run(workspace: Workspace, pack: Pack, experiment: str, beta_squared: f
     return scores
 
 
-def score_once(workspace: Workspace, pack: Pack, experiment: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> dict:
-    """Return a run's scores: the kept ones, where they are of the files there are now, else new ones."""
-    run = Run(workspace.run(pack.name, experiment))
-    kept = run.kept_score(run.score_origin(file_sha256(pack.catalog), beta_squared))
-    return kept or score_run(workspace, pack, experiment, beta_squared)
-
-
 def run_scores(
     run: Run, pack_name: str, catalog: pd.DataFrame, folds: pd.Series, oof: pd.DataFrame, beta_squared: float
 ) -> dict:
@@ -73,7 +66,7 @@ def check_current(run: Run, folds: pd.Series, catalog: pd.DataFrame, folds_file:
     """Raise InputError unless a run was trained on these folds and labels, read from these files."""
     for what, path, found, expected in (
         ("folds", folds_file, run.config["folds_hash"], folds_hash(folds)),
-        ("labels", catalog_file, run.config["labels_hash"], catalogs.training_hash(catalog, run.label_rule)),
+        ("labels", catalog_file, run.config["labels_hash"], catalogs.training_hash(catalog, run.label_rule, run.task)),
     ):
         if found != expected:
             raise InputError(
@@ -91,6 +84,12 @@ def grade_submission(workspace: Workspace, pack: Pack, name: str, beta_squared: 
         raise InputError(f"{pack.key}: no key. Only simulated packs have one; the challenge's was never published.")
     target = workspace.submission(pack, name)
     manifest = read_submission_manifest(target)
+    found = file_sha256(target) if target.is_file() else "no file"
+    if found != manifest.sha256:
+        raise InputError(
+            f"{target}: is not the file that its manifest describes ({found[:12]}, expected {manifest.sha256[:12]}). "
+            "Make it again: make predict."
+        )
     header, second = manifest.settings["header"], manifest.radius
     key = catalogs.read_catalog(pack.key)
     row = {"name": f"{name} on the test key", "pack": pack.name, "of_folds": 1, "seconds": None}

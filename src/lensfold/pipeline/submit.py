@@ -1,6 +1,5 @@
 """Members become a submission: learnt or fixed weights, the challenge CSVs, their manifest, and the scores shown."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,16 +11,15 @@ from scipy.special import expit
 
 from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, Task, read_toml
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import pixels_hash, read_manifest
+from lensfold.data.cache import read_manifest
 from lensfold.ensemble.build import Ensemble, TrainingData, build_ensemble, recipe_of
 from lensfold.ensemble.combine import Combiner, Recipe
 from lensfold.ensemble.members import check_common_folds, check_task
 from lensfold.errors import InputError
-from lensfold.files import digest, file_sha256, write_json
+from lensfold.files import write_json
+from lensfold.leaderboard.history import ENSEMBLE, append_history
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.predict import predictions
 from lensfold.pipeline.score import check_current, run_scores
-from lensfold.report.terminal import show_ensemble, show_scores
 from lensfold.runs.run import Run, aligned
 from lensfold.scoring.calibration import reliability
 from lensfold.scoring.metrics import brier
@@ -30,13 +28,14 @@ from lensfold.scoring.radius import radii_of_logs
 from lensfold.scoring.score_table import paired_table
 from lensfold.submission.csv_file import read_submission, write_submission
 from lensfold.submission.expected_ids import split_ids
-from lensfold.submission.manifest import FORMAT, made_with, origin, read_submission_manifest
+from lensfold.submission.identity import submission_identity, training_pack
+from lensfold.submission.manifest import made_with, origin
 
 
 def submit(
     workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED
-) -> None:
-    """Combine the members' predictions into the challenge CSV, validate it, write its manifest, show the scores.
+) -> dict:
+    """Combine the members' predictions into the challenge CSV, validate it, write its manifest and return that.
 
     Where the settings name runs of Einstein radii, these go into a second file, ``<name>_radius.csv``, the same way.
     """
@@ -75,71 +74,15 @@ def submit(
         **summary,
     }
     write_json(targets[0].with_suffix(".json"), content)
-    _show(trained_on, content, targets)
+    _keep_history(workspace, pack, name, content)
+    return content
 
 
-def submit_once(
-    workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED
-) -> None:
-    """Write the submission unless it is there, made from the files there are now; show its scores in any case."""
-    target = workspace.submission(pack, name)
-    if is_submitted(workspace, pack, trained_on, name, beta_squared):
-        content = json.loads(target.with_suffix(".json").read_text())
-        _show(trained_on, content, [target, workspace.submission(pack, f"{name}_radius")])
-        print(f"{target} is up to date")
-        return
-    submit(workspace, pack, trained_on, name, beta_squared)
-
-
-def is_submitted(workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float) -> bool:
-    """Return whether the submission's files are there, made from the files there are now."""
-    target = workspace.submission(pack, name)
-    try:
-        manifest = read_submission_manifest(target)
-    except InputError:  # absent, damaged, or of an earlier layout: it is made anew
-        return False
-    written = [(target, manifest.sha256)]
-    if manifest.radius:
-        written.append((target.with_name(manifest.radius.file), manifest.radius.sha256))
-    if any(not path.is_file() or file_sha256(path) != sha256 for path, sha256 in written):
-        return False
-    return manifest.made_from == submission_identity(workspace, pack, trained_on, name, beta_squared)
-
-
-def submission_identity(workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float) -> str:
-    """Return a hash of all that a submission is made from.
-
-    These are its settings, the networks and logits of its runs, the objects and pixels of the test split, the catalogs
-    and the folds. Raises InputError where a prediction is absent or of other networks or pixels than there are now.
-    """
-    settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
-    training = training_pack(workspace, pack, trained_on)
-    cached = read_manifest(workspace.cache(pack, "test"))
-    files = (pack.catalog, training.catalog, workspace.folds(training))
-    return digest(
-        {
-            "format": FORMAT,
-            "settings": settings.model_dump(mode="json"),
-            "runs": {one: _run_identity(workspace, pack, trained_on, one) for one in settings.experiments},
-            "pixels": pixels_hash(cached),
-            "refused": cached["refused"],
-            "files": [file_sha256(path) if path.is_file() else None for path in files],
-            "beta_squared": beta_squared,
-        }
-    )
-
-
-def _run_identity(workspace: Workspace, pack: Pack, trained_on: str, experiment: str) -> dict:
-    """What a submission takes of one run; InputError where its predictions are not of the files there are now."""
-    made = predictions(workspace, pack, trained_on, experiment)
-    for prediction in made:
-        if not prediction.is_done():
-            raise InputError(
-                f"{prediction.target}: absent, or not of the network and the test pixels there are now. Predict again: "
-                f"make predict PACK={pack.name}."
-            )
-    run = made[0].run
-    return {"run": run.identity, "oof": run.oof_hashes, "test": {str(one.fold): one.key for one in made}}
+def _keep_history(workspace: Workspace, pack: Pack, name: str, content: dict) -> None:
+    """A line for the ensemble, by the name of its submission."""
+    if content["ensemble"] and content["scores"]:
+        whole = {**content["scores"][-1], "name": f"{ENSEMBLE}{name}"}
+        append_history(workspace.submission(pack, "history"), whole, content["made_from"])
 
 
 def _write_files(
@@ -157,23 +100,6 @@ def _write_files(
         return summary, None
     values, told = radii
     return summary, {"file": targets[1].name, **told, **write(targets[1], values, score="radius")}
-
-
-def _show(trained_on: str, content: dict, targets: Sequence[Path]) -> None:
-    """The terminal's account of a submission, from its manifest."""
-    show_scores(trained_on, content["scores"])
-    if content["ensemble"]:
-        show_ensemble(content["ensemble"])
-    _show_summary(targets[0], content, content["refused"])
-    if content["radius"]:
-        show_scores(trained_on, content["radius"]["scores"])
-        _show_radius_summary(targets[1], content["radius"])
-
-
-def training_pack(workspace: Workspace, pack: Pack, trained_on: str) -> Pack:
-    """The pack behind the runs: the project's, or ``pack`` itself where that lies in a folder elsewhere."""
-    inside = workspace.pack(trained_on)
-    return pack if pack.name == trained_on and not inside.catalog.is_file() else inside
 
 
 def _test_logits(pack: Pack, members: Sequence[Run], task: Task) -> pd.DataFrame:
@@ -309,24 +235,3 @@ def _refused_scores(target: Path, header: bool, reasons: dict[str, str]) -> dict
         object_id: {"reason": reason, "score": float(written[int(object_id)]) if int(object_id) in written else None}
         for object_id, reason in reasons.items()
     }
-
-
-def _show_summary(target: Path, summary: dict, refused: dict[str, dict]) -> None:
-    print(
-        f"{target}: {summary['rows']} rows, scores {summary['min']:.3g} to {summary['max']:.3g}, "
-        f"{summary['ties_at_top']} at the top; re-read and valid. Manifest: {target.with_suffix('.json').name}"
-    )
-    if summary["absent"]:
-        print(f"{summary['absent']} objects have no images or were refused; {len(refused)} refused:")
-    for object_id, told in list(refused.items())[:20]:
-        score = "no row" if told["score"] is None else f"score {told['score']:.3g}"
-        print(f"  {object_id}: {score}, because {told['reason']}")
-    if len(refused) > 20:
-        print(f"  … every one is in {target.with_suffix('.json').name}")
-
-
-def _show_radius_summary(target: Path, second: dict) -> None:
-    print(
-        f"{target}: {second['rows']} rows, theta_E {second['min']:.3g} to {second['max']:.3g} arcsec, out-of-fold MSE "
-        f"{second['oof_mse']['value']:.3g} arcsec²; re-read and valid."
-    )

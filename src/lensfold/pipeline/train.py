@@ -24,7 +24,7 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
     folds = read_folds(workspace.folds(pack), catalog)
     if folds_hash(folds) != config["folds_hash"]:
         raise InputError(f"{run_folder}: configured for other folds than {workspace.folds(pack)}. Configure it again.")
-    if catalogs.training_hash(catalog, experiment.label_rule) != config["labels_hash"]:
+    if catalogs.training_hash(catalog, experiment.label_rule, experiment.task) != config["labels_hash"]:
         raise InputError(f"{run_folder}: configured for other labels than {pack.catalog} gives. Configure it again.")
     if fold not in set(folds):
         raise InputError(f"fold {fold} does not exist: the folds of {pack.name} are 0 to {folds.max()}.")

@@ -1,6 +1,5 @@
 """One prediction for validation, out-of-fold and test alike."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,20 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lensfold.config import PredictSettings
-from lensfold.errors import InputError
+from lensfold.console import Progress
 from lensfold.inputs.batches import Preparation, ahead, slices
 from lensfold.prediction.features import Features
 from lensfold.prediction.forward import inference_of
-from lensfold.runs.logits import read_logits, write_logits
+from lensfold.runs.logits import write_logits
+from lensfold.runs.predictions import kept_part, part_count, part_file, part_slices
 
 if TYPE_CHECKING:
     import keras
 
-Progress = Callable[[int, int], None]
 #: outputs (n, …) of network input (n, …)
 Outputs = Callable[[np.ndarray], np.ndarray]
-#: objects whose predictions are kept together while a long prediction goes on
-PART_OBJECTS = 8192
 
 
 def logits(
@@ -58,22 +55,6 @@ def logits_of(
         if progress:
             progress(part.stop, len(ids))
     return result
-
-
-def part_slices(objects: int, count: int) -> list[slice]:
-    """``count`` consecutive slices of almost equal length that together cover ``objects`` once; some may be empty."""
-    edges = [objects * number // count for number in range(count + 1)]
-    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
-
-
-def part_count(objects: int) -> int:
-    """Parts that a prediction is done in where nobody asks for a number: one for every PART_OBJECTS objects."""
-    return max(1, -(-objects // PART_OBJECTS))
-
-
-def part_file(folder: Path, number: int, count: int) -> Path:
-    """Where the logits of part ``number`` (from 0) of ``count`` are kept."""
-    return folder / f"part-{number + 1}of{count}.csv"
 
 
 def predict_part(
@@ -123,15 +104,6 @@ def kept_logits(folder: Path, ids: np.ndarray, count: int) -> np.ndarray | None:
         for number, part in enumerate(part_slices(len(ids), count))
     ]
     return None if any(part is None for part in parts) else np.concatenate(parts)
-
-
-def kept_part(path: Path, ids: np.ndarray) -> np.ndarray | None:
-    """Logits in ``path`` of ``ids`` in their order; None where the file is absent, damaged or of other objects."""
-    try:
-        kept = read_logits(path)
-    except InputError:  # absent, or damaged: predicted again
-        return None
-    return kept.reindex(ids).to_numpy() if set(kept.index) == set(ids.tolist()) else None
 
 
 def d4_views(images: np.ndarray) -> Iterator[np.ndarray]:

@@ -132,7 +132,7 @@ def read_truth(workspace: Workspace, pack: Pack) -> Truth:
         catalog,
         read_folds(workspace.folds(pack), catalog),
         cached,
-        pack.key.is_file() or catalogs.is_synthetic(pack.catalog),
+        pack.is_simulated,
         file_sha256(pack.catalog),
     )
 

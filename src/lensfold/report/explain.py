@@ -20,7 +20,6 @@ from matplotlib.patches import Rectangle
 
 from lensfold.config import Experiment, PixelSettings
 from lensfold.console import progress
-from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, split_bands
 from lensfold.errors import InputError
 from lensfold.files import replacing
@@ -58,7 +57,7 @@ def explain_objects(
         raise InputError(f"{run.folder}: a kernel machine, which is not explained: choose a run of a network.")
     folds = _held_out_by(run, ids)
     set_threads(experiment.train.threads)
-    synthetic = pack.key.is_file() or catalogs.is_synthetic(pack.catalog)
+    synthetic = pack.is_simulated
     where = f"{name}, pack {pack.name}{', SYNTHETIC' if synthetic else ''}"
     written = {}
     with Cache(workspace.cache(pack, "train")) as cache, progress(f"explain {name}") as report:

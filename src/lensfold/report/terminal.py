@@ -11,7 +11,7 @@ from lensfold.data import catalog as catalogs
 from lensfold.data.folds import imbalance, strata_counts, strata_table
 from lensfold.ensemble.combine import equal_weights
 
-Detail = Literal["brief", "usual", "full"]
+Detail = Literal["usual", "full"]
 
 #: How a score is called in a table, and its digits.
 NAMES = {
@@ -43,7 +43,7 @@ _BINNED = {
 def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold", detail: Detail = "usual") -> None:
     """One row a run, all of one task and rule, with 95 % bootstrap intervals; then the same by lens size.
 
-    ``detail``: "usual" adds the readings of F_beta, "full" also Einstein radius and magnitudes, "brief" neither.
+    ``detail``: "usual" adds the readings of F_beta, "full" also Einstein radius and magnitudes.
     """
     if not rows:
         print("No out-of-fold scores: the runs have no score.json here.")
@@ -51,8 +51,7 @@ def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold",
         _show_radius_scores(pack_name, rows, kind)
     else:
         _show_lens_scores(pack_name, rows, kind)
-        if detail != "brief":
-            _show_readings(rows)
+        _show_readings(rows)
         for name in _BINNED if detail == "full" else ("size",):
             _show_bins(name, rows)
         if detail == "full":

@@ -360,7 +360,11 @@ def _labels(source: Pack, manifest: Manifest) -> Iterator[Held]:
             return
     for name, member in manifest.runs.items():
         rule = str(member.experiment["label_rule"])
-        found = None if catalog is None or rule not in catalogs.LABEL_RULES else catalogs.training_hash(catalog, rule)
+        found = (
+            None
+            if catalog is None or rule not in catalogs.LABEL_RULES
+            else catalogs.training_hash(catalog, rule, str(member.experiment.get("task", "lens")))
+        )
         yield _held(f"labels of {name}", member.config["labels_hash"], found)
 
 

@@ -113,7 +113,7 @@ class Manifest(_Record):
     #: of the test cache's shards
     data_hash: str
     folds: FoldsRecord | None = None
-    #: hash of all that the submission was made from, see `lensfold.pipeline.submit.submission_identity`
+    #: hash of all that the submission was made from, see `lensfold.submission.identity`
     made_from: str
     #: how the members were combined and what that is worth; None where the training pack was not at hand
     ensemble: dict[str, Any] | None = None

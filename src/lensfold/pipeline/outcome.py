@@ -1,0 +1,68 @@
+"""What the terminal shows of a submission: the outcome last, and with ``--all`` every table."""
+
+from pathlib import Path
+
+from lensfold.leaderboard.history import ENSEMBLE, last_before, read_history
+from lensfold.paths import Pack, Workspace
+from lensfold.report.outcome import show_outcome
+
+#: objects without a usable cutout that are listed
+LISTED = 20
+
+
+def show_submission(workspace: Workspace, pack: Pack, content: dict, every_table: bool = False) -> None:
+    """Print what a submission's manifest says of its files and its scores; ``every_table``: all of its scores."""
+    target = workspace.submission(pack, content["submission"])
+    training = workspace.pack(content["trained_on"])
+    simulated = training.is_simulated or (pack.name == training.name and pack.is_simulated)
+    if every_table:
+        _show_every_table(content)
+    _show_files(target, content)
+    if content["radius"]:
+        show_rows(workspace, training, content["radius"]["scores"], simulated)
+    show_rows(workspace, training, content["scores"], simulated, content["submission"])
+
+
+def show_rows(
+    workspace: Workspace, pack: Pack, rows: list[dict], simulated: bool, submission: str | None = None
+) -> None:
+    """Print the outcome of rows of scores beside the last earlier one of each in the pack's history."""
+    lines = read_history(workspace.submission(pack, "history"))
+    before = []
+    for row in rows:
+        key = "mse" if row.get("task", "lens") == "einstein-radius" else "auc"
+        whole = submission is not None and str(row["name"]).startswith("ensemble")
+        name = f"{ENSEMBLE}{submission}" if whole else row["name"]
+        before.append(last_before(lines, {**row, "name": name}, key))
+    show_outcome(pack.name, rows, before, simulated)
+
+
+def _show_every_table(content: dict) -> None:
+    from lensfold.report.terminal import show_ensemble, show_scores
+
+    show_scores(content["trained_on"], content["scores"], detail="full")
+    if content["ensemble"]:
+        show_ensemble(content["ensemble"])
+    if content["radius"]:
+        show_scores(content["trained_on"], content["radius"]["scores"])
+
+
+def _show_files(target: Path, content: dict) -> None:
+    print(
+        f"{target}: {content['rows']} rows, scores {content['min']:.3g} to {content['max']:.3g}, "
+        f"{content['ties_at_top']} at the top; re-read and valid. Manifest: {target.with_suffix('.json').name}"
+    )
+    refused = content["refused"]
+    if content["absent"]:
+        print(f"{content['absent']} objects have no images or were refused; {len(refused)} refused:")
+        for object_id, record in list(refused.items())[:LISTED]:
+            score = "no row" if record["score"] is None else f"score {record['score']:.3g}"
+            print(f"  {object_id}: {score}, because {record['reason']}")
+        if len(refused) > LISTED:
+            print(f"  … every one is in {target.with_suffix('.json').name}")
+    second = content["radius"]
+    if second:
+        print(
+            f"{target.with_name(second['file'])}: {second['rows']} rows, theta_E {second['min']:.3g} to "
+            f"{second['max']:.3g} arcsec, out-of-fold MSE {second['oof_mse']['value']:.3g} arcsec²; re-read and valid."
+        )
