@@ -53,6 +53,8 @@ def _constants(cache_folder: Path, experiment: Experiment) -> dict:
 
 def configure_once(workspace: Workspace, pack: Pack, name: str) -> None:
     """Resolve an experiment unless that was done with the files there are now; one process at a time."""
+    if is_configured(workspace, pack, name):
+        return
     with exclusive(workspace.configured(pack.name, name).with_name(".configure.lock")):
         if not is_configured(workspace, pack, name):
             configure(workspace, pack, name)
@@ -77,7 +79,8 @@ def _marker(workspace: Workspace, pack: Pack, name: str, experiment: Experiment)
         "predict": folder / "predict.json",
     }
     pixels = {split: pixels_hash(read_manifest(workspace.cache(pack, split))) for split in splits}
-    return {key: file_sha256(path) if path.is_file() else "" for key, path in files.items()} | pixels
+    hashes = {key: file_sha256(path) if path.is_file() else "" for key, path in files.items()}
+    return {"pack": pack.name, **hashes, **pixels}
 
 
 def _rewrite_if_changed(path: Path, content: dict) -> bool:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from lensfold.config import Experiment
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
-from lensfold.files import replacing
+from lensfold.files import file_sha256, replacing
 from lensfold.inputs.batches import Preparation, slices
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models.kernel_machines import Chosen, KernelMachine, fit_machine, seeds_of
@@ -173,6 +173,7 @@ def _write_record(
             eigenvalue_table(machine.eigenvalues).to_csv(temporary)
     run = {
         "config_hash": task.config_hash,
+        "learnt": file_sha256(task.folder / "objects.csv"),
         "fold": task.fold,
         "parameters": machine.coefficients,
         "seconds": round(seconds, 1),

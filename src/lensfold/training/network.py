@@ -21,7 +21,7 @@ from lensfold.config import Experiment, StageSettings
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
-from lensfold.files import replacing
+from lensfold.files import file_sha256, replacing
 from lensfold.inputs.batches import Preparation, ahead, preparing_processes, whole_slices
 from lensfold.models import (
     block_depth,
@@ -304,7 +304,7 @@ class _FoldTraining:
             self._model = without_auxiliary(self._model)
 
     def _write(self) -> None:
-        """The network and the record of the fold, then nothing of the checkpoint."""
+        """Write the network and the fold's record, then delete the checkpoint."""
         folder = self._task.folder
         with replacing(folder / "model.keras") as temporary:
             named = temporary.with_suffix(".tmp.keras")  # keras insists on the suffix
@@ -314,6 +314,7 @@ class _FoldTraining:
             pd.DataFrame(self._history).to_csv(temporary, index=False)
         run = {
             "config_hash": self._task.config_hash,
+            "learnt": file_sha256(folder / "model.keras"),
             "fold": self._task.fold,
             "parameters": int(self._model.count_params()),
             "seconds": round(sum(row["seconds"] for row in self._history), 1),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.config import Experiment
+from lensfold.files import file_sha256
 from lensfold.inputs.pixels import StretchConstants
 
 
@@ -34,12 +35,14 @@ class FoldTask:
         return _ids_in(self.folds[self.folds != self.fold], cached)
 
     def is_trained(self, file: str) -> bool:
-        """Whether the fold's folder has ``file`` and a record of these very settings."""
+        """Return whether the fold's folder has ``file`` as its record of these very settings names it."""
         try:
             run = json.loads((self.folder / "run.json").read_text())
         except (OSError, ValueError):
             return False
-        return run.get("config_hash") == self.config_hash and (self.folder / file).is_file()
+        path = self.folder / file
+        own = isinstance(run, dict) and run.get("config_hash") == self.config_hash
+        return own and path.is_file() and run.get("learnt") == file_sha256(path)
 
 
 def _ids_in(folds: pd.Series, cached: np.ndarray) -> np.ndarray:
