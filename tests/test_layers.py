@@ -12,7 +12,7 @@ LAYERS = (
     ("errors", "console"),
     ("config", "paths", "files"),
     ("data", "models", "runs"),
-    ("inputs", "simulate", "scoring", "submission"),
+    ("inputs", "simulate", "euclid", "scoring", "submission"),
     ("prediction", "ensemble"),
     ("training", "leaderboard", "report"),
     ("pipeline",),

@@ -11,11 +11,11 @@ from lensfold.data.catalog import COLUMNS, NO_SOURCE
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS
 from lensfold.simulate import FIRST_ID, PROFILES, Population, get_population, simulate_object
-from lensfold.simulate.halo import draw_halo, pick_halo, turned_lens, turned_light
-from lensfold.simulate.lensing import deflection
 from lensfold.simulate.objects import _streams
+from lensfold.simulate.optics.lensing import deflection
 from lensfold.simulate.population import Population as PopulationClass
-from lensfold.simulate.sky import draw_source
+from lensfold.simulate.sky.field import draw_source
+from lensfold.simulate.sky.halo import draw_halo, pick_halo, turned_lens, turned_light
 from lensfold.simulate.truth import count_pieces
 
 SEED = 5

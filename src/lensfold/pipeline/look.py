@@ -11,8 +11,8 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from lensfold.console import progress
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
-from lensfold.data.euclid import Source, group_files, import_euclid, read_bands, read_euclid
 from lensfold.data.folds import read_folds
+from lensfold.euclid.importer import Source, group_files, import_euclid, read_bands, read_euclid
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.report.pictures import Album, before_after
 

@@ -6,10 +6,8 @@ from typing import Literal
 import numpy as np
 
 from lensfold.paths import BANDS
-from lensfold.simulate.halo import draw_halo, pick_halo, turned_lens, turned_light
-from lensfold.simulate.kernels import FLUX, X, Y
-from lensfold.simulate.population import Population, get_population
-from lensfold.simulate.render import (
+from lensfold.simulate.optics.light_kernels import FLUX, X, Y
+from lensfold.simulate.optics.render import (
     Planes,
     add_light,
     add_noise,
@@ -20,7 +18,9 @@ from lensfold.simulate.render import (
     observe_nisp,
     observe_vis,
 )
-from lensfold.simulate.sky import draw_field, draw_source, draw_source_redshift
+from lensfold.simulate.population import Population, get_population
+from lensfold.simulate.sky.field import draw_field, draw_source, draw_source_redshift
+from lensfold.simulate.sky.halo import draw_halo, pick_halo, turned_lens, turned_light
 from lensfold.simulate.truth import Scene, truth_row
 
 FIRST_ID = 200001

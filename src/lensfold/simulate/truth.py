@@ -10,13 +10,13 @@ from scipy import ndimage
 
 from lensfold.data.catalog import COLUMNS, NO_IMAGE_INDEX, NO_SOURCE
 from lensfold.files import replacing
-from lensfold.simulate.halo import Halo
-from lensfold.simulate.kernels import FLUX, RADIUS
-from lensfold.simulate.lensing import critical_cells
-from lensfold.simulate.light import sample_brightness
+from lensfold.simulate.optics.lensing import critical_cells
+from lensfold.simulate.optics.light import sample_brightness
+from lensfold.simulate.optics.light_kernels import FLUX, RADIUS
+from lensfold.simulate.optics.render import COARSE_CELLS, COARSE_STEP, PIXEL, Planes, bin_vis
 from lensfold.simulate.population import Population
-from lensfold.simulate.render import COARSE_CELLS, COARSE_STEP, PIXEL, Planes, bin_vis
-from lensfold.simulate.sky import Source
+from lensfold.simulate.sky.field import Source
+from lensfold.simulate.sky.halo import Halo
 
 ARCSEC = math.pi / (180.0 * 3600.0)  # radians
 _EIGHT = np.ones((3, 3), dtype=int)

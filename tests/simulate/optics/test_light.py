@@ -8,13 +8,33 @@ import numpy as np
 import pytest
 from scipy.special import gammainc, gammaincinv
 
-from lensfold.simulate.kernels import ARC, DUST, INDEX_MIN, INDEX_STEP, NODES, POINT, REACH, RIPPLE, SPIRAL, kernel
-from lensfold.simulate.light import components, sersic_table
+from lensfold.simulate.optics.light import components, sersic_table
+from lensfold.simulate.optics.light_kernels import (
+    ARC,
+    DUST,
+    INDEX_MIN,
+    INDEX_STEP,
+    NODES,
+    POINT,
+    REACH,
+    RIPPLE,
+    SPIRAL,
+    kernel,
+)
+from lensfold.simulate.optics.render import (
+    Planes,
+    add_light,
+    add_noise,
+    bin_sum,
+    bin_vis,
+    moffat,
+    observe_nisp,
+    observe_vis,
+)
 from lensfold.simulate.population import Population
-from lensfold.simulate.render import Planes, add_light, add_noise, bin_sum, bin_vis, moffat, observe_nisp, observe_vis
-from lensfold.simulate.sed import DISC, EARLY, STAR_FORMING, YOUNG, band_ratios
+from lensfold.simulate.sky.sed import DISC, EARLY, STAR_FORMING, YOUNG, band_ratios
 
-ORACLE = json.loads((Path(__file__).parents[1] / "golden" / "simulate_lenstronomy.json").read_text())["sersic"]
+ORACLE = json.loads((Path(__file__).parents[2] / "golden" / "simulate_lenstronomy.json").read_text())["sersic"]
 FLUXES = np.array([1.0, 2.0, 3.0, 4.0]) * 1e-8
 SKY = Population()
 #: A point spread function far smaller than a pixel.

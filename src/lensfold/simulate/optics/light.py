@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from scipy.special import gamma, gammaincinv
 
-from lensfold.simulate.kernels import (
+from lensfold.simulate.optics.light_kernels import (
     AXIS,
     COS,
     FLUX,

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from lensfold.simulate.cosmology import distance_ratio, nfw_scale_radius
-from lensfold.simulate.galaxies import MORPHOLOGIES, central_galaxy, magnitude_flux
-from lensfold.simulate.kernels import X, Y
-from lensfold.simulate.lensing import Deflector, make_deflector
-from lensfold.simulate.light import components, rotated
+from lensfold.simulate.optics.lensing import Deflector, make_deflector
+from lensfold.simulate.optics.light import components, rotated
+from lensfold.simulate.optics.light_kernels import X, Y
 from lensfold.simulate.population import Population
-from lensfold.simulate.sed import DISC, EARLY, band_ratios
+from lensfold.simulate.sky.cosmology import distance_ratio, nfw_scale_radius
+from lensfold.simulate.sky.galaxies import MORPHOLOGIES, central_galaxy, magnitude_flux
+from lensfold.simulate.sky.sed import DISC, EARLY, band_ratios
 
 LIBRARY_STREAM = 2  # beside the splits 0 and 1 in the seed sequence
 # Steps of the R3 low-discrepancy sequence (powers of 1 / g with g^4 = g + 1): mass, morphology and redshift of

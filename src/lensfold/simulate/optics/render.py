@@ -11,9 +11,9 @@ from functools import cache
 import numpy as np
 from scipy import fft
 
-from lensfold.simulate.kernels import AXIS, FLUX, RADIUS, sum_blocks, sum_pairs
-from lensfold.simulate.lensing import Deflector, draw_lensed, map_nodes
-from lensfold.simulate.light import draw
+from lensfold.simulate.optics.lensing import Deflector, draw_lensed, map_nodes
+from lensfold.simulate.optics.light import draw
+from lensfold.simulate.optics.light_kernels import AXIS, FLUX, RADIUS, sum_blocks, sum_pairs
 from lensfold.simulate.population import Population
 
 FINE = 432

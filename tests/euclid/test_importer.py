@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lensfold.data.cache_build import Build, build_cache
-from lensfold.data.euclid import EXTENSIONS, group_files, import_euclid, read_bands, read_euclid
 from lensfold.data.fits_reader import read_frame, strict_frame
 from lensfold.errors import InputError
+from lensfold.euclid.importer import EXTENSIONS, group_files, import_euclid, read_bands, read_euclid
 from lensfold.paths import BAND_SHAPES, BANDS, Pack, cutout_file
 
 REAL = Path(os.environ.get("LENSFOLD_REAL_EUCLID", PROJECT.parent / "shared" / "real_euclid"))

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from lensfold.simulate import cosmology
-from lensfold.simulate.lensing import Deflector, critical_cells, deflection, make_deflector, nfw_shape
-from lensfold.simulate.light import components
+from lensfold.simulate.optics.lensing import Deflector, critical_cells, deflection, make_deflector, nfw_shape
+from lensfold.simulate.optics.light import components
+from lensfold.simulate.optics.render import COARSE_STEP, coarse_nodes, lensed_source
 from lensfold.simulate.population import Population
-from lensfold.simulate.render import COARSE_STEP, coarse_nodes, lensed_source
+from lensfold.simulate.sky import cosmology
 
 # Made with lenstronomy in a separate environment; its "_made_by" entry says how.
-ORACLE = json.loads((Path(__file__).parents[1] / "golden" / "simulate_lenstronomy.json").read_text())
+ORACLE = json.loads((Path(__file__).parents[2] / "golden" / "simulate_lenstronomy.json").read_text())
 ROUND = 0.9999  # the axis ratio that stands for a circle
 
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lensfold.simulate.galaxies import field_params, knots, magnitude_flux, source_galaxy
-from lensfold.simulate.kernels import AXIS, COS, FLUX, KIND, PARAM, POINT, RADIUS, SIN, X, Y
-from lensfold.simulate.light import components
+from lensfold.simulate.optics.light import components
+from lensfold.simulate.optics.light_kernels import AXIS, COS, FLUX, KIND, PARAM, POINT, RADIUS, SIN, X, Y
 from lensfold.simulate.population import Population
-from lensfold.simulate.sed import DISC, EARLY, STAR_FORMING, STELLAR, YOUNG, band_ratios
+from lensfold.simulate.sky.galaxies import field_params, knots, magnitude_flux, source_galaxy
+from lensfold.simulate.sky.sed import DISC, EARLY, STAR_FORMING, STELLAR, YOUNG, band_ratios
 
 FIELD_HALF = 10.8  # half side of the field in arcsec
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from lensfold.simulate.kernels import ARC, AXIS, COS, DUST, RADIUS, RIPPLE, SIN, SMOOTH, SPIRAL, X, Y
-from lensfold.simulate.light import components
+from lensfold.simulate.optics.light import components
+from lensfold.simulate.optics.light_kernels import ARC, AXIS, COS, DUST, RADIUS, RIPPLE, SIN, SMOOTH, SPIRAL, X, Y
 from lensfold.simulate.population import Population
-from lensfold.simulate.sed import DISC, EARLY, STAR_FORMING, YOUNG, Sed, band_ratios
+from lensfold.simulate.sky.sed import DISC, EARLY, STAR_FORMING, YOUNG, Sed, band_ratios
 
 MORPHOLOGIES = ("early", "spiral", "ring", "edge-on", "merger")
 _FULL_CIRCLE = 2.0 * np.pi
