@@ -1,4 +1,4 @@
-"""Sersic profiles, fluxes, colours, grids, point spread function and noise."""
+"""Sersic profiles and fluxes; grids, point spread functions and noise."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,6 @@ from lensfold.simulate.optics.light_kernels import (
     REACH,
     RIPPLE,
     SPIRAL,
-    kernel,
 )
 from lensfold.simulate.optics.render import (
     Planes,
@@ -32,7 +31,6 @@ from lensfold.simulate.optics.render import (
     observe_vis,
 )
 from lensfold.simulate.population import Population
-from lensfold.simulate.sky.sed import DISC, EARLY, STAR_FORMING, YOUNG, band_ratios
 
 ORACLE = json.loads((Path(__file__).parents[2] / "golden" / "simulate_lenstronomy.json").read_text())["sersic"]
 FLUXES = np.array([1.0, 2.0, 3.0, 4.0]) * 1e-8
@@ -170,27 +168,3 @@ def test_noise_has_its_variance():
     assert noise.dtype == np.float32
     assert noise.std(dtype=float) == pytest.approx(np.sqrt(4.5e-13**2 + 3.7e-14 * 2e-12), rel=0.01)
     assert abs(noise.mean(dtype=float)) < 1e-14
-
-
-def test_early_type_colours_redden_as_the_break_enters_vis():
-    for z, colour in ((0.52, 2.0), (0.62, 2.3), (0.69, 2.6)):
-        assert 2.5 * np.log10(band_ratios(EARLY, z)[3]) == pytest.approx(colour, abs=0.1)
-
-
-@pytest.mark.parametrize(("sed", "low", "high"), [(STAR_FORMING, 0.8, 1.2), (YOUNG, 0.0, 0.35), (DISC, 1.0, 2.2)])
-def test_colours_of_sources(sed, low, high):
-    assert low <= 2.5 * np.log10(band_ratios(sed, 2.1)[3]) <= high
-
-
-def test_tilt_is_added_to_vis_minus_h():
-    ratios = band_ratios(DISC, np.array([0.3, 0.7]), np.array([0.0, 0.5]))
-    assert ratios.shape == (2, 4)
-    np.testing.assert_allclose(ratios[:, 0], 1.0)
-    assert 2.5 * np.log10(ratios[1, 3] / band_ratios(DISC, 0.7)[3]) == pytest.approx(0.5)
-
-
-def test_a_kernel_works_where_nothing_can_be_cached():
-    """Code without a file stands for a read-only installation: numba finds no place for its cache."""
-    names = {}
-    exec("def plus_one(x):\n    return x + 1", names)
-    assert kernel(names["plus_one"])(2.0) == 3.0

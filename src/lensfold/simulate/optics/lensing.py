@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lensfold.simulate.optics import light_kernels as kernels
+from lensfold.simulate.optics import lensing_kernels as kernels
+from lensfold.simulate.optics.lensing_kernels import NFW_NODES, NFW_REACH
 from lensfold.simulate.optics.light import sersic_table, smooth_parts
-from lensfold.simulate.optics.light_kernels import NFW_NODES, NFW_REACH
 
 
 @dataclass(frozen=True)

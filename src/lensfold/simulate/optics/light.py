@@ -18,6 +18,7 @@ from functools import cache
 import numpy as np
 from scipy.special import gamma, gammaincinv
 
+from lensfold.simulate.optics.lensing_kernels import sample_parts
 from lensfold.simulate.optics.light_kernels import (
     AXIS,
     COS,
@@ -36,7 +37,6 @@ from lensfold.simulate.optics.light_kernels import (
     X,
     Y,
     draw_components,
-    sample_parts,
 )
 
 COLUMNS = 17

@@ -1,15 +1,12 @@
-"""All compiled (numba) kernels, in one file because numba's cache on disk watches only the file of a function:
-a kernel that calls one of another file would stay stale when that one changes.
+"""Compiled loops that draw components (see `lensfold.simulate.optics.light`) and bin images.
 
-Arrays: ``c`` is a component's row and ``rows`` several (columns in light.py), ``parts`` are prepared smooth
-components (light.smooth_parts), ``table`` is light.sersic_table, ``main``, ``nfw``, ``satellites`` are those of
-lensing.Deflector. Angles are arcsec. No kernel meets NaN or infinity (they are compiled with fastmath).
+Arrays: ``c`` is a component's row and ``rows`` several (columns in light.py), ``table`` is light.sersic_table. Angles
+are arcsec. No kernel meets NaN or infinity (they are compiled with fastmath).
 """
 
-from collections.abc import Callable
-
 import numpy as np
-from numba import njit
+
+from lensfold.simulate.optics.compiled import kernel
 
 # Columns and kinds of components: see light.py.
 (X, Y, COS, SIN, AXIS, RADIUS, INDEX, FLUX, KIND, PARAM) = (0, 1, 2, 3, 4, 5, 6, 7, 11, 12)
@@ -27,25 +24,9 @@ SUBSAMPLES = (2, 4)  # per side of a pixel near the centre: flat profiles (index
 ARC_WINDOW = 2.1557  # integral of exp(-t^4 / 2)
 _WIDE = 1e6
 
-# Lenses.
-CORE = 0.001  # softening of the ellipsoid
-SATELLITE_CORE = 0.05  # softening of the satellites
-NFW_NODES = 1024
-NFW_REACH = 20.0  # radius of the last node
-_B, _Q, _COS, _SIN, _GAMMA1, _GAMMA2 = range(6)
-
-
-def kernel(function: Callable) -> Callable:
-    """Compile a kernel on first use; keep it on disk where numba finds a place that can be written."""
-    options = {"fastmath": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # numba: no locator available
-        return njit(**options)(function)
-
 
 @kernel
-def _profile(t, table, k):
+def _profile(t: float, table: np.ndarray, k: int) -> float:
     """Table row k at t = sqrt(r / r_e)."""
     t *= TABLE_SCALE
     m = int(t)
@@ -55,14 +36,14 @@ def _profile(t, table, k):
 
 
 @kernel
-def _row(index):
+def _row(index: float) -> int:
     """Row of the table for a Sersic index."""
     k = int((index - INDEX_MIN) / INDEX_STEP + 0.5)
     return min(max(k, 0), int((INDEX_MAX - INDEX_MIN) / INDEX_STEP + 0.5))
 
 
 @kernel
-def _modulation(c, u, v, r):
+def _modulation(c: np.ndarray, u: float, v: float, r: float) -> float:
     """Factor on the smooth profile of a SPIRAL, DUST or RIPPLE component at (u, v) along its axes."""
     kind, p = int(c[KIND]), c[PARAM:]
     re, q = c[RADIUS], c[AXIS]
@@ -79,7 +60,7 @@ def _modulation(c, u, v, r):
 
 
 @kernel
-def _arc(c, u, v, r):
+def _arc(c: np.ndarray, u: float, v: float, r: float) -> float:
     """Surface brightness of an ARC: a Gaussian across and a flat-topped window along a part of an ellipse."""
     p = c[PARAM:]
     angle = np.arctan2(v / c[AXIS], u)
@@ -94,7 +75,7 @@ def _arc(c, u, v, r):
 
 
 @kernel
-def _shape(dx, dy, c, k, table):
+def _shape(dx: float, dy: float, c: np.ndarray, k: int, table: np.ndarray) -> float:
     """Unnormalised surface brightness of component c at an offset from its centre."""
     u, v = c[COS] * dx + c[SIN] * dy, c[COS] * dy - c[SIN] * dx
     r = np.sqrt(u * u + v * v / (c[AXIS] * c[AXIS]))
@@ -107,7 +88,7 @@ def _shape(dx, dy, c, k, table):
 
 
 @kernel
-def _norm(c):
+def _norm(c: np.ndarray) -> float:
     """Factor that makes the integral of _shape over the sky one (per square arcsec)."""
     if c[KIND] == ARC:
         length = 2.0 * np.pi if c[PARAM + 2] >= 3.0 else ARC_WINDOW * c[PARAM + 2]
@@ -116,23 +97,7 @@ def _norm(c):
 
 
 @kernel
-def brightness(x, y, parts, table, out):
-    """Write the surface brightness of prepared parts at one position into ``out`` (4,), flux per square arcsec."""
-    out[:] = 0.0
-    for n in range(parts.shape[0]):
-        c = parts[n]
-        dx, dy = x - c[0], y - c[1]
-        u, v = c[2] * dx + c[3] * dy, (c[2] * dy - c[3] * dx) * c[4]
-        t = np.sqrt(np.sqrt(u * u + v * v)) * c[5]
-        if t < NODES - 1:
-            m, k = int(t), int(c[6])
-            value = table[k, m] + (t - m) * (table[k, m + 1] - table[k, m])
-            for b in range(4):
-                out[b] += value * c[7 + b]
-
-
-@kernel
-def _extent(c, k, table, floor):
+def _extent(c: np.ndarray, k: int, table: np.ndarray, floor: float) -> float:
     """Radius along the major axis outside which a component stays below ``floor`` (in units of _shape)."""
     if c[KIND] == ARC:
         return c[PARAM] * (1.0 + 1.6 * abs(c[PARAM + 3]) * min(c[PARAM + 2], 3.0)) + 4.0 * c[PARAM + 1]
@@ -144,7 +109,7 @@ def _extent(c, k, table, floor):
 
 
 @kernel
-def _mean(dx, dy, size, c, k, table):
+def _mean(dx: float, dy: float, size: float, c: np.ndarray, k: int, table: np.ndarray) -> float:
     """Mean of _shape over a square pixel, sub-sampled."""
     n = SUBSAMPLES[0] if c[INDEX] <= 1.5 else SUBSAMPLES[1]
     total = 0.0
@@ -156,7 +121,21 @@ def _mean(dx, dy, size, c, k, table):
 
 
 @kernel
-def _draw_cell(vis, nisp, i, j, dx, dy, pixel, core, far, c, k, table, norm):
+def _draw_cell(
+    vis: np.ndarray,
+    nisp: np.ndarray,
+    i: int,
+    j: int,
+    dx: float,
+    dy: float,
+    pixel: float,
+    core: float,
+    far: bool,
+    c: np.ndarray,
+    k: int,
+    table: np.ndarray,
+    norm: float,
+) -> None:
     """Add one cell of two by two fine pixels; (dx, dy) is its centre seen from the component."""
     area = pixel * pixel * norm
     total = 0.0
@@ -181,7 +160,7 @@ def _draw_cell(vis, nisp, i, j, dx, dy, pixel, core, far, c, k, table, norm):
 
 
 @kernel
-def _draw_point(vis, nisp, c, pixel):
+def _draw_point(vis: np.ndarray, nisp: np.ndarray, c: np.ndarray, pixel: float) -> None:
     """Share the flux of a star among the four nearest fine pixels."""
     n = vis.shape[0]
     fx, fy = c[X] / pixel + 0.5 * (n - 1), c[Y] / pixel + 0.5 * (n - 1)
@@ -196,7 +175,19 @@ def _draw_point(vis, nisp, c, pixel):
 
 
 @kernel
-def _draw_far(vis, nisp, i, first, last, dx, dy, size, c, profile, weight):
+def _draw_far(
+    vis: np.ndarray,
+    nisp: np.ndarray,
+    i: int,
+    first: int,
+    last: int,
+    dx: float,
+    dy: float,
+    size: float,
+    c: np.ndarray,
+    profile: np.ndarray,
+    weight: np.ndarray,
+) -> None:
     """Add cells first..last - 1 of row i of a SMOOTH component, one evaluation each; dx belongs to cell 0."""
     u0, v0 = c[COS] * dx + c[SIN] * dy, (c[COS] * dy - c[SIN] * dx) / c[AXIS]
     du, dv = c[COS] * size, -c[SIN] * size / c[AXIS]
@@ -220,7 +211,19 @@ def _draw_far(vis, nisp, i, first, last, dx, dy, size, c, profile, weight):
 
 
 @kernel
-def _draw_row(vis, nisp, i, first, last, dy, pixel, c, k, table, norm):
+def _draw_row(
+    vis: np.ndarray,
+    nisp: np.ndarray,
+    i: int,
+    first: int,
+    last: int,
+    dy: float,
+    pixel: float,
+    c: np.ndarray,
+    k: int,
+    table: np.ndarray,
+    norm: float,
+) -> None:
     """Add cells first..last - 1 of row i of any component; dy is the row's offset from its centre."""
     n, size = nisp.shape[1], 2.0 * pixel
     core = max(0.13, min(0.6 * c[RADIUS], 0.18))
@@ -242,7 +245,9 @@ def _draw_row(vis, nisp, i, first, last, dy, pixel, c, k, table, norm):
 
 
 @kernel
-def draw_components(vis, nisp, rows, table, pixel, floor):
+def draw_components(
+    vis: np.ndarray, nisp: np.ndarray, rows: np.ndarray, table: np.ndarray, pixel: float, floor: float
+) -> None:
     """Add components to vis (n, n) and nisp (3, n/2, n/2); see light.draw."""
     n, size = nisp.shape[1], 2.0 * pixel
     for m in range(rows.shape[0]):
@@ -270,119 +275,7 @@ def draw_components(vis, nisp, rows, table, pixel, floor):
 
 
 @kernel
-def sample_parts(x0, y0, n, step, parts, table):
-    """VIS surface brightness on an n x n grid about (x0, y0)."""
-    out = np.empty((n, n))
-    value = np.empty(4)
-    for i in range(n):
-        for j in range(n):
-            brightness(x0 + (j - 0.5 * (n - 1)) * step, y0 + (i - 0.5 * (n - 1)) * step, parts, table, value)
-            out[i, j] = value[0]
-    return out
-
-
-@kernel
-def _nfw(r, nfw):
-    """NFW deflection at radius r."""
-    t = r * ((NFW_NODES - 1) / NFW_REACH)
-    k = min(int(t), NFW_NODES - 2)
-    return nfw[k] + (t - k) * (nfw[k + 1] - nfw[k])
-
-
-@kernel
-def _deflect_point(x, y, main, nfw, satellites):
-    """Deflection (alpha_x, alpha_y) at one position."""
-    q, c, s = main[_Q], main[_COS], main[_SIN]
-    u, v = c * x + s * y, -s * x + c * y
-    f = np.sqrt(1.0 - q * q)
-    psi = np.sqrt(q * q * (CORE * CORE + u * u) + v * v)
-    scale = main[_B] * np.sqrt(q) / f
-    au = scale * np.arctan(f * u / (psi + CORE))
-    t = f * v / (psi + q * q * CORE)
-    av = scale * 0.5 * np.log((1.0 + t) / (1.0 - t))
-    ax = c * au - s * av + main[_GAMMA1] * x + main[_GAMMA2] * y
-    ay = s * au + c * av + main[_GAMMA2] * x - main[_GAMMA1] * y
-    r = np.sqrt(x * x + y * y)
-    if r > 1e-9:
-        halo = _nfw(r, nfw) / r
-        ax += halo * x
-        ay += halo * y
-    for k in range(satellites.shape[0]):
-        dx, dy = x - satellites[k, 0], y - satellites[k, 1]
-        pull = satellites[k, 2] / np.sqrt(dx * dx + dy * dy + SATELLITE_CORE * SATELLITE_CORE)
-        ax += pull * dx
-        ay += pull * dy
-    return ax, ay
-
-
-@kernel
-def deflect_points(x, y, main, nfw, satellites):
-    """Deflection at positions x, y (n,): (n, 2)."""
-    out = np.empty((x.size, 2))
-    for k in range(x.size):
-        out[k, 0], out[k, 1] = _deflect_point(x[k], y[k], main, nfw, satellites)
-    return out
-
-
-@kernel
-def map_nodes(n, step, main, nfw, satellites):
-    """Source positions of the nodes of n x n cells: (n + 1, n + 1, 2)."""
-    nodes = np.empty((n + 1, n + 1, 2))
-    for i in range(n + 1):
-        y = (i - 0.5 * n) * step
-        for j in range(n + 1):
-            x = (j - 0.5 * n) * step
-            ax, ay = _deflect_point(x, y, main, nfw, satellites)
-            nodes[i, j, 0], nodes[i, j, 1] = x - ax, y - ay
-    return nodes
-
-
-@kernel
-def _near(nodes, i, j, x, y, reach):
-    """Whether the image of a cell in the source plane comes within ``reach`` of (x, y)."""
-    mx = 0.25 * (nodes[i, j, 0] + nodes[i + 1, j, 0] + nodes[i, j + 1, 0] + nodes[i + 1, j + 1, 0])
-    my = 0.25 * (nodes[i, j, 1] + nodes[i + 1, j, 1] + nodes[i, j + 1, 1] + nodes[i + 1, j + 1, 1])
-    size = 0.0
-    for a in range(2):
-        for b in range(2):
-            size = max(size, (nodes[i + a, j + b, 0] - mx) ** 2 + (nodes[i + a, j + b, 1] - my) ** 2)
-    return np.sqrt((mx - x) ** 2 + (my - y) ** 2) < reach + 1.5 * np.sqrt(size)
-
-
-@kernel
-def draw_lensed(vis, nisp, nodes, pixel, reach, main, nfw, satellites, parts, table):
-    """Add the lensed source to vis and nisp; see lensing.draw_lensed."""
-    n = vis.shape[0]
-    per = n // (nodes.shape[0] - 1)
-    value = np.empty(4)
-    area = pixel * pixel
-    for ci in range(n // per):
-        for cj in range(n // per):
-            if not _near(nodes, ci, cj, parts[0, 0], parts[0, 1], reach):
-                continue
-            for k in range(per * per):
-                i, j = ci * per + k // per, cj * per + k % per
-                x, y = (j - 0.5 * (n - 1)) * pixel, (i - 0.5 * (n - 1)) * pixel
-                ax, ay = _deflect_point(x, y, main, nfw, satellites)
-                brightness(x - ax, y - ay, parts, table, value)
-                vis[i, j] += value[0] * area
-                for b in range(3):
-                    nisp[b, i // 2, j // 2] += value[b + 1] * area
-
-
-@kernel
-def critical_cells(nodes, out):
-    """Write 1 - kappa - gamma < 0 of each cell, from finite differences of its mapped corners, into ``out``."""
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            a, b, c, d = nodes[i, j], nodes[i, j + 1], nodes[i + 1, j], nodes[i + 1, j + 1]
-            xx, xy = b[0] + d[0] - a[0] - c[0], b[1] + d[1] - a[1] - c[1]
-            yx, yy = c[0] + d[0] - a[0] - b[0], c[1] + d[1] - a[1] - b[1]
-            out[i, j] = xx + yy < np.sqrt((xx - yy) ** 2 + (xy + yx) ** 2)
-
-
-@kernel
-def sum_pairs(image, out):
+def sum_pairs(image: np.ndarray, out: np.ndarray) -> None:
     """Write sums of 2 x 2 pixels of image into out."""
     for i in range(out.shape[0]):
         top, bottom = image[2 * i], image[2 * i + 1]
@@ -391,7 +284,7 @@ def sum_pairs(image, out):
 
 
 @kernel
-def sum_blocks(image, factor, out):
+def sum_blocks(image: np.ndarray, factor: int, out: np.ndarray) -> None:
     """Write sums of factor x factor pixels of image into out."""
     out[:] = 0
     for i in range(factor * out.shape[0]):

@@ -1,0 +1,24 @@
+"""How the simulator's inner loops are compiled (numba).
+
+Numba keeps compiled code on disk, and watches for each function only the file that it stands in: one that calls a
+kernel, or uses a constant, of another file would stay as it was when that file changes. So the kernels of
+``light_kernels`` and of ``lensing_kernels`` neither call each other nor share constants; a table's length is taken
+from its shape. Delete ``__pycache__`` after changing the options here.
+"""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from numba import njit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function compiled on first use; kept on disk where numba finds a place that it can write to."""
+    options = {"fastmath": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # numba: no locator available
+        return njit(**options)(function)
