@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.mer import mer_hdus, written
+from fakes.euclid import mer_hdus, written
 from fakes.pack import fake_images, write_cutout, write_objects
 from fakes.workspace import lensfold
 

@@ -12,7 +12,9 @@ from lensfold.console import progress
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
 from lensfold.data.folds import read_folds
-from lensfold.euclid.importer import Source, group_files, import_euclid, read_bands, read_euclid
+from lensfold.euclid.geometry import read_euclid
+from lensfold.euclid.importer import import_euclid
+from lensfold.euclid.layouts import EuclidBand, group_files, read_bands
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.report.pictures import Album, before_after
 
@@ -46,6 +48,6 @@ def import_pack(files: Sequence[Path], out: Path, overwrite: bool) -> tuple[pd.D
     return table, pictures
 
 
-def _in_pack_units(source: Source) -> tuple[np.ndarray, float]:
+def _in_pack_units(source: EuclidBand) -> tuple[np.ndarray, float]:
     image = np.where(source.rms_bad, np.nan, source.image * 10 ** (-0.4 * source.magzero))
     return image, float(proj_plane_pixel_scales(source.wcs).mean() * 3600)

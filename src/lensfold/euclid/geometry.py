@@ -1,0 +1,123 @@
+"""From delivered bands to frames in the geometry and units of the challenge.
+
+Of VIS the central 200 pixels, from pixel (size - 200) // 2 on, so the central pixel of an odd size becomes pixel 100
+(from zero). NISP is cut where VIS was, found by the WCS: 198 pixels of 0.1 arcsec added 3 x 3, or 66 of 0.3 arcsec
+taken as they are. NISP pixel a covers the VIS pixels 1 + 3 a … 3 + 3 a. Units: pixel x 10^(-0.4 MAGZERO). A pixel that
+RMS or `lensfold.data.bad_pixels` calls bad becomes NaN: the cache builder mends small gaps and refuses wide ones.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+
+from lensfold.data.bad_pixels import bad_pixels
+from lensfold.errors import InputError
+from lensfold.euclid.layouts import EXTENSIONS, EuclidBand, read_bands
+from lensfold.paths import BAND_SHAPES, BANDS
+
+MIDDLE = (99.5, 99.5)  # of the VIS frame: column, row from zero
+MAX_SIDE = 3000  # pixels; a larger image is a mosaic, whose centre is nobody's object
+MAX_OFFSET = 0.3  # arcsec between the corners of the VIS and NISP frames
+MAX_BAD_OF_NINE = 4  # a sum with more bad pixels is bad too
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One band in the challenge's form: ``image`` float32, shape ``BAND_SHAPES[band]``, NaN where bad; ``header`` with
+    its WCS, FILTER, MAGZERO = 0 and SRCFILE; ``bad`` and ``bad_share``: number and share of the delivered pixels in
+    the frame that have no measurement."""
+
+    image: np.ndarray
+    header: fits.Header
+    bad: int
+    bad_share: float
+
+
+def read_euclid(files: Sequence[Path]) -> dict[str, Frame]:
+    """Return all four bands of one object in the challenge's form, from its one or four files.
+
+    Raises InputError as read_bands does, and where size, scale or position of a band do not allow it.
+    """
+    sources = read_bands(files)
+    vis = sources["VIS"]
+    frames = {"VIS": _frame(vis, "VIS", [(length - 200) // 2 for length in vis.image.shape], _step(vis, "VIS"))}
+    for band in BANDS[1:]:
+        frames[band] = _nisp_frame(sources[band], band, WCS(frames["VIS"].header))
+    return frames
+
+
+def _step(source: EuclidBand, band: str) -> int:
+    """Return how many delivered pixels per side make one of the frame; InputError where scale or size do not fit."""
+    with np.errstate(all="ignore"):  # a damaged header may give infinite ones
+        scales = proj_plane_pixel_scales(source.wcs) * 3600
+    allowed = (0.1,) if band == "VIS" else (0.1, 0.3)
+    fitting = [scale for scale in allowed if np.all(np.abs(scales / scale - 1) <= 0.01)]
+    if not fitting:
+        found = f"{scales[0]:.4g} x {scales[1]:.4g} arcsec, expected {' or '.join(map(str, allowed))} within 1 %"
+        raise InputError(f"{source.file}: {band} pixels of {found}. Resample it, or cut it from a MER mosaic.")
+    step = round(allowed[-1] / fitting[0])
+    side, shape = step * BAND_SHAPES[band][0], source.image.shape
+    if min(shape) < side or max(shape) > MAX_SIDE:
+        found = f"{shape[0]} x {shape[1]} pixels, expected {side} to {MAX_SIDE} a side around one object"
+        raise InputError(f"{source.file}: {band} has {found}. Cut it to another size.")
+    return step
+
+
+def _nisp_frame(source: EuclidBand, band: str, vis: WCS) -> Frame:
+    """Return the frame of a NISP band at the place of the VIS frame with this WCS; InputError if not covered."""
+    step, size = _step(source, band), BAND_SHAPES[band][0]
+    side = size * step
+    centre = np.array(source.wcs.world_to_pixel(vis.pixel_to_world(*MIDDLE)), dtype=float)[::-1]
+    corner = np.rint(centre - (side - 1) / 2)
+    if not np.all((corner >= 0) & (corner + side <= source.image.shape)):
+        found = f"{side} pixels around (row, column) {centre.round(1)} of {source.image.shape}"
+        raise InputError(f"{source.file}: {band} does not cover the VIS frame: {found}. Cut all bands at one position.")
+    frame = _frame(source, band, corner.astype(int).tolist(), step)
+    x, y = np.meshgrid([-0.5, size - 0.5], [-0.5, size - 0.5])
+    # the NISP frame starts one VIS pixel in
+    offset = WCS(frame.header).pixel_to_world(x, y).separation(vis.pixel_to_world(3 * x + 2, 3 * y + 2)).arcsec.max()
+    if not offset <= MAX_OFFSET:
+        found = f"{offset:.2f} arcsec in a corner, expected at most {MAX_OFFSET}"
+        raise InputError(f"{source.file}: {band} is turned or stretched against VIS: {found}. Resample it to VIS.")
+    return frame
+
+
+def _frame(source: EuclidBand, band: str, corner: Sequence[int], step: int) -> Frame:
+    """Return the frame that begins at ``corner`` (row, column), each pixel of ``step`` x ``step`` delivered ones."""
+    side = step * BAND_SHAPES[band][0]
+    window = tuple(slice(start, start + side) for start in corner)
+    pixels = source.image[window].astype(np.float64)
+    bad = bad_pixels(pixels) | source.rms_bad[window]
+    flux = np.where(bad, np.nan, pixels) * 10 ** (-0.4 * source.magzero)
+    with np.errstate(over="ignore"):
+        image = (_binned(flux) if step == 3 else flux).astype(np.float32)
+    image[~np.isfinite(image)] = np.nan
+    return Frame(image, _header(source, band, corner, step), int(bad.sum()), float(bad.mean()))
+
+
+def _binned(flux: np.ndarray) -> np.ndarray:
+    """Return sums over 3 x 3 pixels: nine times the mean of the good where a few are bad, NaN where many are."""
+    blocks = flux.reshape(flux.shape[0] // 3, 3, flux.shape[1] // 3, 3)
+    good = np.isfinite(blocks).sum(axis=(1, 3))
+    scaled = np.nansum(blocks, axis=(1, 3)) * (9 / np.maximum(good, 1))
+    return np.where(good >= 9 - MAX_BAD_OF_NINE, scaled, np.nan)
+
+
+def _header(source: EuclidBand, band: str, corner: Sequence[int], step: int) -> fits.Header:
+    """Return the frame's header: its WCS in full precision (to_header keeps twelve digits), units and file."""
+    wcs, header = source.wcs.wcs, source.wcs.to_header()
+    for axis in (0, 1):
+        header[f"CRPIX{axis + 1}"] = float((wcs.crpix[axis] - 0.5 - corner[1 - axis]) / step + 0.5)
+        header[f"CRVAL{axis + 1}"] = float(wcs.crval[axis])
+        header[f"CDELT{axis + 1}"] = float(wcs.get_cdelt()[axis] * step)
+    header["FILTER"] = EXTENSIONS[band].removesuffix("_FLUX")
+    header["MAGZERO"] = (0.0, "AB zero point: pixel = 10^(-0.4 m)")
+    # no quotes, which count twice, and no more than fits into one card
+    header["SRCFILE"] = re.sub(r"[^ -&(-~]", "?", source.file.name)[:68]
+    return header

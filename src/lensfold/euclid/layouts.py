@@ -1,0 +1,178 @@
+"""Which bands a file has, and which files make one object.
+
+Two layouts are known, and nothing else is guessed:
+- a multi-extension MER cutout, one file an object: VIS_FLUX, NIR_Y_FLUX, NIR_J_FLUX, NIR_H_FLUX, each with its _RMS
+  where there is one; other extensions (_PSF) are not looked at;
+- four single-band cutouts an object: the first image of each file, and an extension RMS where there is one. FILTER or
+  INSTRUME in that image's header names the band, or else the one word of the file name that does (VIS, NIR_Y, NIR-Y,
+  NISP_Y, Y …). Files belong together when the rest of their names is the same.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from lensfold.errors import InputError
+from lensfold.paths import BANDS
+
+#: image extension of each band in a MER cutout
+EXTENSIONS = {"VIS": "VIS_FLUX", "Y": "NIR_Y_FLUX", "J": "NIR_J_FLUX", "H": "NIR_H_FLUX"}
+BAD_RMS = 1e15  # RMS maps have 1e16 where nothing was measured
+MOST_PROBLEMS = 20  # files named in one message
+# words are bounded by anything but letters and digits
+_BAND_WORD = re.compile(r"(?<![^\W_])(?:VIS|(?:(?:NIR|NISP)[-_. ]?)?[YJH])(?![^\W_])", re.IGNORECASE)
+_BANDS = {"S": "VIS", "Y": "Y", "J": "J", "H": "H"}  # by the last letter of such a word
+_OTHER_WORD = re.compile(r"(?<![^\W_])(?:RMS|FLAGS?|PSF|WEIGHTS?)(?![^\W_])", re.IGNORECASE)
+_Hdu = fits.PrimaryHDU | fits.ImageHDU
+
+
+@dataclass(frozen=True)
+class EuclidBand:
+    """One band as delivered: ``image`` (rows, columns) as stored, ``rms_bad`` (bool, alike) where its RMS map finds no
+    measurement, and the header's WCS and AB zero point."""
+
+    file: Path
+    image: np.ndarray
+    rms_bad: np.ndarray
+    wcs: WCS
+    magzero: float
+
+
+def group_files(files: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]:
+    """Return (name, files) of the objects, sorted: one MER cutout each, or single-band cutouts in the order of BANDS.
+
+    Raises InputError listing the files that cannot be used, or the objects that lack a band.
+    """
+    objects: list[tuple[str, tuple[Path, ...]]] = []
+    single: dict[str, dict[str, Path]] = {}
+    problems = [] if files else ["no files given, expected Euclid cutouts (FITS)."]
+    for path in sorted(set(files)):
+        try:
+            with _hdus(path) as hdus:
+                bands = list(_band_hdus(path, hdus))
+            if len(bands) == len(BANDS):
+                objects.append((path.stem, (path,)))
+            else:
+                _add_single(single, path, bands[0])
+        except InputError as error:
+            problems.append(str(error))
+    raise_all(problems or _incomplete(single))
+    objects += [(name, tuple(group[band] for band in BANDS)) for name, group in single.items()]
+    return sorted(objects)
+
+
+def read_bands(files: Sequence[Path]) -> dict[str, EuclidBand]:
+    """Return all four bands of one object as delivered, from its one or four files.
+
+    Raises InputError where a file cannot be read or a band is missing.
+    """
+    sources = {}
+    for path in files:
+        with _hdus(path) as hdus:
+            for band, (image, rms) in _band_hdus(path, hdus).items():
+                sources[band] = _read_band(path, image, rms)
+    if len(sources) < len(BANDS):
+        raise InputError(f"{list(map(str, files))}: found {', '.join(sources)}, expected each of {', '.join(BANDS)}.")
+    return {band: sources[band] for band in BANDS}
+
+
+def raise_all(problems: list[str]) -> None:
+    """Raise InputError with the first of the problems, a line each, if there are any."""
+    more = [f"… and {len(problems) - MOST_PROBLEMS} more inputs"] if len(problems) > MOST_PROBLEMS else []
+    if problems:
+        raise InputError("\n".join(problems[:MOST_PROBLEMS] + more))
+
+
+@contextmanager
+def _hdus(path: Path) -> Iterator[fits.HDUList]:
+    """Yield the HDUs of a file, all headers read; any error raised while they are open becomes an InputError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Give the FITS files themselves.") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual header cards
+            warnings.filterwarnings("error", message="File may have been truncated|Error validating header")
+            with fits.open(io.BytesIO(data), memmap=False) as hdus:
+                if any(hdu.fileinfo()["datSpan"] < 0 for hdu in hdus):  # astropy would go back, and never end
+                    raise ValueError("an HDU of negative size")
+                yield hdus
+    except InputError:
+        raise
+    except Exception as error:  # astropy and wcslib raise many kinds on damaged files; each is the same to us
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not readable as a FITS image ({reason}). Fetch it again or leave it out.") from error
+
+
+def _band_hdus(path: Path, hdus: fits.HDUList) -> dict[str, tuple[_Hdu, _Hdu | None]]:
+    """Return the image and RMS HDU (or None) of each band in a file: of all four, or of one."""
+    named: dict[str, _Hdu] = {}
+    for hdu in hdus:
+        named.setdefault(hdu.name.strip().upper(), hdu)
+    found, expected = ", ".join(named), ", ".join(EXTENSIONS.values())
+    missing = [name for name in EXTENSIONS.values() if name not in named]
+    if not missing:
+        return {band: (named[name], named.get(name.replace("FLUX", "RMS"))) for band, name in EXTENSIONS.items()}
+    image = next((hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS")), None)
+    if image is None or len(missing) < len(BANDS):
+        raise InputError(f"{path}: lacks {', '.join(missing)}. Found the extensions {found}; expected {expected}.")
+    if _OTHER_WORD.search(path.stem):
+        raise InputError(f"{path}: by its name a map of noise, flags or PSF, expected an image. Leave it out.")
+    cards = [str(image.header.get(key, "")).strip() for key in ("FILTER", "INSTRUME")]
+    words = [word for word in cards if _BAND_WORD.fullmatch(word)] or _BAND_WORD.findall(path.stem)
+    bands = {_BANDS[word[-1].upper()] for word in words}
+    if len(bands) != 1:
+        clues = f"FILTER {cards[0]!r}, INSTRUME {cards[1]!r}, words {words} in the name and the extensions {found}"
+        raise InputError(f"{path}: of which band is it? Found {clues}; expected {expected}, or one band in FILTER.")
+    return {bands.pop(): (image, named.get("RMS"))}
+
+
+def _add_single(single: dict[str, dict[str, Path]], path: Path, band: str) -> None:
+    """Put a single-band cutout into ``single`` under its name without the words for its band; InputError if taken."""
+    word = re.compile(f"[-_. ]?{_BAND_WORD.pattern}", re.IGNORECASE)
+    rest = word.sub(lambda match: "" if _BANDS[match[0][-1].upper()] == band else match[0], path.stem)
+    group = single.setdefault(rest, {})
+    if band in group:
+        raise InputError(f"{path}: a second image of {band} for the object of {group[band]}. Leave one out.")
+    group[band] = path
+
+
+def _incomplete(single: dict[str, dict[str, Path]]) -> list[str]:
+    """Return a message for each object that lacks a band."""
+    return [
+        f"object {name!r}: lacks {', '.join(band for band in BANDS if band not in group)}, found "
+        f"{', '.join(map(str, group.values()))}. All four bands are needed, in files named alike but for the band: "
+        "a_VIS.fits, a_NIR_Y.fits …"
+        for name, group in single.items()
+        if len(group) < len(BANDS)
+    ]
+
+
+def _read_band(path: Path, hdu: _Hdu, rms: _Hdu | None) -> EuclidBand:
+    """Return one band of an open file; InputError where image, RMS, zero point or WCS cannot be used."""
+    where = f"{path} [{hdu.name}]"
+    shape = getattr(hdu.data, "shape", None)
+    if not hdu.is_image or shape is None or len(shape) != 2:
+        raise InputError(f"{where}: the shape is {shape}, expected an image (rows, columns).")
+    noise = np.ones(shape) if rms is None else rms.data
+    if getattr(noise, "shape", None) != shape:
+        raise InputError(f"{where}: the shape is {shape}, that of its RMS {getattr(noise, 'shape', None)}.")
+    bad = ~np.isfinite(noise) | (noise <= 0) | (noise >= BAD_RMS)
+    magzero = hdu.header.get("MAGZERO")
+    if isinstance(magzero, bool) or not isinstance(magzero, int | float) or not abs(magzero) <= 60:
+        raise InputError(f"{where}: MAGZERO is {magzero!r}, expected the AB zero point in the header, such as 24.6.")
+    wcs = WCS(hdu.header, naxis=2)
+    numbers = np.append(wcs.wcs.crpix, wcs.wcs_pix2world([shape[::-1]], 0))
+    if not wcs.has_celestial or wcs.has_distortion or not np.isfinite(numbers).all():
+        found = " ".join(wcs.wcs.ctype).strip() or "none"
+        raise InputError(f"{where}: its WCS is {found}, expected a celestial one without distortions (RA---TAN).")
+    return EuclidBand(path, hdu.data, bad, wcs, float(magzero))

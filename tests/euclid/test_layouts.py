@@ -1,0 +1,218 @@
+"""Which files make an object, which bands they have; and every file that cannot be used says why."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from fakes.euclid import MAGZERO, mer_hdus, mer_with, noise, refused, write_group, write_single, written
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lensfold.errors import InputError
+from lensfold.euclid.geometry import read_euclid
+from lensfold.euclid.layouts import EXTENSIONS, group_files, read_bands
+from lensfold.paths import BAND_SHAPES, BANDS
+
+
+def changed_card(extension: str, key: str, value) -> object:
+    """A change: one header card, or its removal."""
+
+    def change(hdus):
+        if value is None:
+            del hdus[extension].header[key]
+        else:
+            hdus[extension].header[key] = value
+
+    return change
+
+
+def test_bands_as_delivered(tmp_path):
+    hdus = mer_hdus()
+    hdus["NIR_Y_RMS"].data[4, 5] = 1e16
+    sources = read_bands([written(tmp_path / "a.fits", hdus)])
+    assert list(sources) == list(BANDS)
+    np.testing.assert_array_equal(sources["J"].image, hdus["NIR_J_FLUX"].data)
+    assert np.argwhere(sources["Y"].rms_bad).tolist() == [[4, 5]] and sources["H"].magzero == 29.9
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "a.5_VIS a.5_NIR_Y a.5_NIR_J a.5_NIR_H",
+        "VIS-q NIR-Y-q NIR-J-q NIR-H-q",
+        "o vis b|o nisp_y b|o j b|o NISP-H b",
+        "EUC_VIS/7 EUC_Y/7 EUC_J/7 EUC_H/7",
+    ],
+)
+@pytest.mark.parametrize("told", ["header", "name", "instrument"])
+def test_four_single_bands_make_an_object(tmp_path, names, told):
+    told = "header" if "/" in names else told  # a folder's name tells no band
+    files = []
+    for band, name in zip(BANDS, names.split("|" if "|" in names else " "), strict=True):
+        cards = {} if told == "header" else {"FILTER": None if told == "name" else "OPEN"}
+        instrument = {"INSTRUME": "VIS" if band == "VIS" else "NISP"} if told == "instrument" else {}
+        files.append(write_single(tmp_path / "in" / f"{name}.fits", band, **cards, **instrument))
+    assert [group for _, group in group_files(files[::-1])] == [tuple(files)]
+    frames = read_euclid(files)
+    for number, band in enumerate(BANDS):
+        whole = noise((200, 200), number).astype(np.float64) * 10 ** (-0.4 * MAGZERO[band])
+        expected = whole if band == "VIS" else whole[1:199, 1:199].reshape(66, 3, 66, 3).sum(axis=(1, 3))
+        np.testing.assert_allclose(frames[band].image, expected, rtol=1e-5, atol=1e-17)
+
+
+def test_a_single_band_may_be_an_extension_with_rms(tmp_path):
+    files = write_group(tmp_path / "in")
+    rms = np.ones((210, 210), np.float32)
+    rms[5, 5] = 1e16
+    pixels, header = fits.getdata(files[0], header=True)
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(pixels, header, name="SCI"), fits.ImageHDU(rms, name="rms")]
+    written(files[0], fits.HDUList(hdus))
+    assert np.argwhere(np.isnan(read_euclid(files)["VIS"].image)).tolist() == [[0, 0]]
+
+
+def test_groups_that_lack_a_band_are_listed(tmp_path):
+    first, second = write_group(tmp_path, "a_{}"), write_group(tmp_path, "b_{}")
+    refused([*first[:2], *second[1:]], tmp_path / "out", "'a': lacks J, H", "'b': lacks VIS", "a_NIR_Y.fits", "alike")
+
+
+def test_a_band_that_is_not_clear(tmp_path):
+    for name in ("plain", "H_5_VIS"):
+        path = write_single(tmp_path / f"{name}.fits", "Y", FILTER="DECAM_z", INSTRUME="DECam")
+        refused([path], tmp_path / "out", name, "of which band", "DECAM_z", "DECam", "PRIMARY", "VIS_FLUX")
+    path = write_single(tmp_path / "c.fits", "Y", FILTER="NIR_Y", INSTRUME="VIS")
+    refused([path], tmp_path / "out", "of which band", "NIR_Y", "'VIS'")
+
+
+def test_two_images_of_one_band(tmp_path):
+    files = [write_single(tmp_path / folder / "a_VIS.fits", "VIS") for folder in "xy"]
+    refused(files, tmp_path / "out", *map(str, files), "second image of VIS")
+
+
+def test_maps_that_are_no_images(tmp_path):
+    for word in ("RMS", "flag", "PSF"):
+        path = write_single(tmp_path / f"a_VIS_{word}.fits", "VIS")
+        refused([path], tmp_path / "out", path.name, "Leave it out")
+
+
+def test_an_object_needs_all_its_files(tmp_path):
+    with pytest.raises(InputError, match="found Y, VIS, expected each of VIS, Y, J, H"):
+        read_euclid(write_group(tmp_path)[1::-1])
+
+
+@pytest.mark.parametrize("value", [None, "24.6", True, 1e9, -61.0])
+def test_zero_points(tmp_path, value):
+    files = mer_with(tmp_path, changed_card("NIR_J_FLUX", "MAGZERO", value))
+    refused(files, tmp_path / "out", "x1.fits", "NIR_J_FLUX", f"MAGZERO is {value!r}", "24.6")
+
+
+def test_a_missing_band(tmp_path):
+    files = mer_with(tmp_path, lambda hdus: hdus.pop("NIR_H_FLUX") and None)
+    refused(files, tmp_path / "out", "x1.fits", "lacks NIR_H_FLUX", "NIR_H_RMS", "expected VIS_FLUX")
+
+
+def test_other_names_are_not_guessed(tmp_path):
+    def change(hdus):
+        for name in EXTENSIONS.values():
+            hdus[name].name = f"{name}_MICROJANSKY"
+
+    files = mer_with(tmp_path, change)
+    # taken for a single band by its FILTER, it lacks the others
+    refused(files, tmp_path / "out", "x1", "lacks Y, J, H")
+
+
+def test_extension_names_in_lower_case(tmp_path):
+    path = mer_with(tmp_path, lambda hdus: None)[0]
+    data = path.read_bytes().replace(b"'VIS_FLUX'", b"'vis_flux'")
+    path.write_bytes(data)
+    assert not np.isnan(read_euclid([path])["VIS"].image).any()
+
+
+@pytest.mark.parametrize("kind", ["none", "frequency", "sip"])
+def test_no_usable_wcs(tmp_path, kind):
+    def change(hdus):
+        header = hdus["VIS_FLUX"].header
+        if kind == "none":
+            for key in [key for key in header if key.startswith(("CTYPE", "CRVAL", "CRPIX", "CD", "CUNIT"))]:
+                del header[key]
+        elif kind == "sip":
+            header.update({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"})
+            header.update({"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-5})
+        else:
+            header.update({"CTYPE1": "FREQ", "CUNIT1": "Hz", "CTYPE2": "LINEAR", "CUNIT2": ""})
+
+    found = {"none": "none", "sip": "RA---TAN-SIP DEC--TAN-SIP"}.get(kind, "FREQ")
+    refused(mer_with(tmp_path, change), tmp_path / "out", "x1.fits [VIS_FLUX]", f"WCS is {found}", "celestial")
+
+
+def test_an_image_that_is_none(tmp_path):
+    def cube(hdus):
+        hdus["NIR_Y_FLUX"].data = np.ones((2, 210, 210), np.float32)
+
+    refused(mer_with(tmp_path, cube), tmp_path / "out", "NIR_Y_FLUX", "(2, 210, 210)", "(rows, columns)")
+
+    def small_rms(hdus):
+        hdus["NIR_Y_RMS"].data = np.ones((209, 210), np.float32)
+
+    refused(mer_with(tmp_path, small_rms), tmp_path / "out", "NIR_Y_FLUX", "(210, 210)", "its RMS (209, 210)")
+
+    def table(hdus):
+        hdus["VIS_FLUX"] = fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])], name="VIS_FLUX")
+
+    refused(mer_with(tmp_path, table), tmp_path / "out", "VIS_FLUX", "expected an image")
+    empty = written(tmp_path / "e.fits", fits.PrimaryHDU())
+    refused([empty], tmp_path / "out", "e.fits", "lacks VIS_FLUX", "PRIMARY")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 2879, 2880, 4000, 100_000, -2000, -2880])
+def test_truncated_files(tmp_path, keep):
+    path = mer_with(tmp_path, lambda hdus: None)[0]
+    path.write_bytes(path.read_bytes()[:keep])
+    refused([path], tmp_path / "out", "x1.fits")
+
+
+@pytest.mark.parametrize("content", [b"", b"ID,ra,dec\n1,2,3\n", b"\x1f\x8b" + bytes(100), b"SIMPLE  =" + b" " * 5000])
+def test_files_that_are_no_fits(tmp_path, content):
+    path = tmp_path / "a.fits"
+    path.write_bytes(content)
+    refused([path], tmp_path / "out", "a.fits", "not readable as a FITS image", "leave it out")
+
+
+def test_files_that_are_not_there(tmp_path):
+    refused([], tmp_path / "out", "no files given")
+    refused([tmp_path / "a.fits"], tmp_path / "out", "a.fits", "No such file")
+    refused([tmp_path], tmp_path / "out", "Is a directory", "FITS files themselves")
+
+
+@pytest.mark.parametrize(
+    ("card", "damaged"),
+    [
+        (b"NAXIS2  =                  210", b"NAXIS2  =                - 210"),  # astropy would never end
+        (b"NAXIS2  =                  210", b"NAXIS2  =               999210"),
+        (b"CRVAL2  =  -49.98765", b"CRVAL2  =  -4E400   "),
+        (b"CD1_1   = -2.4377", b"CD1_1   = -2E400 "),
+        (b"CRPIX1  =                105.5", b"CRPIX1  =                1E400"),
+        (b"CD1_1   = -2.4377", b"CD1_1   =  0.0000"),
+    ],
+)
+def test_headers_that_make_no_sense(tmp_path, card, damaged):
+    path = mer_with(tmp_path, lambda hdus: None)[0]
+    content = path.read_bytes()
+    assert card in content
+    path.write_bytes(content.replace(card, damaged, 1))
+    refused([path], tmp_path / "out", "x1.fits")
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_damaged_bytes_are_refused_or_imported_but_never_crash(tmp_path, data):
+    """Headers overwritten at random: the only exception is InputError."""
+    content = bytearray(written(tmp_path / "a.fits", mer_hdus((200, 200))).read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        start = data.draw(st.integers(0, 9000))
+        new = data.draw(st.binary(min_size=1, max_size=12) | st.text("0123456789.-E'= T", max_size=12).map(str.encode))
+        content[start : start + len(new)] = new
+    (tmp_path / "b.fits").write_bytes(bytes(content))
+    try:
+        frames = read_euclid([tmp_path / "b.fits"])
+    except InputError:
+        return
+    assert {band: frame.image.shape for band, frame in frames.items()} == BAND_SHAPES
