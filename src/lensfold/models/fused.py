@@ -90,7 +90,10 @@ def faster(layer: keras.layers.Layer, name: str) -> keras.layers.Layer:
     settings = layer.get_config() | {"name": name}
     if isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.silu:
         return Swish.from_config({key: settings[key] for key in ("name", "trainable", "dtype")})
-    kinds = {keras.layers.BatchNormalization: BatchNormalization, keras.layers.DepthwiseConv2D: DepthwiseConv2D}
+    kinds: dict[type, type] = {
+        keras.layers.BatchNormalization: BatchNormalization,
+        keras.layers.DepthwiseConv2D: DepthwiseConv2D,
+    }
     return kinds.get(type(layer), type(layer)).from_config(settings)
 
 
