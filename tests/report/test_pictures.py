@@ -16,18 +16,19 @@ from lensfold.data.catalog import SIZE_BINS, read_catalog
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS
 from lensfold.report import pictures
+from lensfold.report.canvas import MARGIN
 from lensfold.report.pictures import (
+    TOP,
     Album,
     before_after,
-    colour,
     contact_sheet,
-    grey,
     look,
     object_facts,
     object_sheet,
     show_objects,
     size_histogram,
 )
+from lensfold.report.stretch import NO_DATA, colour, grey
 
 SHEET_SIZE = (1728, 1162)
 AWKWARD = "a $b_c$ <d> & \\frac{1}{2} 50% \u03b8 \u4e2d \n #1"
@@ -53,7 +54,7 @@ def constant(value):
 
 def is_magenta(shown):
     """Where a picture says that there is no data."""
-    return np.all(shown == pictures.NO_DATA, axis=-1)
+    return np.all(shown == NO_DATA, axis=-1)
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_object_sheet_shows_each_pixel_enlarged_and_not_interpolated(tmp_path, i
     shown = pixels(tmp_path / "a.png")
     assert size(tmp_path / "a.png") == SHEET_SIZE
     expected = grey(images["VIS"], SIGMA["VIS"], "VIS")[::-1].repeat(3, axis=0).repeat(3, axis=1)
-    top, left = pictures.TOP, pictures.MARGIN
+    top, left = TOP, MARGIN
     np.testing.assert_array_equal(shown[top : top + 500, left : left + 600], expected[:500])
     composite = colour(images, SIGMA)[::-1].repeat(3, axis=0).repeat(3, axis=1)
     np.testing.assert_array_equal(shown[top : top + 500, left + 620 : left + 1220], composite[:500])
@@ -90,11 +91,11 @@ def test_a_lens_looks_different_from_the_same_galaxy_without_one(tmp_path):
             tmp_path / f"{name}.png", fake_images(np.random.default_rng(1), is_lens), SIGMA, "title", {"ID": "1"}
         )
     differs = np.any(pixels(tmp_path / "lens.png") != pixels(tmp_path / "none.png"), axis=-1)
-    left, top = pictures.MARGIN + 300, pictures.TOP + 300
-    y, x = np.nonzero(differs[pictures.TOP : pictures.TOP + 600, pictures.MARGIN : pictures.MARGIN + 600])
-    radius = np.hypot(x + pictures.MARGIN - left, y + pictures.TOP - top) / 30
+    left, top = MARGIN + 300, TOP + 300
+    y, x = np.nonzero(differs[TOP : TOP + 600, MARGIN : MARGIN + 600])
+    radius = np.hypot(x + MARGIN - left, y + TOP - top) / 30
     assert np.sum((radius > 1.7) & (radius < 2.3)) > 5000
-    assert not differs[: pictures.TOP - 30].any()
+    assert not differs[: TOP - 30].any()
 
 
 def test_the_stretch_is_the_same_for_every_object(images):
@@ -162,7 +163,7 @@ def test_any_text_can_be_a_title(tmp_path, images, text):
 def test_many_facts_make_a_longer_page(tmp_path, images):
     object_sheet(tmp_path / "a.png", images, SIGMA, "title", {f"fact {n}": str(n) for n in range(60)})
     width, height = size(tmp_path / "a.png")
-    assert (width, height) == (SHEET_SIZE[0], pictures.TOP + 60 * 38 + 200)
+    assert (width, height) == (SHEET_SIZE[0], TOP + 60 * 38 + 200)
 
 
 def test_simulated_objects_say_so(tmp_path, images):
@@ -368,7 +369,7 @@ def test_look_at_a_split_without_a_catalog(album, tmp_path):
 
 @pytest.mark.parametrize(("per_bin", "without_source"), [(0, 0), (40, 0)])
 def test_look_refuses_samples_that_no_sheet_holds(album, tmp_path, per_bin, without_source):
-    with pytest.raises(InputError, match="a contact sheet holds 1 to 200"):
+    with pytest.raises(InputError, match="a contact sheet has room for 1 to 200"):
         look(album, tmp_path, per_bin=per_bin, without_source=without_source)
 
 

@@ -29,7 +29,7 @@ from lensfold.models.backend import set_threads
 from lensfold.models.saved import load_model
 from lensfold.paths import BAND_SHAPES, Pack, Workspace
 from lensfold.prediction.saliency import PATCH, STEP, background_value, grad_cam, occlusion_map, scored_by
-from lensfold.report.pictures import colour, grey
+from lensfold.report.stretch import colour, grey
 from lensfold.runs.run import Run
 
 if TYPE_CHECKING:

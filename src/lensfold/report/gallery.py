@@ -18,7 +18,7 @@ from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, split_bands
 from lensfold.errors import InputError
 from lensfold.files import digest, replacing
-from lensfold.report.pictures import colour, grey
+from lensfold.report.stretch import colour, grey
 
 #: changes with how pictures are drawn
 DRAWING = "1"

@@ -144,7 +144,7 @@ def _page(name: str) -> str:
 
 
 def _write_index(site: _Site, runs: Sequence[ShownRun], refused: Sequence[Refused], leaderboard: str | None) -> None:
-    told = [
+    left_out = [
         {"name": run.name, "reason": run.reason, "page": "#" if run.name == "index" else _page(run.name)}
         for run in refused
     ]
@@ -155,7 +155,7 @@ def _write_index(site: _Site, runs: Sequence[ShownRun], refused: Sequence[Refuse
         of_folds=int(site.truth.folds.max()) + 1,
         leaderboard=None if leaderboard is None else Markup(leaderboard),
         rows=[_index_row(run) for run in runs],
-        refused=told,
+        refused=left_out,
     )
 
 
@@ -220,12 +220,12 @@ def _counts(run: ShownRun, radii: pd.DataFrame | None) -> str:
 
 def _numbers(run: ShownRun) -> list[tuple[str, str, str]]:
     """Name, value and limits of the scores that ``score.json`` has."""
-    told = []
+    numbers = []
     for name, key, digits in LENS_NUMBERS if run.task == "lens" else RADIUS_NUMBERS:
         score = (run.score or {}).get(key)
         if score and score.get("value") is not None:
-            told.append((name, f"{score['value']:.{digits}f}", _limits(score, digits)))
-    return told
+            numbers.append((name, f"{score['value']:.{digits}f}", _limits(score, digits)))
+    return numbers
 
 
 def _radii(run: ShownRun, truth: Truth) -> pd.DataFrame:
@@ -254,25 +254,26 @@ def _kept_content(site: _Site, run: ShownRun, radii: pd.DataFrame | None) -> _Co
                   "code": _code_version(), "synthetic": site.truth.synthetic, "pack": site.truth.pack})  # fmt: skip
     kept = folder / "content.json"
     try:
-        told = json.loads(kept.read_text())
-        if told["key"] == key and all((folder / file).is_file() for file, _ in told["plots"]):
-            return _content(run.name, told)
+        record = json.loads(kept.read_text())
+        if record["key"] == key and all((folder / file).is_file() for file, _ in record["plots"]):
+            return _content(run.name, record)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     written = _write_plots(folder, site, run, radii)
     labelled = run.labelled
-    told = {
+    record = {
         "key": key,
         "plots": written,
         "cuts": stats.cuts(labelled["label"], labelled["logit"]) if run.task == "lens" else None,
     }
     with replacing(kept) as temporary:
-        temporary.write_text(json.dumps(told))
-    return _content(run.name, told)
+        temporary.write_text(json.dumps(record))
+    return _content(run.name, record)
 
 
-def _content(name: str, told: dict) -> _Content:
-    return _Content([(f"plots/{name}/{file}", caption) for file, caption in told["plots"]], told["cuts"])
+def _content(name: str, record: dict) -> _Content:
+    """Return what ``content.json`` records, its plots as the page names them."""
+    return _Content([(f"plots/{name}/{file}", caption) for file, caption in record["plots"]], record["cuts"])
 
 
 def _write_plots(folder: Path, site: _Site, run: ShownRun, radii: pd.DataFrame | None) -> list[tuple[str, str]]:
