@@ -384,6 +384,7 @@ def test_score_bins():
     assert list(bins.columns) == list(catalogs.BIN_NAMES) and (bins.dtypes == np.int64).all()
     assert bins["size"].tolist() == [0, 1, 2, 3, 4, 5, 5]
     assert bins["radius"].tolist() == [0, 0, 1, 2, 3, 4, -1]
+    assert catalogs.radius_bins(radii).tolist() == [0, 0, 1, 2, 3, 4, 5]
     assert bins["lens_magnitude"].tolist() == [0, 0, 1, 2, 3, 4, 5]
     assert bins["source_magnitude"].tolist() == [5, 4, 3, 2, 1, 0, 0]
     assert {len(names) for names in catalogs.BIN_NAMES.values()} == {BIN_COUNT}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes.catalog import catalog_text
+from fakes.oracles import f_beta_loss, recall_below
 from fakes.runs import reconfigure, relabel, write_catalogs, write_run, write_submission_settings
 from fakes.workspace import lensfold
 from scipy.special import expit, logit
@@ -70,7 +71,7 @@ def test_weights_of_the_test_split_and_of_each_fold(runs, combine):
     row = manifest["scores"][-1]
     assert row["name"] == f"ensemble ({combine})"
     assert row["auc"]["value"] == pytest.approx(scores.auc(y, nested))
-    assert row["tpr10"]["value"] == pytest.approx(scores.tpr_at_false_positives(y, nested, 10))
+    assert row["tpr10"]["value"] == pytest.approx(recall_below(y, nested, 10))
     against = told["against_best"]
     best = max(NAMES, key=lambda name: scores.auc(y, Run(runs / "runs" / "fake" / name).oof()["logit"]))
     own = scores.auc(y, Run(runs / "runs" / "fake" / best).oof()["logit"])
@@ -127,7 +128,7 @@ def test_grading_takes_probabilities_for_what_they_are(runs):
     out = lensfold(runs, "grade", *PACK, "--beta-squared", "1").stdout
     assert "beta² = 1:" in out
     row = next(line for line in out.split("readings of F_beta")[1].splitlines() if "default on the test key" in line)
-    half = scores.f_beta_loss(y, written, 0.5, 1.0)
+    half = f_beta_loss(y, written, 0.5, 1.0)
     assert f" {half:.5f} " in row and f" {scores.brier(y, written):.3f} " in row
     logits, _, _ = submitted(runs, 'score = "logit"\n')
     assert logits["settings"]["score"] == "logit"

@@ -10,9 +10,9 @@ from fakes.workspace import environment
 from PIL import Image
 
 from lensfold.report import plots
-from lensfold.report.plots import Heading, Plot
+from lensfold.report.figure import Plot, PlotHeading
 
-HEADING = Heading("run", "pack", "official-2020", "n = 5", True)
+HEADING = PlotHeading("run", "pack", "official-2020", "n = 5", True)
 AWKWARD = "a $b_c$ <d> & \\frac{1}{2} 50% θ 中 \n #1" + "long" * 60
 
 
@@ -62,14 +62,14 @@ def test_plots_of_any_radius_run_are_written(tmp_path, n):
 
 
 def test_any_name_can_stand_in_a_heading(tmp_path):
-    heading = Heading(AWKWARD, AWKWARD, AWKWARD, AWKWARD, True)
+    heading = PlotHeading(AWKWARD, AWKWARD, AWKWARD, AWKWARD, True)
     plots.learning_curves(tmp_path / "x.png", {0: history(trainable=["$b_c$", "<b>", "x"])}, heading)
     assert (tmp_path / "x.png").is_file()
 
 
 def test_synthetic_is_written_on_simulated_packs_alone(tmp_path):
     for synthetic in (True, False):
-        Plot("title", Heading("run", "pack", "rule", "n = 1", synthetic)).save(tmp_path / f"{synthetic}.png")
+        Plot("title", PlotHeading("run", "pack", "rule", "n = 1", synthetic)).save(tmp_path / f"{synthetic}.png")
     pictures = [np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")).astype(int) for name in (True, False)]
     red = [np.sum((p[..., 0] > 150) & (p[..., 1] < 100) & (p[..., 2] < 100)) for p in pictures]
     assert red[0] > 1000 and red[1] == 0

@@ -1,4 +1,4 @@
-"""Calibration: known temperatures, scikit-learn and scipy as oracles, rankings that stay, reliability diagrams."""
+"""Calibration: known temperatures, scikit-learn and scipy as oracles, rankings that stay."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,7 @@ from fakes.predictions import predictions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
-from scipy.stats import binomtest, rankdata
-from sklearn.calibration import calibration_curve
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
 from lensfold.errors import InputError
@@ -15,8 +14,6 @@ from lensfold.scoring.calibration import (
     Calibration,
     fit_calibration,
     fit_logistic,
-    reliability,
-    wilson_interval,
 )
 
 CASUAL = settings(deadline=None, max_examples=50)
@@ -145,41 +142,3 @@ def test_a_constant_member_does_not_break_the_fit():
     y, logits = honest(300)
     slopes, _ = fit_logistic(np.stack([logits, np.full(300, 7.0)], axis=1), y, penalty=1 / 300, least=0.0)
     assert np.isfinite(slopes).all() and slopes[0] > 0.5
-
-
-# Reliability
-
-
-def test_reliability_against_scikit_learn():
-    y, logits = honest(2000)
-    p = expit(logits)
-    rows = [row for row in reliability(y, p) if row["n"]]
-    observed, predicted = calibration_curve(y, p, n_bins=10)
-    np.testing.assert_allclose([row["observed"] for row in rows], observed)
-    np.testing.assert_allclose([row["predicted"] for row in rows], predicted)
-    assert sum(row["n"] for row in rows) == 2000
-    outside = [not row["low"] <= row["predicted"] <= row["high"] for row in rows]
-    assert sum(outside) <= 2  # the model is calibrated: one in twenty
-
-
-def test_reliability_of_edges_and_empty_bins():
-    rows = reliability([0, 1, 1], [0.0, 1.0, 0.5], bins=2)
-    assert rows[0] == {"from": 0.0, "to": 0.5, "n": 1, "predicted": 0.0, "observed": 0.0, **interval_of(0, 1)}
-    assert rows[1]["n"] == 2 and rows[1]["predicted"] == 0.75
-    empty = reliability([0, 1], [0.05, 0.06])[5]
-    assert empty["n"] == 0 and empty["observed"] is None and empty["low"] is None
-    with pytest.raises(InputError, match=r"outside \[0, 1\]"):
-        reliability([0, 1], [0.1, 1.2])
-
-
-def interval_of(successes: int, n: int) -> dict:
-    low, high = wilson_interval(successes, n)
-    return {"low": low, "high": high}
-
-
-@CASUAL
-@given(st.integers(1, 5000), st.data())
-def test_wilson_against_scipy(n, data):
-    successes = data.draw(st.integers(0, n))
-    expected = binomtest(successes, n).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-12)

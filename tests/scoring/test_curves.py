@@ -1,5 +1,7 @@
 """The numbers of a report against scikit-learn, scipy and counting by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import expit
 from scipy.stats import binomtest
-from sklearn.metrics import brier_score_loss, precision_recall_curve, roc_curve
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
 
+from lensfold.errors import InputError
 from lensfold.scoring import curves as stats
 
 FEW_VALUES = st.integers(-4, 4).map(float)
@@ -37,7 +41,7 @@ def test_curve_is_that_of_scikit_learn(data):
     np.testing.assert_allclose(whole.recall, recall[-2::-1])
 
 
-@given(st.integers(0, 300), st.integers(1, 300))
+@given(st.integers(0, 5000), st.integers(1, 5000))
 @settings(max_examples=60, deadline=None)
 def test_wilson_is_that_of_scipy(successes, trials):
     successes = min(successes, trials)
@@ -55,23 +59,44 @@ def test_wilson_without_a_trial_is_nan():
 @settings(max_examples=80, deadline=None)
 def test_reliability_bins_hold_every_object_once(data, bins):
     y, s = data
-    shares = stats.reliability(y, s, bins)
-    assert shares.trials.sum() == len(y) and shares.successes.sum() == y.sum()
-    assert len(shares.place) <= bins and (np.diff(shares.place) > 0).all()
-    assert (shares.place * shares.trials).sum() == pytest.approx(expit(s).sum())
+    rows = stats.reliability(y, expit(s), bins)
+    n, predicted, observed = (np.array([row[key] for row in rows]) for key in ("n", "predicted", "observed"))
+    assert n.sum() == len(y) and (n * observed).sum() == pytest.approx(y.sum())
+    assert len(rows) <= bins and (n > 0).all() and (np.diff(predicted) > 0).all()
+    assert (predicted * n).sum() == pytest.approx(expit(s).sum())
+    for row, after in zip(rows, rows[1:], strict=False):
+        assert row["from"] <= row["to"] < after["from"]
 
 
 def test_reliability_bins_are_of_equal_numbers():
     s = np.random.default_rng(0).normal(size=1200)
-    shares = stats.reliability(s > 0, s, 12)
-    assert shares.trials.tolist() == [100] * 12
+    assert [row["n"] for row in stats.reliability(s > 0, expit(s), 12)] == [100] * 12
 
 
-@given(predictions())
-@settings(max_examples=40, deadline=None)
-def test_brier_is_that_of_scikit_learn(data):
-    y, s = data
-    assert stats.brier(y, s) == pytest.approx(brier_score_loss(y, expit(s)))
+def test_reliability_against_scikit_learn():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0.3, 1.5, 2000)
+    p = expit(logits)
+    y = (generator.random(2000) < p).astype(float)
+    rows = stats.reliability(y, p, 10)
+    observed, predicted = calibration_curve(y, p, n_bins=10, strategy="quantile")
+    np.testing.assert_allclose([row["observed"] for row in rows], observed)
+    np.testing.assert_allclose([row["predicted"] for row in rows], predicted)
+    assert sum(row["n"] for row in rows) == 2000
+    outside = [not row["low"] <= row["predicted"] <= row["high"] for row in rows]
+    assert sum(outside) <= 2  # the model is calibrated: one in twenty
+
+
+def test_reliability_by_hand():
+    rows = stats.reliability([0, 1, 1], [0.0, 1.0, 0.5], bins=2)
+    expected = binomtest(0, 1).proportion_ci(0.95, method="wilson")
+    interval = {"low": pytest.approx(expected.low, abs=1e-12), "high": pytest.approx(expected.high)}
+    assert rows[0] == {"from": 0.0, "to": 0.0, "n": 1, "predicted": 0.0, "observed": 0.0, **interval}
+    assert rows[1]["n"] == 2 and rows[1]["predicted"] == 0.75 and (rows[1]["from"], rows[1]["to"]) == (0.5, 1.0)
+    assert [row["n"] for row in stats.reliability([0, 1, 1], [0.2, 0.2, 0.2])] == [3]
+    assert json.loads(json.dumps(rows)) == rows
+    with pytest.raises(InputError, match=r"outside \[0, 1\]"):
+        stats.reliability([0, 1], [0.1, 1.2])
 
 
 @given(predictions(), st.floats(0, 1))
@@ -94,12 +119,6 @@ def test_recall_in_bins_counts():
     shares = stats.recall_in_bins([3.0, 1.0, 2.0, 2.0], [0, 0, 2, 2], 4, 2.0)
     assert shares.trials.tolist() == [2, 0, 2, 0] and shares.successes.tolist() == [1, 0, 2, 0]
     assert shares.share[0] == 0.5 and np.isnan(shares.share[1]) and shares.share[2] == 1
-
-
-def test_radius_bins_and_their_names():
-    assert stats.radius_bins([0.2, 0.5, 2.99, 3.0, 100.0]).tolist() == [0, 1, 5, 6, 8]
-    names = stats.radius_bin_names()
-    assert len(names) == len(stats.RADIUS_EDGES) - 1 and names[0] == "0–0.5" and names[-1] == "> 6"
 
 
 @given(predictions())

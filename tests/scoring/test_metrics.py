@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from fakes import oracles
 from fakes.predictions import SCORES, made, predictions
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -11,12 +12,27 @@ from sklearn import metrics
 
 from lensfold.errors import InputError
 from lensfold.scoring import metrics as scores
+from lensfold.scoring import ranking
+from lensfold.scoring.ranking import Ranking
 
 CASUAL = settings(deadline=None, max_examples=50)
 
 
 def cuts(s: np.ndarray) -> np.ndarray:
     return np.unique(s)
+
+
+def recall_below(y, s, n: int) -> float:
+    """Recall with fewer than ``n`` false positives, as `score_table` has it."""
+    y, s = np.asarray(y, dtype=float), np.asarray(s, dtype=float)
+    return ranking.recall_below(*Ranking.of(y, s).weighted(np.ones((1, len(y)))).counts(), n)[0]
+
+
+def f_beta_loss(y, s, threshold: float, beta_squared: float) -> float:
+    """1 - F_beta of everything from a threshold up, as `score_table` has it."""
+    y, passed = np.asarray(y), np.asarray(s) >= threshold
+    true, false = (np.array([np.sum(passed & (y == label))]) for label in (1, 0))
+    return ranking.f_beta_loss(true, false, y.sum(), beta_squared)[0]
 
 
 # Closed forms
@@ -27,16 +43,16 @@ def test_perfect_and_inverted_ranking():
     assert scores.auc(y, s) == 1 and scores.auc(y, np.negative(s)) == 0
     assert scores.average_precision(y, s) == 1
     assert scores.one_minus_f_beta(y, s) == 0
-    assert scores.tpr_at_false_positives(y, s, 0) == 1
+    assert recall_below(y, s, 0) == 1
 
 
 def test_all_tied():
     y, s = [0, 1, 1, 1], [7.0] * 4
     assert scores.auc(y, s) == 0.5
     assert scores.average_precision(y, s) == 0.75
-    assert scores.tpr_at_false_positives(y, s, 0) == 0
+    assert recall_below(y, s, 0) == 0
     assert scores.best_f1_threshold(y, s) == 7
-    assert scores.f1(y, s, 7) == pytest.approx(6 / 7)
+    assert 1 - f_beta_loss(y, s, 7, 1.0) == pytest.approx(6 / 7)
     assert scores.one_minus_f_beta(y, s) == pytest.approx(1 / (1.001 * 3 + 1))
 
 
@@ -44,14 +60,13 @@ def test_by_hand():
     y, s = [1, 0, 1, 0, 1], [5.0, 4.0, 3.0, 2.0, 1.0]
     assert scores.auc(y, s) == pytest.approx(3 / 6)
     assert scores.average_precision(y, s) == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
-    assert scores.accuracy(y, s, 3.0) == pytest.approx(3 / 5)
-    assert scores.f1(y, s, 3.0) == pytest.approx(4 / 6)
+    assert 1 - f_beta_loss(y, s, 3.0, 1.0) == pytest.approx(4 / 6)
     assert scores.best_f1_threshold(y, s) == 1.0
     # One lens found without a false positive beats three with two.
     assert scores.one_minus_f_beta(y, s) == pytest.approx(0.002 / (1.001 + 0.002))
-    assert scores.tpr_at_false_positives(y, s, 1) == pytest.approx(1 / 3)
-    assert scores.tpr_at_false_positives(y, s, 2) == pytest.approx(2 / 3)
-    assert scores.tpr_at_false_positives(y, s, 3) == 1
+    assert recall_below(y, s, 1) == pytest.approx(1 / 3)
+    assert recall_below(y, s, 2) == pytest.approx(2 / 3)
+    assert recall_below(y, s, 3) == 1
 
 
 def test_gaussian_auc():
@@ -74,9 +89,9 @@ def test_one_minus_f_beta_keeps_its_digits():
 
 
 def test_f1_without_a_positive_is_zero():
-    assert scores.f1([1, 0], [0.0, 1.0], 5.0) == 0
-    assert scores.f1([0, 0], [0.0, 1.0], 5.0) == 0
-    assert scores.f1([1], [0.0], 0.0) == 1
+    assert f_beta_loss([1, 0], [0.0, 1.0], 5.0, 1.0) == 1
+    assert f_beta_loss([0, 0], [0.0, 1.0], 5.0, 1.0) == 1
+    assert f_beta_loss([1], [0.0], 0.0, 1.0) == 0
 
 
 def test_threshold_is_half_way_and_the_highest_of_equals():
@@ -128,10 +143,17 @@ def test_average_precision_against_scikit_learn(data):
 
 @CASUAL
 @given(predictions(), SCORES)
-def test_f1_and_accuracy_against_scikit_learn(data, threshold):
+def test_f1_against_scikit_learn(data, threshold):
     y, s, _ = data
-    assert scores.f1(y, s, threshold) == pytest.approx(metrics.f1_score(y, s >= threshold, zero_division=0))
-    assert scores.accuracy(y, s, threshold) == pytest.approx(metrics.accuracy_score(y, s >= threshold))
+    expected = metrics.f1_score(y, s >= threshold, zero_division=0)
+    assert 1 - f_beta_loss(y, s, threshold, 1.0) == pytest.approx(expected)
+
+
+@CASUAL
+@given(predictions(), st.integers(0, 12))
+def test_recall_below_n_false_positives_against_scikit_learn(data, n):
+    y, s, _ = data
+    assert recall_below(y, s, n) == pytest.approx(oracles.recall_below(y, s, n))
 
 
 @CASUAL
@@ -155,7 +177,7 @@ def test_f_beta_against_scikit_learn_at_every_cut(data, beta_squared):
 def test_f_beta_at_a_threshold_against_scikit_learn(data, threshold, beta_squared):
     y, s, _ = data
     expected = metrics.fbeta_score(y, s >= threshold, beta=beta_squared**0.5, zero_division=0)
-    assert 1 - scores.f_beta_loss(y, s, threshold, beta_squared) == pytest.approx(expected)
+    assert 1 - f_beta_loss(y, s, threshold, beta_squared) == pytest.approx(expected)
 
 
 @CASUAL
@@ -192,15 +214,15 @@ def test_brier_against_scikit_learn(data, draw):
 def test_recall_below_n_false_positives_by_brute_force(data, n):
     y, s, _ = data
     allowed = [np.mean(s[y == 1] > cut) for cut in [-np.inf, *cuts(s)] if np.sum(s[y == 0] > cut) < max(n, 1)]
-    assert scores.tpr_at_false_positives(y, s, n) == pytest.approx(max(allowed))
+    assert recall_below(y, s, n) == pytest.approx(max(allowed))
 
 
 @CASUAL
 @given(predictions())
 def test_tpr0_is_the_share_above_the_highest_non_lens(data):
     y, s, _ = data
-    assert scores.tpr_at_false_positives(y, s, 0) == pytest.approx(np.mean(s[y == 1] > s[y == 0].max()))
-    assert scores.tpr_at_false_positives(y, s, 0) == scores.tpr_at_false_positives(y, s, 1)
+    assert recall_below(y, s, 0) == pytest.approx(np.mean(s[y == 1] > s[y == 0].max()))
+    assert recall_below(y, s, 0) == recall_below(y, s, 1)
 
 
 @CASUAL
@@ -322,10 +344,10 @@ METRICS = [
     scores.auc,
     scores.average_precision,
     scores.one_minus_f_beta,
-    lambda y, s: scores.tpr_at_false_positives(y, s, 0),
+    scores.best_accuracy_threshold,
     scores.roc_corner_threshold,
 ]
-ALL = [*METRICS, lambda y, s: scores.f1(y, s, 0.0), lambda y, s: scores.accuracy(y, s, 0.0), scores.best_f1_threshold]
+ALL = [*METRICS, scores.best_f1_threshold, scores.brier]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -366,8 +388,3 @@ def test_unequal_lengths(metric):
 def test_wrong_shape(metric, s):
     with pytest.raises(InputError, match="expected one number per object, at least one"):
         metric([], s)
-
-
-def test_negative_number_of_false_positives():
-    with pytest.raises(InputError, match="n = -1 false positives: expected 0 or more"):
-        scores.tpr_at_false_positives([0, 1], [0.0, 1.0], -1)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from lensfold.errors import InputError
 
@@ -127,6 +128,11 @@ def size_bins(catalog: pd.DataFrame) -> pd.Series:
     """Size bin of each object by ID, int64: 0 (at most 20 pixels of ``n_pix_source``) to 5 (above 300)."""
     bins = np.searchsorted(SIZE_BINS, catalog["n_pix_source"].to_numpy(), side="left")
     return pd.Series(bins.astype(np.int64), index=catalog.index, name="size_bin")
+
+
+def radius_bins(radii: ArrayLike) -> NDArray[np.int64]:
+    """Return the bin of each Einstein radius (arcsec) in the order of BIN_NAMES["radius"]; no radius may be NaN."""
+    return np.searchsorted(RADIUS_BINS, np.asarray(radii, dtype=np.float64), side="left")
 
 
 def score_bins(catalog: pd.DataFrame) -> pd.DataFrame:

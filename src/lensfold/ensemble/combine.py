@@ -16,6 +16,7 @@ from lensfold.errors import InputError
 from lensfold.scoring import metrics as scores
 from lensfold.scoring.bootstrap import Floats
 from lensfold.scoring.calibration import Calibration, CalibrationMethod, fit_calibration, fit_logistic
+from lensfold.scoring.checks import both_classes
 
 Combination = Literal["logit-mean", "rank-mean", "stacking", "greedy"]
 Criterion = Literal["auc", "average-precision", "one-minus-f-beta"]
@@ -101,7 +102,7 @@ def stacking_weights(y: Floats, logits: Floats) -> tuple[Floats, float]:
     data only. Where no member ranks lenses above non-lenses (of a few objects by chance) all weights
     would be 0, and an ensemble of nothing: the members then count alike. Raises InputError for a single class.
     """
-    scores.both_classes(y, logits[:, 0])
+    both_classes(y, logits[:, 0])
     weights, offset = fit_logistic(logits, y, penalty=1 / len(y), least=0.0)
     if not weights.any():
         return equal_weights(logits.shape[1]), 0.0

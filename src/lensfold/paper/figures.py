@@ -14,8 +14,9 @@ from lensfold.paper.measures import RULE, on_task
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
 from lensfold.report import pictures
+from lensfold.report.figure import BLUE, Plot, PlotHeading
 from lensfold.report.pictures import Album
-from lensfold.report.plots import BLUE, Heading, Plot, learning_curves, roc_and_precision
+from lensfold.report.plots import learning_curves, roc_and_precision
 
 #: sizes of the lenses of figure 4, in pixels
 FALLING_SIZES = (500, 300, 150, 70, 20)
@@ -63,7 +64,7 @@ def preprocessing(album: Album, object_id: int, path: Path) -> None:
         "as the authors' code:\neach image by itself": by_itself,
     }
     size = f"{album.catalog.loc[object_id, 'n_pix_source']:.0f} px of lensed source"
-    heading = Heading(f"VIS of object {object_id}", album.name, "none", size, album.synthetic)
+    heading = PlotHeading(f"VIS of object {object_id}", album.name, "none", size, album.synthetic)
     plot = Plot("Figure 2: preprocessing", heading, height=6.4)
     for number, (name, values) in enumerate(steps.items()):
         left = 0.06 + 0.238 * number
@@ -87,17 +88,17 @@ def run_figures(
         run = workspace.run(pack.name, name)
         table = on_task(workspace, pack, name, labels)
         counts = f"n = {len(table):,} ({int(table['label'].sum()):,} lenses)"
-        heading = Heading(name, pack.name, f"lenses > {LARGE} px against no source", counts, synthetic)
+        heading = PlotHeading(name, pack.name, f"lenses > {LARGE} px against no source", counts, synthetic)
         histories = {int(path.name[4:]): pd.read_csv(path / "history.csv") for path in sorted(run.glob("fold*"))}
         # validation is the whole fold, under the whole rule, whatever is trained on
-        whole = Heading(name, pack.name, RULE, f"n = {len(catalog):,}", synthetic)
+        whole = PlotHeading(name, pack.name, RULE, f"n = {len(catalog):,}", synthetic)
         learning_curves(folder / f"figure5-{file}.png", histories, whole)
         auc = scores[name]["auc"]
         told = f"AUC {auc['value']:.3f} ({auc['low']:.3f}–{auc['high']:.3f})"
         roc_and_precision(folder / f"figure6-{file}.png", table, told, heading)
 
 
-def spectrum_figure(shares: dict[str, list[float]], heading: Heading, path: Path) -> None:
+def spectrum_figure(shares: dict[str, list[float]], heading: PlotHeading, path: Path) -> None:
     """The eigenvalues of each kernel PCA, as shares of their sum."""
     plot = Plot("Kernel PCA: the largest eigenvalues", heading)
     axes = plot.axes(0.08, 0.75, "component", "share of the sum of all")

@@ -23,7 +23,7 @@ from lensfold.pipeline.folds import ensure_folds
 from lensfold.pipeline.look import open_album
 from lensfold.pipeline.predict import predict_folds
 from lensfold.pipeline.submit import submit
-from lensfold.report.plots import Heading
+from lensfold.report.figure import PlotHeading
 
 ENTRY = ("later-everything", "table3-efficientnet")
 #: what stands for "a more advanced version of EfficientNet"
@@ -178,7 +178,7 @@ def _draw(workspace: Workspace, pack: Pack, results: dict, labels: pd.Series, fo
     with open_album(workspace, pack, "train") as album:
         figures.pack_figures(album, folder)
     figures.run_figures(workspace, pack, curves, labels, results["task"], folder)
-    heading = Heading("kernel PCA", pack.name, "lenses > 150 px against no source", "fold 0", pack.is_simulated)
+    heading = PlotHeading("kernel PCA", pack.name, "lenses > 150 px against no source", "fold 0", pack.is_simulated)
     figures.spectrum_figure(results["spectra"], heading, folder / "spectrum.png")
 
 

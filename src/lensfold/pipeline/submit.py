@@ -21,7 +21,7 @@ from lensfold.leaderboard.history import ENSEMBLE, append_history
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.score import check_current, run_scores
 from lensfold.runs.run import Run, aligned
-from lensfold.scoring.calibration import reliability
+from lensfold.scoring.curves import reliability
 from lensfold.scoring.metrics import brier
 from lensfold.scoring.out_of_fold import lens_task, score_oof
 from lensfold.scoring.radius import radii_of_logs

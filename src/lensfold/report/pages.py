@@ -37,6 +37,7 @@ from lensfold.report.contents import (
     run_names,
 )
 from lensfold.report.explain import NETWORK
+from lensfold.report.figure import PlotHeading, counts_text
 from lensfold.report.gallery import LISTS, Card, Picture
 from lensfold.scoring import curves as stats
 from lensfold.scoring.metrics import auc
@@ -45,8 +46,10 @@ from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_
 #: source files that decide what a run's plots and numbers look like
 DECISIVE = (
     "report/pages.py",
+    "report/figure.py",
     "report/plots.py",
     "report/contents.py",
+    "scoring/checks.py",
     "scoring/curves.py",
     "scoring/metrics.py",
     "scoring/radius.py",
@@ -213,9 +216,9 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
 
 def _counts(run: ShownRun, radii: pd.DataFrame | None) -> str:
     if radii is not None:
-        return plots.counts_text(len(radii), None, run.folds, run.of_folds)
+        return counts_text(len(radii), None, run.folds, run.of_folds)
     labelled = run.labelled
-    return plots.counts_text(len(labelled), int(labelled["label"].sum()), run.folds, run.of_folds)
+    return counts_text(len(labelled), int(labelled["label"].sum()), run.folds, run.of_folds)
 
 
 def _numbers(run: ShownRun) -> list[tuple[str, str, str]]:
@@ -277,7 +280,7 @@ def _content(name: str, record: dict) -> _Content:
 
 
 def _write_plots(folder: Path, site: _Site, run: ShownRun, radii: pd.DataFrame | None) -> list[tuple[str, str]]:
-    heading = plots.Heading(run.name, site.truth.pack, run.rule, _counts(run, radii), site.truth.synthetic)
+    heading = PlotHeading(run.name, site.truth.pack, run.rule, _counts(run, radii), site.truth.synthetic)
     histories = read_histories(run.run)
     if radii is not None:
         columns = (radii[name].to_numpy() for name in ("theta_E", "predicted", "bin"))

@@ -1,97 +1,27 @@
-"""The plots of a run's page: PNGs that also stand on a slide. Each says run, pack, rule and n.
+"""The plots of a run's page: PNGs that also stand on a slide. Each says run, pack, rule and n."""
 
-As in `lensfold.report.pictures` only Figure and FigureCanvasAgg of matplotlib are used, which leave its global
-state alone.
-Colours are those of Okabe and Ito, told apart by the colour-blind.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from scipy.special import expit
 
 from lensfold.data import catalog as catalogs
-from lensfold.files import replacing
+from lensfold.report.figure import BLUE, FOLD_COLOURS, GREEN, LENS, ORANGE, OTHER, Plot, PlotHeading, legend
 from lensfold.scoring import curves as stats
+from lensfold.scoring.metrics import brier
 
-DPI = 160
-WIDTH, HEIGHT = 10.0, 4.8
-BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, GREY = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#666666",
-)  # fmt: skip
-FOLD_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY)
-LENS, OTHER = BLUE, ORANGE
 #: bins of the histograms of logits
 HISTOGRAM_BINS = 60
 
 
-@dataclass(frozen=True)
-class Heading:
-    """What a plot's second line tells."""
-
-    run: str
-    pack: str
-    rule: str
-    counts: str
-    synthetic: bool
-
-
-class Plot:
-    """A white page with a title, a line of what it is of, and axes side by side."""
-
-    def __init__(self, title: str, heading: Heading, height: float = HEIGHT):
-        self.figure = Figure(figsize=(WIDTH, height), dpi=DPI)
-        FigureCanvasAgg(self.figure)
-        line = f"{heading.run} · pack {heading.pack} · rule {heading.rule} · {heading.counts}"
-        self._text(0.012, 1 - 0.09 / height, title, fontsize=15, weight="bold")
-        self._text(0.012, 1 - 0.40 / height, line, fontsize=10.5, color="0.3")
-        if heading.synthetic:
-            self._text(0.988, 1 - 0.09 / height, "SYNTHETIC", fontsize=15, weight="bold", color="#cc3311", ha="right")
-        self._top, self._bottom = 1 - 0.92 / height, 0.68 / height
-
-    def _text(self, x: float, y: float, text: str, **style: object) -> None:
-        # names come from folders: no mathematics in them, no letter that the font may lack
-        text = "".join(x if x.isprintable() and (ord(x) < 0x250 or x == "–") else "?" for x in text)
-        text = text if len(text) <= 120 else text[:119] + "…"
-        self.figure.text(x, y, text, va="top", parse_math=False, **style)
-
-    def axes(self, left: float, right: float, xlabel: str, ylabel: str, top: float = 1.0, bottom: float = 0.0) -> Axes:
-        """Axes between shares of the page's width, and of the height that the headings leave."""
-        span = self._top - self._bottom
-        low = self._bottom + bottom * span
-        axes = self.figure.add_axes((left, low, right - left, self._bottom + top * span - low))
-        axes.set_xlabel(xlabel, fontsize=12)
-        axes.set_ylabel(ylabel, fontsize=12)
-        axes.tick_params(labelsize=11)
-        axes.grid(color="0.9", linewidth=0.7)
-        axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        return axes
-
-    def save(self, path: Path) -> None:
-        """Write the PNG; InputError where it cannot be written."""
-        with replacing(path) as temporary:
-            self.figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-
-
-def legend(axes: Axes, **place: object) -> None:
-    """A legend without a frame over the axes, or where ``place`` says."""
-    axes.legend(fontsize=10, frameon=False, handlelength=1.6, **place)
-
-
-def learning_curves(path: Path, histories: dict[int, pd.DataFrame], heading: Heading) -> None:
+def learning_curves(path: Path, histories: dict[int, pd.DataFrame], heading: PlotHeading) -> None:
     """Loss and validation score by epoch, a line a fold, with the stages of the curriculum marked."""
     first = next(iter(histories.values()))
     watched = next((name for name in first.columns if name.startswith("valid_")), None)
-    names = {"valid_auc": "validation AUC", "valid_mse": "validation MSE (arcsec²)"}
+    names = {"valid_auc": "validation AUC (no flips or rotations)", "valid_mse": "validation MSE (arcsec²)"}
     plot = Plot("Learning curves", heading)
     panels = [("loss", "training loss", plot.axes(0.075, 0.48, "epoch", "training loss"))]
     if watched:
@@ -130,7 +60,7 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def roc_and_precision(path: Path, table: pd.DataFrame, auc_text: str, heading: Heading) -> None:
+def roc_and_precision(path: Path, table: pd.DataFrame, auc_text: str, heading: PlotHeading) -> None:
     """ROC with a logarithmic false-positive rate, and precision against recall: pooled, its 95 % band, every fold."""
     whole = stats.curve(table["label"], table["logit"]).thinned()
     plot = Plot("ROC and precision–recall", heading)
@@ -169,7 +99,7 @@ def _draw_roc(axes: Axes, whole: stats.Curve, **style: object) -> None:
               where="post", **style)  # fmt: skip
 
 
-def score_histograms(path: Path, table: pd.DataFrame, bins: pd.Series, heading: Heading) -> None:
+def score_histograms(path: Path, table: pd.DataFrame, bins: pd.Series, heading: PlotHeading) -> None:
     """Logits by class, and of the lenses of each size bin, one row a bin."""
     plot = Plot("Scores by class and by lens size", heading)
     logits, lens = table["logit"].to_numpy(), (table["label"] == 1).to_numpy()
@@ -223,42 +153,43 @@ def _ridges(axes: Axes, logits: np.ndarray, lens: np.ndarray, bins: np.ndarray, 
     axes.set_title("lenses by n_pix_source; black: median", fontsize=10.5, color="0.3", loc="left")
 
 
-def reliability_diagram(path: Path, table: pd.DataFrame, heading: Heading) -> None:
+def reliability_diagram(path: Path, table: pd.DataFrame, heading: PlotHeading) -> None:
     """Share of lenses against the predicted probability, Wilson intervals, and how the probabilities are spread."""
     y, s = table["label"].to_numpy(), table["logit"].to_numpy()
-    shares, share = stats.reliability(y, s), float(np.mean(y))
-    low, high = stats.wilson(shares.successes, shares.trials)
+    p, share = expit(s), float(np.mean(y))
+    keys = ("predicted", "observed", "low", "high")
+    place, observed, low, high = (np.array([row[key] for row in stats.reliability(y, p)]) for key in keys)
     plot = Plot("Reliability of the probabilities", heading)
     axes = plot.axes(0.075, 0.55, "predicted probability (mean of the bin)", "share of lenses")
     axes.plot([0, 1], [0, 1], color="0.5", linestyle="--", label="perfectly calibrated")
-    errors = np.abs(np.stack([shares.share - low, high - shares.share]))
-    axes.errorbar(shares.place, shares.share, errors, color=LENS, marker="o", capsize=3, label="bins of equal n, 95 %")
+    errors = np.abs(np.stack([observed - low, high - observed]))
+    axes.errorbar(place, observed, errors, color=LENS, marker="o", capsize=3, label="bins of equal n, 95 %")
     axes.set(xlim=(0, 1), ylim=(0, 1.0))
     axes.set_title(
-        f"Brier score {stats.brier(y, s):.4f} (always answering {share:.3f}: {share * (1 - share):.4f})",
+        f"Brier score {brier(y, p):.4f} (always answering {share:.3f}: {share * (1 - share):.4f})",
         fontsize=10.5, color="0.3", loc="left",
     )  # fmt: skip
     legend(axes, loc="upper left")
     spread = plot.axes(0.65, 0.98, "predicted probability", "objects in each bar")
     edges = np.linspace(0, 1, 31)
     for rows, colour, name in ((y == 0, OTHER, "non-lenses"), (y == 1, LENS, "lenses")):
-        spread.stairs(np.histogram(expit(s[rows]), edges)[0], edges, color=colour, linewidth=1.8, label=name)
+        spread.stairs(np.histogram(p[rows], edges)[0], edges, color=colour, linewidth=1.8, label=name)
     spread.set(xlim=(0, 1), ylim=(0, 1.18 * spread.get_ylim()[1]))
     legend(spread, loc="upper center", ncols=2)
     plot.save(path)
 
 
-def recall_by_size(path: Path, table: pd.DataFrame, objects: pd.DataFrame, heading: Heading) -> None:
+def recall_by_size(path: Path, table: pd.DataFrame, objects: pd.DataFrame, heading: PlotHeading) -> None:
     """Recall in bins of the lens size and of the Einstein radius, at fixed false-positive rates."""
     plot = Plot("Recall by lens size and by Einstein radius", heading)
     lenses = table[table["label"] == 1]
-    told = objects.loc[lenses.index]
-    radius = told["theta_E"].notna().to_numpy()
+    known = objects.loc[lenses.index]
+    radius = known["theta_E"].notna().to_numpy()
     panels = (
         (plot.axes(0.075, 0.48, "n_pix_source (pixels of the lensed source)", "recall", top=0.9),
-         lenses["logit"], told["bin"].to_numpy(), list(catalogs.SIZE_BIN_NAMES)),
+         lenses["logit"], known["bin"].to_numpy(), list(catalogs.SIZE_BIN_NAMES)),
         (plot.axes(0.575, 0.98, "Einstein radius (arcsec)", "recall", top=0.9),
-         lenses["logit"][radius], stats.radius_bins(told["theta_E"][radius]), stats.radius_bin_names()),
+         lenses["logit"][radius], catalogs.radius_bins(known["theta_E"][radius]), list(catalogs.BIN_NAMES["radius"])),
     )  # fmt: skip
     others = int((table["label"] == 0).sum())
     rates = stats.usable_rates(others)
@@ -299,7 +230,7 @@ def _draw_shares(axes: Axes, shares: stats.Shares, shift: float, number: int, ra
     axes.errorbar(shares.place[held] + shift, share, errors, label=name, **style)
 
 
-def radius_scatter(path: Path, truth: np.ndarray, predicted: np.ndarray, heading: Heading) -> None:
+def radius_scatter(path: Path, truth: np.ndarray, predicted: np.ndarray, heading: PlotHeading) -> None:
     """Predicted against true Einstein radii in arcsec, and the distribution of their ratio."""
     plot = Plot("Einstein radii", heading)
     axes = plot.axes(0.075, 0.5, "true θ_E (arcsec)", "predicted θ_E (arcsec)")
@@ -329,16 +260,18 @@ def radius_scatter(path: Path, truth: np.ndarray, predicted: np.ndarray, heading
     plot.save(path)
 
 
-def radius_errors(path: Path, truth: np.ndarray, predicted: np.ndarray, sizes: np.ndarray, heading: Heading) -> None:
+def radius_errors(
+    path: Path, truth: np.ndarray, predicted: np.ndarray, sizes: np.ndarray, heading: PlotHeading
+) -> None:
     """Relative error of the radius in bins of the lens size and of the radius itself: median and central 68 %."""
     plot = Plot("Error of the Einstein radius", heading)
     error = predicted / truth - 1
-    size_names, radius_names = list(catalogs.SIZE_BIN_NAMES), stats.radius_bin_names()
+    size_names, radius_names = list(catalogs.SIZE_BIN_NAMES), list(catalogs.BIN_NAMES["radius"])
     panels = (
         (plot.axes(0.085, 0.48, "n_pix_source (pixels of the lensed source)", "predicted / true − 1", top=0.9),
          sizes, size_names),
         (plot.axes(0.575, 0.98, "true θ_E (arcsec)", "predicted / true − 1", top=0.9),
-         stats.radius_bins(truth), radius_names),
+         catalogs.radius_bins(truth), radius_names),
     )  # fmt: skip
     for axes, bins, names in panels:
         names, counts, bins = _held_bins(names, bins)
@@ -353,7 +286,7 @@ def radius_errors(path: Path, truth: np.ndarray, predicted: np.ndarray, sizes: n
 
 
 def write_lens_plots(
-    folder: Path, table: pd.DataFrame, objects: pd.DataFrame, histories: dict, auc_text: str, heading: Heading
+    folder: Path, table: pd.DataFrame, objects: pd.DataFrame, histories: dict, auc_text: str, heading: PlotHeading
 ) -> list[tuple[str, str]]:
     """All plots of a lens run into a folder; (file, what it shows) of each. ``table``: label, logit, fold by ID."""
     written = _learning(folder, histories, heading)
@@ -368,7 +301,7 @@ def write_lens_plots(
 
 
 def write_radius_plots(
-    folder: Path, truth: np.ndarray, predicted: np.ndarray, sizes: np.ndarray, histories: dict, heading: Heading
+    folder: Path, truth: np.ndarray, predicted: np.ndarray, sizes: np.ndarray, histories: dict, heading: PlotHeading
 ) -> list[tuple[str, str]]:
     """All plots of a run of Einstein radii (arcsec; lenses alone), as :func:`write_lens_plots`."""
     written = _learning(folder, histories, heading)
@@ -377,14 +310,8 @@ def write_radius_plots(
     return [*written, ("radii.png", "Predicted and true Einstein radii"), ("errors.png", "Errors by size and radius")]
 
 
-def _learning(folder: Path, histories: dict, heading: Heading) -> list[tuple[str, str]]:
+def _learning(folder: Path, histories: dict, heading: PlotHeading) -> list[tuple[str, str]]:
     if not histories:
         return []
     learning_curves(folder / "learning.png", histories, heading)
     return [("learning.png", "Learning curves")]
-
-
-def counts_text(n: int, lenses: int | None = None, folds: Sequence[int] = (), of_folds: int = 0) -> str:
-    """n, the lenses among them (None: all are), and the folds where some are missing, in words."""
-    text = f"n = {n:,} lenses" if lenses is None else f"n = {n:,} ({lenses:,} lenses)"
-    return text if len(folds) == of_folds else f"{text} · {len(folds)} of {of_folds} folds"

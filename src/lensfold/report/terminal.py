@@ -174,7 +174,7 @@ def _members_count_alike(combine: str, part: dict) -> bool:
 
 def _show_reliability(record: dict) -> None:
     rows = [
-        [f"{row['from']:.1f}–{row['to']:.1f}", str(row["n"])]
+X
         + (
             [f"{row['predicted']:.3f}", f"{row['observed']:.3f}", f"{row['low']:.3f}–{row['high']:.3f}"]
             if row["n"]

@@ -10,14 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import expit, ndtri
+from scipy.special import expit
 
 from lensfold.errors import InputError
 from lensfold.scoring.bootstrap import Floats
-from lensfold.scoring.metrics import both_classes, checked, checked_probabilities
+from lensfold.scoring.checks import both_classes
 
 CalibrationMethod = Literal["none", "temperature", "platt"]
-RELIABILITY_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -83,33 +82,3 @@ def fit_logistic(
     )
     slopes = found.x[:-1] / scale
     return slopes, float(found.x[-1] - slopes @ middle) if with_offset else 0.0
-
-
-def reliability(y: ArrayLike, p: ArrayLike, bins: int = RELIABILITY_BINS) -> list[dict[str, object]]:
-    """The reliability diagram of probabilities ``p``: one row for each of ``bins`` equally wide bins of [0, 1].
-
-    Keys: ``from``, ``to``, ``n``, ``predicted`` (mean probability), ``observed`` (share of lenses) with its 95 %
-    interval ``low`` to ``high`` (Wilson 1927); None where a bin is empty. Raises InputError outside [0, 1].
-    """
-    y, p = checked(y, checked_probabilities(p))
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    rows = []
-    for number in range(bins):
-        own = place == number
-        n = int(own.sum())
-        row = {"from": number / bins, "to": (number + 1) / bins, "n": n}
-        told = dict.fromkeys(("predicted", "observed", "low", "high"))
-        if n:
-            low, high = wilson_interval(int(y[own].sum()), n)
-            told = {"predicted": float(p[own].mean()), "observed": float(y[own].mean()), "low": low, "high": high}
-        rows.append({**row, **told})
-    return rows
-
-
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share by Wilson 1927: all shares that the count does not contradict. ``n`` is at least 1."""
-    z = ndtri(0.975)
-    share = successes / n
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return float(max(middle - half, 0.0)), float(min(middle + half, 1.0))

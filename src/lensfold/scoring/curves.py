@@ -7,21 +7,22 @@ where ``s >= threshold``, as everywhere in `lensfold.scoring.metrics`.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
-from scipy.stats import norm
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
 
-Floats = NDArray[np.float64]
+from lensfold.config import CHALLENGE_BETA_SQUARED
+from lensfold.scoring.bootstrap import Floats
+from lensfold.scoring.checks import checked, checked_probabilities
+from lensfold.scoring.ranking import f_beta_loss
+
 #: standard deviations of the central 95 %
-Z = float(norm.ppf(0.975))
+Z = float(ndtri(0.975))
 #: most points of a curve, and most thresholds that a page's slider steps through
 CURVE_POINTS, CUTS = 1500, 500
 #: bins of the reliability diagram, of equal numbers of objects
 RELIABILITY_BINS = 12
 #: false-positive rates at which recall is told, where at least this many non-lenses stand behind one
 RATES, LEAST_FALSE = (0.1, 0.01, 0.001), 2
-#: edges in arcsec of the bins of the Einstein radius
-RADIUS_EDGES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, np.inf)
 
 
 @dataclass(frozen=True)
@@ -92,24 +93,24 @@ class Shares:
         return self.successes / np.where(self.trials > 0, self.trials, np.nan)
 
 
-def reliability(y: ArrayLike, s: ArrayLike, bins: int = RELIABILITY_BINS) -> Shares:
-    """Share of lenses in bins of the predicted probability that hold equal numbers of objects.
+def reliability(y: ArrayLike, p: ArrayLike, bins: int = RELIABILITY_BINS) -> list[dict[str, float]]:
+    """Return the reliability diagram of probabilities ``p``, a row a bin, rising, ready for JSON.
 
-    Equal scores are never parted, so that there may be fewer bins; ``place`` is the mean predicted probability.
+    Every bin has about the same number of objects, so that each interval is about as sure as the next and none is
+    empty; equal probabilities are never parted, so that there may be fewer than ``bins``. Keys: ``from`` and ``to``
+    (least and largest probability), ``n``, ``predicted`` (mean probability), ``observed`` (share of lenses) with its
+    95 % interval ``low`` to ``high``. Raises InputError for probabilities outside [0, 1].
     """
-    y, p = np.asarray(y, dtype=np.float64), expit(np.asarray(s, dtype=np.float64))
+    y, p = checked(y, checked_probabilities(p))
     edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1], method="higher"))
     number = np.searchsorted(edges, p, side="right")
-    trials = np.bincount(number, minlength=len(edges) + 1)
-    held = trials > 0
-    sums = (np.bincount(number, weights=weights, minlength=len(edges) + 1)[held] for weights in (p, y))
-    mean, lenses = sums
-    return Shares(mean / trials[held], lenses, trials[held].astype(np.float64))
-
-
-def brier(y: ArrayLike, s: ArrayLike) -> float:
-    """Mean squared difference between the predicted probability and the label (Brier 1950)."""
-    return float(np.mean((expit(np.asarray(s, dtype=np.float64)) - np.asarray(y, dtype=np.float64)) ** 2))
+    rows = []
+    for own in (number == i for i in np.unique(number)):
+        n, lenses = int(own.sum()), int(y[own].sum())
+        low, high = wilson(lenses, n)
+        share = {"predicted": float(p[own].mean()), "observed": lenses / n, "low": float(low), "high": float(high)}
+        rows.append({"from": float(p[own].min()), "to": float(p[own].max()), "n": n, **share})
+    return rows
 
 
 def threshold_at_rate(y: ArrayLike, s: ArrayLike, rate: float) -> float:
@@ -132,17 +133,6 @@ def recall_in_bins(s: ArrayLike, bins: ArrayLike, count: int, threshold: float) 
     return Shares(np.arange(count, dtype=np.float64), found, trials)
 
 
-def radius_bins(radii: ArrayLike) -> NDArray[np.int64]:
-    """Bin of each Einstein radius (arcsec) among RADIUS_EDGES; a radius on an edge belongs to the bin above it."""
-    return np.searchsorted(RADIUS_EDGES, np.asarray(radii, dtype=np.float64), side="right") - 1
-
-
-def radius_bin_names() -> list[str]:
-    """Names of the bins of the Einstein radius, in arcsec."""
-    pairs = zip(RADIUS_EDGES[:-1], RADIUS_EDGES[1:], strict=True)
-    return [f"{low:g}–{high:g}" if np.isfinite(high) else f"> {low:g}" for low, high in pairs]
-
-
 def cuts(y: ArrayLike, s: ArrayLike, count: int = CUTS) -> dict[str, object]:
     """Exact confusion at up to ``count`` thresholds, ready for JSON.
 
@@ -153,15 +143,10 @@ def cuts(y: ArrayLike, s: ArrayLike, count: int = CUTS) -> dict[str, object]:
     last = len(whole.threshold) - 1
     even = np.rint(np.linspace(0, last, count // 2))
     low = np.rint(np.geomspace(1, last + 1, count - count // 2)) - 1
-    best = [int(np.argmax(_f_score(whole, weight))) for weight in (1.0, 0.001)]
+    losses = (f_beta_loss(whole.true, whole.false, whole.lenses, weight) for weight in (1.0, CHALLENGE_BETA_SQUARED))
+    best = [int(np.argmin(loss)) for loss in losses]
     kept = np.unique(np.concatenate([even, low, best])).astype(int)
     rows = [[float(whole.threshold[i]), int(whole.true[i]), int(whole.false[i])] for i in kept]
     names = ("best_f1", "best_f_beta")
     places = {name: int(np.searchsorted(kept, place)) for name, place in zip(names, best, strict=True)}
     return {"cuts": rows, "lenses": whole.lenses, "others": whole.others, **places}
-
-
-def _f_score(whole: Curve, beta_squared: float) -> Floats:
-    missed = whole.lenses - whole.true
-    gained = (1 + beta_squared) * whole.true
-    return gained / (gained + beta_squared * missed + whole.false)

@@ -121,9 +121,3 @@ def recall_below(true: Floats, false: Floats, n: int) -> Floats:
     allowed = (false < max(n, 1)).sum(axis=1)
     reached = np.where(allowed > 0, true[np.arange(len(true)), np.maximum(allowed - 1, 0)], 0.0)
     return ratio(reached, true[:, -1])
-
-
-def decided_counts(y: Floats, decided: NDArray[np.bool_], weights: Floats) -> tuple[Floats, Floats]:
-    """True and false positives of fixed decisions (bool, shape (n,)), each of shape (draws,)."""
-    both = weights @ np.stack([y * decided, (1 - y) * decided], axis=1)
-    return both[:, 0], both[:, 1]

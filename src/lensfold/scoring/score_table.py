@@ -24,11 +24,10 @@ from lensfold.scoring.bootstrap import (
     interval,
     ratio,
 )
+from lensfold.scoring.checks import both_classes, checked_probabilities
 from lensfold.scoring.metrics import (
     BIN_COUNT,
     best_f_beta_threshold,
-    both_classes,
-    checked_probabilities,
     cross_fitted_decisions,
     cross_fitting_parts,
     roc_corner_threshold,
