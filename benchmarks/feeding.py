@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data import Rows, best_seconds, write_noise_pack
-from lensfold.config import AugmentSettings, Experiment, ModelSettings, PixelSettings, StageSettings, TrainSettings
+from lensfold.config import Experiment, NetworkLearner, StageSettings, TrainSettings
 from lensfold.data.cache import Cache, split_bands
 from lensfold.data.cache_build import Build, build_cache
 from lensfold.inputs.batches import Preparation, ahead, whole_slices
@@ -41,10 +41,8 @@ def bench_feeding(folder: Path) -> Rows:
 def experiment_of(name: str) -> Experiment:
     """The pixels and the augmentation of experiments/small_cnn.toml for any network."""
     return Experiment(
-        pixels=PixelSettings(crop=200, bin=2),
-        augment=AugmentSettings(noise_sigma=0.0),
-        model=ModelSettings(name=name),
-        train=TrainSettings(batch_size=BATCH),
+        learner=NetworkLearner(name=name),
+        train=TrainSettings(batch_size=BATCH, average_momentum=0.0),
         stage=(StageSettings(min_size=20, epochs=1, learning_rate=0.001),),
     )
 

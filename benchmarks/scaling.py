@@ -19,10 +19,11 @@ TRAIN, TEST, PARTS, EPOCHS = 3000, 3000, 4, 4
 EXPERIMENT = f"""\
 [pixels]
 mix = "bands"
-crop = 200
-bin = 2
-[model]
-name = "fast_cnn"
+[augment]
+noise_sigma = 0.2
+[train]
+batch_size = 64
+average_momentum = 0.0
 [[stage]]
 min_size = 20
 epochs = {EPOCHS}

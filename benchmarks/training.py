@@ -83,7 +83,7 @@ def lensfold_step(model: "keras.Model", images: np.ndarray, labels: np.ndarray) 
     from lensfold.models import block_depth, set_trainable
     from lensfold.training.optimisation import LensLoss, optimiser_of
 
-    settings = TrainSettings()
+    settings = TrainSettings(average_momentum=0.0)
     stage = StageSettings(min_size=0, epochs=1, learning_rate=LEARNING_RATE)
     set_trainable(model, stage.trainable)
     optimiser = optimiser_of(settings, stage, block_depth(model))

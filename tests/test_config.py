@@ -1,8 +1,22 @@
 """Settings: defaults, and a clear refusal of everything that is not a setting."""
 
-import pytest
+import json
+import re
+import tomllib
 
-from lensfold.config import Experiment, FoldSettings, SubmissionSettings, read_toml, validated
+import pytest
+from fakes.workspace import PROJECT
+
+from lensfold.config import (
+    Experiment,
+    FoldSettings,
+    KernelLearner,
+    NetworkLearner,
+    StageSettings,
+    SubmissionSettings,
+    read_toml,
+    validated,
+)
 from lensfold.errors import InputError
 from lensfold.files import digest
 
@@ -21,6 +35,42 @@ def test_an_experiment_lists_only_differences(tmp_path):
     assert settings.pixels.mix == "paper-rgb"
     assert settings.label_rule == "official-2020"
     assert settings.stage[0].trainable == "all"
+    assert settings.learner == NetworkLearner(name="fast_cnn", dropout=0.2)
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "experiments").glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_experiments_list_nothing_that_is_a_default(path):
+    content, settings = tomllib.loads(path.read_text()), read_toml(path, Experiment)
+    sections = [
+        (settings, content),
+        *((stage, listed) for stage, listed in zip(settings.stage, content["stage"], strict=True)),
+    ]
+    sections += [(getattr(settings, key), value) for key, value in content.items() if isinstance(value, dict)]
+    for resolved, listed in sections:
+        for key, value in listed.items():
+            field = type(resolved).model_fields[key]
+            assert field.is_required() or value != field.default, f"{key} = {value!r} is the default"
+
+
+def test_the_page_of_experiments_lists_every_setting_with_its_default():
+    page = (PROJECT / "docs" / "experiments.md").read_text()
+    listed = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| ([^|]+?) \|", page, re.MULTILINE))
+    expected = {}
+    for name, field in Experiment.model_fields.items():
+        sections = {"stage": (StageSettings,), "learner": (NetworkLearner, KernelLearner)}.get(
+            name, (type(field.default),)
+        )
+        for section in sections:
+            for key, setting in getattr(section, "model_fields", {}).items():
+                expected[f"{name}.{key}"] = "needed" if setting.is_required() else f"`{as_toml(setting.default)}`"
+        if not hasattr(sections[0], "model_fields"):
+            expected[name] = f"`{as_toml(field.default)}`"
+    expected |= {"learner.kind": '`"network"`', "stage.epochs": "needed", "learner.weights_file": "none"}
+    assert listed == expected
+
+
+def as_toml(value) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +82,12 @@ def test_an_experiment_lists_only_differences(tmp_path):
         ("[pixels]\ncrop = 100.0\n" + STAGE, ["pixels.crop", "integer"]),
         ("[pixels]\ncrop = 201\n" + STAGE, ["pixels.crop", "201"]),
         ("[pixels]\ncrop = 98\nbin = 2\n" + STAGE, ["pixels", "multiple of 2 x bin"]),
-        ('[model]\nname = "resnet"\n' + STAGE, ["model.name", "fast_cnn", "'resnet'"]),
+        ('[learner]\nname = "resnet"\n' + STAGE, ["'learner.name'", "fast_cnn", "'resnet'"]),
+        ('[learner]\nkind = "tree"\n' + STAGE, ["'learner'", "'network' or 'kernel'", "tree"]),
+        ('learner = "fast_cnn"\n' + STAGE, ["'learner'"]),
+        ("[learner]\ndropout = 1.0\n" + STAGE, ["'learner.dropout'"]),
+        ("[learner]\nmethod = 'svm'\n" + STAGE, ["unknown key 'learner.method'"]),
+        ("[[stage]]\nmin_size = 20\n", ["'stage.0.epochs'", "absent"]),
         ("[augment]\nd4 = 1\n" + STAGE, ["augment.d4", "boolean"]),
         ("seed = 1\n", ["'stage'", "absent"]),
         ("stage = []\n", ["'stage'"]),
@@ -62,6 +117,7 @@ def test_settings_are_frozen(tmp_path):
 
 def test_resolved_settings_read_back(tmp_path):
     settings = experiment(tmp_path, STAGE)
+    assert settings.model_dump(mode="json")["learner"]["kind"] == "network"
     again = validated(settings.model_dump(mode="json"), Experiment, tmp_path / "config.json")
     assert again == settings
 
@@ -92,7 +148,7 @@ def test_radius_lists_experiments_that_are_no_members(tmp_path):
             read_toml(path, SubmissionSettings)
 
 
-@pytest.mark.parametrize("name", ["../a", "a/b", ""])
+@pytest.mark.parametrize("name", ["../a", "a/b", "..", ""])
 def test_a_member_is_a_name_not_a_path(tmp_path, name):
     path = tmp_path / "s.toml"
     path.write_text(f'[[member]]\nexperiment = "{name}"\n')

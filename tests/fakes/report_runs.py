@@ -39,7 +39,7 @@ def write_run(
     folds = read_folds(workspace.folds(workspace.pack(pack)), catalog)
     known = log_einstein_radius(catalog) if task == "einstein-radius" else labels(catalog, rule).fillna(0.5)
     logits = known + np.random.default_rng(seed).normal(0, scatter, len(catalog))
-    experiment = {"label_rule": rule, "task": task, "model": {"name": "fast_cnn"}, **config.pop("experiment", {})}
+    experiment = {"label_rule": rule, "task": task, "learner": {"name": "fast_cnn"}, **config.pop("experiment", {})}
     folder = leave_run(root, pack, name, logits, folds, experiment, config=config)
     watched = "valid_mse" if task == "einstein-radius" else "valid_auc"
     for fold in range(int(folds.max()) + 1):

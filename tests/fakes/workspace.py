@@ -24,11 +24,14 @@ TINY = """
 [pixels]
 crop = 64
 bin = 2
-[model]
+[augment]
+noise_sigma = 0.2
+[learner]
 name = "fast_cnn"
 dropout = 0.3
 [train]
 batch_size = 8
+average_momentum = 0.0
 [[stage]]
 min_size = 40
 epochs = 2

@@ -55,10 +55,10 @@ def test_the_papers_mixes():
     images = {
         band: np.full(BAND_SHAPES[band], value, np.float32) for band, value in zip(BANDS, (1, 2, 3, 4), strict=True)
     }
-    infrared = linear_channels(images, PixelSettings(mix="paper-ir"), UNIT)[50, 50]
+    infrared = linear_channels(images, PixelSettings(mix="paper-ir", bin=1), UNIT)[50, 50]
     noise = np.sqrt(0.15**2 + 0.35**2 + 0.5**2)
     np.testing.assert_allclose(infrared, [1, (0.15 * 2 + 0.35 * 3 + 0.5 * 4) / noise], rtol=1e-6)
-    colours = linear_channels(images, PixelSettings(mix="paper-rgb"), UNIT)[50, 50]
+    colours = linear_channels(images, PixelSettings(mix="paper-rgb", bin=1), UNIT)[50, 50]
     np.testing.assert_allclose(colours, [1, 2.5 / np.sqrt(0.5), 4], rtol=1e-6)
 
 
@@ -73,7 +73,7 @@ def test_channels_are_in_units_of_their_own_background(factor):
 def test_the_crop_is_central():
     images = zeros()
     images["VIS"][99:101, 99:101] = 1
-    channels = linear_channels(images, PixelSettings(mix="vis", crop=20), UNIT)[..., 0]
+    channels = linear_channels(images, PixelSettings(mix="vis", crop=20, bin=1), UNIT)[..., 0]
     np.testing.assert_array_equal(np.argwhere(channels), [[9, 9], [9, 10], [10, 9], [10, 10]])
 
 
@@ -89,7 +89,7 @@ def test_the_stretch_has_its_closed_form(stretch, inverse, x):
 
 def test_one_stretch_for_the_whole_pack():
     """A brighter copy of an object gives a brighter image: nothing is scaled per image."""
-    settings = PixelSettings()
+    settings = PixelSettings(crop=112, bin=1)
     images = fake_images(np.random.default_rng(1), True)
     constants = fit_constants([images], settings, SIGMA)
     brighter = {band: 2 * image for band, image in images.items()}
@@ -99,7 +99,7 @@ def test_one_stretch_for_the_whole_pack():
 
 
 def test_standardised_train_sample_has_mean_0_and_scale_1():
-    settings = PixelSettings(mix="bands")
+    settings = PixelSettings(mix="bands", crop=112, bin=1)
     sample = [fake_images(np.random.default_rng(i), i % 2 == 0) for i in range(6)]
     constants = fit_constants(sample, settings, SIGMA)
     values = np.stack([standardised(linear_channels(i, settings, SIGMA), settings, constants) for i in sample])
@@ -136,7 +136,7 @@ def test_per_image_scaling_has_no_asinh():
 
 
 def test_without_stretch_and_scaling_pixels_are_background_sigmas():
-    settings = PixelSettings(mix="vis", crop=200, stretch="none", softening=1.0, scaling="none")
+    settings = PixelSettings(mix="vis", crop=200, bin=1, stretch="none", softening=1.0, scaling="none")
     images = fake_images(np.random.default_rng(3), True)
     constants = fit_constants([images], settings, SIGMA)
     linear = linear_channels(images, settings, SIGMA)

@@ -171,7 +171,7 @@ def test_folds_finished_since_the_score_are_left_out(tmp_path):
     assert paired_differences(pack, rows, "auc", tmp_path / "store.json")[0][1].n == 80
 
 
-BASE = {"model": {"name": "fast_cnn", "dense": []}, "stage": [{"epochs": 2}, {"epochs": 9}], "seed": 1}
+BASE = {"learner": {"name": "fast_cnn", "dense": []}, "stage": [{"epochs": 2}, {"epochs": 9}], "seed": 1}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ BASE = {"model": {"name": "fast_cnn", "dense": []}, "stage": [{"epochs": 2}, {"e
     [
         ({}, []),
         ({"seed": 2}, ["seed 1 → 2"]),
-        ({"model": {"name": "cnn", "dense": [64, 8]}}, ["model.name fast_cnn → cnn", "model.dense [] → [64, 8]"]),
+        ({"learner": {"name": "cnn", "dense": [64, 8]}}, ["learner.name fast_cnn → cnn", "learner.dense [] → [64, 8]"]),
         ({"stage": [{"epochs": 3}, {"epochs": 9}]}, ["stage.0.epochs 2 → 3"]),
         ({"stage": [{"epochs": 3}]}, ["stages 2 → 1", "stage.0.epochs 2 → 3"]),
         ({"twins": 0.5}, ["twins absent → 0.5"]),

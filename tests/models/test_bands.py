@@ -23,7 +23,7 @@ def frames():
 
 
 def network_input(frames, crop):
-    settings = PixelSettings(mix="bands", crop=crop)
+    settings = PixelSettings(mix="bands", crop=crop, bin=1)
     return linear_channels(frames, settings, dict.fromkeys(BANDS, 1.0))[np.newaxis]
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics.pairwise import pairwise_kernels, rbf_kernel
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from lensfold.config import Experiment, KernelSettings, validated
+from lensfold.config import Experiment, KernelLearner, validated
 from lensfold.errors import InputError
 from lensfold.models.kernel_machines import KernelComponents, Landmarks, TrainingSpan, _machine, fit_machine, seeds_of
 from lensfold.runs.logits import read_logits
@@ -36,9 +36,8 @@ SVM = """
 [pixels]
 crop = 64
 bin = 2
-[model]
-name = "raw_pixels"
-[kernel]
+[learner]
+kind = "kernel"
 method = "svm"
 kernel = "rbf"
 objects = 24
@@ -59,9 +58,9 @@ def rings(count: int, features: int = 120, seed: int = 0) -> tuple[np.ndarray, n
     return (5 + 2 * rows).astype(np.float32), labels
 
 
-def settings(method="svm", kernel="rbf", approximation="none", **more) -> KernelSettings:
+def settings(method="svm", kernel="rbf", approximation="none", **more) -> KernelLearner:
     values = {"objects": 60, "components": 20, "settings_tried": 3, **more}
-    return KernelSettings(method=method, kernel=kernel, approximation=approximation, **values)
+    return KernelLearner(kind="kernel", method=method, kernel=kernel, approximation=approximation, **values)
 
 
 @pytest.mark.parametrize("kernel", CHOSEN)
@@ -175,46 +174,49 @@ def test_seeds_differ_by_fold_and_by_seed():
     assert _machine(settings("svm", "rbf", "random"), 5)["map"].random_state == 5
 
 
-KERNEL = {"method": "svm"}
-PIXELS = {"name": "raw_pixels"}
+KERNEL = {"kind": "kernel", "method": "svm"}
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kernel": None}, "add a section .kernel."),
-        ({"model": {"name": "fast_cnn"}}, "needs model.name"),
-        ({"model": {}}, "needs model.name"),
-        ({"kernel": {"method": "forest"}}, "kernel.method"),
-        ({"kernel": {**KERNEL, "objects": 1001}}, "kernel.objects"),
-        ({"kernel": {**KERNEL, "approximation": "random", "kernel": "sigmoid"}}, "no random features"),
-        ({"kernel": {"method": "pca", "approximation": "nystroem"}}, "leave it out"),
+        ({"learner": {**KERNEL, "kind": "forest"}}, "'learner': kind should be 'network' or 'kernel'"),
+        ({"learner": {"kind": "kernel"}}, "'learner.method' is needed"),
+        ({"learner": {**KERNEL, "method": "forest"}}, "'learner.method'"),
+        ({"learner": {**KERNEL, "kernel": "linear"}}, "'learner.kernel'"),
+        ({"learner": {**KERNEL, "sees": "fast_cnn"}}, "'learner.sees'"),
+        ({"learner": {**KERNEL, "objects": 1001}}, "'learner.objects'"),
+        ({"learner": {**KERNEL, "approximation": "random", "kernel": "sigmoid"}}, "'learner': .*no random features"),
+        ({"learner": {**KERNEL, "method": "pca", "approximation": "nystroem"}}, "'learner': .*leave it out"),
+        ({"learner": {**KERNEL, "dropout": 0.1}}, "unknown key 'learner.dropout'"),
+        ({"learner": {**KERNEL, "weights": "imagenet"}}, "unknown key 'learner.weights'"),
+        ({"learner": {"objects": 100}}, "unknown key 'learner.objects'"),
         ({"train": {"twins": 0.5}}, "no use for train.twins"),
-        ({"train": {"auxiliary": 1.0, "f_beta_share": 0.5}}, "train.f_beta_share, train.auxiliary"),
+        ({"train": {"batch_size": 8, "clip_norm": 0.5}}, "train.batch_size, train.clip_norm"),
         ({"augment": {"d4": False}}, "augment.d4"),
-        ({"model": {**PIXELS, "dropout": 0.1}}, "model.dropout"),
-        ({"model": {**PIXELS, "weights": "imagenet"}}, "model.weights"),
         ({"stage": [{"min_size": 20, "epochs": 3}]}, "stage.epochs"),
         ({"stage": [{"min_size": 20}, {"min_size": 40}]}, r"one \[\[stage\]\]"),
         ({"task": "einstein-radius"}, "finds lenses"),
+        ({"learner": {**KERNEL, "sees": "efficientnet_lite0"}, "predict": {"d4_average": True}}, "d4_average = false"),
     ],
 )
 def test_settings_that_contradict_a_kernel_are_refused(change, words):
-    content = {"model": PIXELS, "kernel": KERNEL, "stage": [{"min_size": 20}]} | change
-    content = {name: value for name, value in content.items() if value is not None}
+    content = {"learner": KERNEL, "stage": [{"min_size": 20}]} | change
     with pytest.raises(InputError, match=words):
         validated(content, Experiment, "here.toml")
 
 
-def test_resolved_settings_read_back_and_networks_do_not_tell_of_kernels():
-    content = {"model": PIXELS, "kernel": KERNEL, "stage": [{"min_size": 20}], "train": {"below": "negative"}}
+def test_resolved_settings_read_back():
+    content = {"learner": KERNEL, "stage": [{"min_size": 20}], "train": {"below": "negative"}}
     experiment = validated(content, Experiment, "here.toml")
     assert validated(experiment.model_dump(mode="json"), Experiment, "config.json") == experiment
-    stage = {"min_size": 20, "epochs": 1, "learning_rate": 0.1}
-    assert "kernel" not in validated({"stage": [stage]}, Experiment, "here.toml").model_dump(mode="json")
-    for key in ("epochs", "learning_rate"):
-        with pytest.raises(InputError, match=f"stage.0.{key}.*needed and absent"):
-            validated({"stage": [{k: v for k, v in stage.items() if k != key}]}, Experiment, "here.toml")
+    assert experiment.learner.backbone is None
+    seen = validated(
+        {**content, "learner": {**KERNEL, "sees": "efficientnet_b0"}, "predict": {"d4_average": False}},
+        Experiment,
+        "here.toml",
+    )
+    assert (seen.learner.backbone.name, seen.learner.backbone.weights) == ("efficientnet_b0", "imagenet")
 
 
 @pytest.fixture(scope="module")
@@ -335,7 +337,7 @@ def test_a_kernel_machine_is_a_run_like_any_other(fitted):
     files = {f"fold{n}/{name}" for n in FOLDS for name in ("oof.csv", "objects.csv", "run.json", "test/fake.csv")}
     assert set(manifest["members"]["kernel"]["files"]) == files
     told = lensfold(fitted, "explain-submission", "submissions/fake/default.csv", "--verify", check=False).stdout
-    assert 'kernel.method = "svm"' in told and "0 differ" in told
+    assert 'learner.method = "svm"' in told and "0 differ" in told
     board = lensfold(fitted, "leaderboard", "--pack", "fake").stdout
     assert "svm (rbf) on raw_pixels" in board and "not shown" not in board and "since it was trained" not in board
     lensfold(fitted, "report", "--pack", "fake")
@@ -363,9 +365,7 @@ def test_a_stage_with_too_few_objects_is_refused(workspace):
 
 
 def test_a_kernel_machine_on_frozen_features(workspace):
-    model = '[model]\nname = "efficientnet_lite0"\nweights = "imagenet"\nfrozen = true\n'
-    text = SVM.replace('[model]\nname = "raw_pixels"\n', model)
-    text = text.replace("min_size = 20", 'min_size = 20\ntrainable = "head"')
+    text = SVM.replace('kind = "kernel"', 'kind = "kernel"\nsees = "efficientnet_lite0"')
     (workspace / "experiments" / "kernel.toml").write_text(text.replace('"svm"', '"logistic"'))
     done = run_again(workspace, "run", "train", "--fold", "2")
     assert "features of the frozen backbone" in done.stdout and "logistic, rbf kernel, 24 objects" in done.stdout
@@ -379,7 +379,9 @@ def test_random_features_do_not_tell_training_rows_from_others(kernel):
     generator = np.random.default_rng(4)
     rows, others = generator.normal(size=(120, 1500)), generator.normal(size=(400, 1500))
     labels = np.arange(120) % 2
-    settings = KernelSettings(method="logistic", kernel=kernel, approximation="random", objects=120, components=60)
+    settings = KernelLearner(
+        kind="kernel", method="logistic", kernel=kernel, approximation="random", objects=120, components=60
+    )
     chosen = {"gamma": 1 / 1500, "C": 1.0, **({"degree": 2, "coef0": 1.0} if kernel == "polynomial" else {})}
     shifts = []
     for seed in range(6):

@@ -4,7 +4,7 @@ import typing
 import numpy as np
 import pytest
 
-from lensfold.config import ModelSettings
+from lensfold.config import NetworkLearner, PretrainedName
 from lensfold.errors import InputError
 from lensfold.models import MODEL_NAMES, block_depth, build_model, layer_table, set_trainable, split_at_head
 
@@ -84,7 +84,8 @@ def compile_for_training(model):
 
 
 def test_every_name_of_the_settings_is_a_model():
-    assert {*MODEL_NAMES, "raw_pixels"} == set(typing.get_args(ModelSettings.model_fields["name"].annotation))
+    assert set(MODEL_NAMES) == set(typing.get_args(NetworkLearner.model_fields["name"].annotation))
+    assert {*typing.get_args(PretrainedName), "paper_cnn", "fast_cnn", "wide_cnn"} == set(MODEL_NAMES)
     assert len(MODEL_NAMES) == 19
 
 

@@ -132,9 +132,9 @@ def test_wrong_experiments_are_refused_by_key(workspace):
     settings = workspace / "experiments" / "tiny.toml"
     good = settings.read_text()
     for wrong, words in (
-        ('name = "fast_cnn"\nwidth = 3', ["tiny.toml", "unknown key 'model.width'"]),
-        ('name = "fast_cnm"', ["tiny.toml", "model.name", "'fast_cnm'"]),
-        ('name = "fast_cnn"\ndropout = "much"', ["tiny.toml", "model.dropout", "'much'"]),
+        ('name = "fast_cnn"\nwidth = 3', ["tiny.toml", "unknown key 'learner.width'"]),
+        ('name = "fast_cnm"', ["tiny.toml", "learner.name", "'fast_cnm'"]),
+        ('name = "fast_cnn"\ndropout = "much"', ["tiny.toml", "learner.dropout", "'much'"]),
     ):
         settings.write_text(good.replace('name = "fast_cnn"', wrong).replace("dropout = 0.3\n", "", "much" in wrong))
         message = refused(workspace, "run", "train", *PACK, "--experiment", "tiny")

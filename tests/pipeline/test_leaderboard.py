@@ -23,7 +23,7 @@ def filled(tmp_path_factory):
     first = write_run(workspace, pack, "first", 0.83, noise=1.0, record=code(train="1", pixels="1"))
     second = write_run(
         workspace, pack, "second", 0.81, noise=1.2, seed=1, record=code(train="2", pixels="1"),
-        experiment={"model": {"dropout": 0.3}, "train": {"weight_decay": 0.01}},
+        experiment={"learner": {"dropout": 0.3}, "train": {"weight_decay": 0.01}},
     )  # fmt: skip
     write_run(workspace, pack, "a|b <i>*x*", 0.9, folds=(1,), noise=0.9, seed=2)
     write_run(workspace, pack, "unknown", None, seed=3)

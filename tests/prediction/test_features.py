@@ -19,7 +19,7 @@ FROZEN = """
 [pixels]
 crop = 64
 bin = 2
-[model]
+[learner]
 name = "efficientnet_lite0"
 weights = "imagenet"
 frozen = true
@@ -33,10 +33,10 @@ d4_average = false
 """
 
 
-def experiment(**model) -> Experiment:
+def experiment(**learner) -> Experiment:
     content = {
         "pixels": {"crop": 64, "bin": 2},
-        "model": {"name": "efficientnet_lite0", "weights": "imagenet", "frozen": True, **model},
+        "learner": {"name": "efficientnet_lite0", "weights": "imagenet", "frozen": True, **learner},
         "stage": [{"min_size": 20, "epochs": 1, "learning_rate": 0.01, "trainable": "head"}],
         "predict": {"d4_average": False},
     }
@@ -97,7 +97,7 @@ def test_they_are_computed_once_and_again_for_other_settings(cache, constants, m
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model": {"name": "fast_cnn", "frozen": True}}, "imagenet"),
+        ({"learner": {"name": "fast_cnn", "frozen": True}}, "imagenet"),
         ({"stage": [{"min_size": 20, "epochs": 1, "learning_rate": 0.01, "trainable": "top"}]}, "trainable"),
         ({"predict": {"d4_average": True}}, "d4_average = false"),
     ],

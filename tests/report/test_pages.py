@@ -272,7 +272,7 @@ def test_explanations_that_exist_are_shown(copied):
 def test_html_in_names_is_text(copied):
     """A run's folder, a pack's name, settings and a reason may hold anything."""
     name = EVIL.replace("/", "")
-    folder = write_run(copied, name, seed=6, experiment={"label_rule": "official-2020", "model": {"name": EVIL}})
+    folder = write_run(copied, name, seed=6, experiment={"label_rule": "official-2020", "learner": {"name": EVIL}})
     write_run(copied, "x" + name, data_hash=EVIL)
     broken = write_run(copied, "y" + name)
     (broken / "config.json").write_text("[]")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lensfold.config import StageSettings
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
-from lensfold.training.curriculum import BALANCES, class_weights, epoch_order, stage_rows, with_twins
+from lensfold.training.curriculum import BALANCES, class_weights, epoch_order, stage_labels, with_twins
 
 
 @pytest.fixture
@@ -20,11 +20,10 @@ def stage(min_size: int = 20, **changes) -> StageSettings:
     return StageSettings(min_size=min_size, epochs=1, learning_rate=0.001, **changes)
 
 
-def labelled(lenses: int, non_lenses: int, replayed: int = 0) -> pd.DataFrame:
-    """Rows of a stage with IDs from 1000: its lenses, its non-lenses, and lenses to replay."""
-    label = np.repeat([1.0, 0.0, 1.0], [lenses, non_lenses, replayed])
-    replay = np.arange(len(label)) >= lenses + non_lenses
-    return pd.DataFrame({"label": label, "replay": replay}, index=pd.Index(1000 + np.arange(len(label)), name="ID"))
+def labelled(lenses: int, non_lenses: int) -> pd.Series:
+    """Labels of a stage with IDs from 1000: its lenses, then its non-lenses."""
+    label = np.repeat([1.0, 0.0], [lenses, non_lenses])
+    return pd.Series(label, index=pd.Index(1000 + np.arange(len(label)), name="ID"))
 
 
 # Stages
@@ -33,89 +32,69 @@ def labelled(lenses: int, non_lenses: int, replayed: int = 0) -> pd.DataFrame:
 @pytest.mark.parametrize("rule", catalogs.LABEL_RULES)
 @pytest.mark.parametrize("below", ["drop", "negative"])
 @pytest.mark.parametrize("negatives", ["all", "clean"])
-@pytest.mark.parametrize(("min_size", "max_size", "replay"), [(0, None, 0.0), (20, 150, 0.0), (70, 150, 0.3)])
-def test_stage_rows_object_by_object(catalog, rule, below, negatives, min_size, max_size, replay):
+@pytest.mark.parametrize("min_size", [0, 20, 70])
+def test_stage_labels_object_by_object(catalog, rule, below, negatives, min_size):
     train_ids = catalog.index[::2]
-    chosen = stage(min_size, max_size=max_size, replay=replay, negatives=negatives)
-    rows = stage_rows(catalog, train_ids, rule, chosen, below)
+    found = stage_labels(catalog, train_ids, rule, stage(min_size, negatives=negatives), below)
     labels = catalogs.labels(catalog, rule)
     expected = {}
     for object_id in train_ids:
         size, sourceless = catalog.loc[object_id, "n_pix_source"], catalog.loc[object_id, "n_sources"] == 0
-        is_small, is_large = size <= min_size, size > (max_size or np.inf)
+        is_small = size <= min_size
         is_negative = labels[object_id] == 0 or (labels[object_id] == 1 and is_small and below == "negative")
-        if labels[object_id] == 1 and not is_small and (replay or not is_large):
-            expected[object_id] = (1.0, is_large)
+        if labels[object_id] == 1 and not is_small:
+            expected[object_id] = 1.0
         elif is_negative and (negatives == "all" or sourceless):
-            expected[object_id] = (0.0, False)
-    assert dict(zip(rows.index, rows.itertuples(index=False, name=None), strict=True)) == expected
-    assert rows.columns.tolist() == ["label", "replay"] and rows.index.dtype == np.int64
-    assert rows["label"].dtype == np.float64 and rows["replay"].dtype == bool
+            expected[object_id] = 0.0
+    assert found.to_dict() == expected
+    assert found.index.dtype == np.int64 and found.dtype == np.float64
 
 
 def test_drop_is_the_default_and_leaves_small_lenses_out(catalog):
-    rows = stage_rows(catalog, catalog.index, "official-2020", stage(150))
-    assert rows.equals(stage_rows(catalog, catalog.index, "official-2020", stage(150), "drop"))
+    rows = stage_labels(catalog, catalog.index, "official-2020", stage(150))
+    assert rows.equals(stage_labels(catalog, catalog.index, "official-2020", stage(150), "drop"))
     small = (catalogs.labels(catalog, "official-2020") == 1) & (catalog["n_pix_source"] <= 150)
     assert small.any() and not rows.index.isin(catalog.index[small]).any()
 
 
 def test_official_stage_at_its_own_limit_is_the_whole_rule(catalog):
-    rows = stage_rows(catalog, catalog.index, "official-2020", stage(20))
-    pd.testing.assert_series_equal(rows["label"], catalogs.labels(catalog, "official-2020"))
-    assert not rows["replay"].any()
-
-
-def test_a_lens_of_exactly_the_largest_size_is_the_stage_s_own(catalog):
-    lenses = catalog[catalogs.labels(catalog, "official-2020") == 1]
-    size = int(sorted(lenses["n_pix_source"])[len(lenses) // 2])
-    rows = stage_rows(catalog, catalog.index, "official-2020", stage(20, max_size=size, replay=0.5))
-    at_limit = lenses.index[lenses["n_pix_source"] == size]
-    assert len(at_limit) and not rows.loc[at_limit, "replay"].any()
-    assert rows.loc[lenses.index[lenses["n_pix_source"] > size], "replay"].all()
+    rows = stage_labels(catalog, catalog.index, "official-2020", stage(20))
+    pd.testing.assert_series_equal(rows, catalogs.labels(catalog, "official-2020"))
 
 
 def test_clean_non_lenses_have_no_source(catalog):
     """As in the paper's task of large lenses, whose labels the catalog gives."""
-    rows = stage_rows(catalog, catalog.index, "official-2020", stage(150, negatives="clean"))
-    pd.testing.assert_series_equal(rows["label"], catalogs.large_lens_labels(catalog, "official-2020").dropna())
+    rows = stage_labels(catalog, catalog.index, "official-2020", stage(150, negatives="clean"))
+    pd.testing.assert_series_equal(rows, catalogs.large_lens_labels(catalog, "official-2020").dropna())
 
 
 def test_only_training_ids_in_their_order(catalog):
     train_ids = [200009, 200003, 200120, 200044, 200010]
-    rows = stage_rows(catalog, iter(train_ids), "official-2020", stage(20))
+    rows = stage_labels(catalog, iter(train_ids), "official-2020", stage(20))
     assert rows.index.tolist() == [i for i in train_ids if i in rows.index]
 
 
 def test_stage_without_lenses_names_itself_and_counts(catalog):
     with pytest.raises(InputError) as error:
-        stage_rows(catalog, catalog.index, "official-2020", stage(10**6))
+        stage_labels(catalog, catalog.index, "official-2020", stage(10**6))
     label = catalogs.labels(catalog, "official-2020")
     assert (
-        f"stage with min_size = 1000000, max_size = None, negatives = 'all', below = 'drop' under official-2020: "
-        f"0 lenses and {int((label == 0).sum())} non-lenses, with {int(label.sum())} smaller and 0 larger lenses, in "
+        f"stage with min_size = 1000000, negatives = 'all', below = 'drop' under official-2020: "
+        f"0 lenses and {int((label == 0).sum())} non-lenses, with {int(label.sum())} smaller lenses, in "
         "400 training rows" in str(error.value)
     )
-
-
-def test_replay_alone_is_no_stage(catalog):
-    lenses = catalog[catalogs.labels(catalog, "official-2020") == 1]
-    kept = catalog.drop(lenses.index[lenses["n_pix_source"] <= 150])
-    large = int((lenses["n_pix_source"] > 150).sum())
-    with pytest.raises(InputError, match=f" 0 lenses and .* with 0 smaller and {large} larger lenses"):
-        stage_rows(kept, kept.index, "official-2020", stage(20, max_size=150, replay=1.0))
 
 
 def test_stage_without_non_lenses(catalog):
     ids = catalog.index[catalogs.labels(catalog, "official-2020") == 1]
     with pytest.raises(InputError, match=f"{len(ids)} lenses and 0 non-lenses"):
-        stage_rows(catalog, ids, "official-2020", stage(0))
+        stage_labels(catalog, ids, "official-2020", stage(0))
 
 
 def test_stage_without_rows(catalog):
-    expected = "0 lenses and 0 non-lenses, with 0 smaller and 0 larger lenses, in 0 training rows"
+    expected = "0 lenses and 0 non-lenses, with 0 smaller lenses, in 0 training rows"
     with pytest.raises(InputError, match=expected):
-        stage_rows(catalog, [], "official-2020", stage(0))
+        stage_labels(catalog, [], "official-2020", stage(0))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +108,7 @@ def test_stage_without_rows(catalog):
 )
 def test_wrong_stage(catalog, ids, below, rule, expected):
     with pytest.raises(InputError, match=expected):
-        stage_rows(catalog, ids, rule, stage(0), below)
+        stage_labels(catalog, ids, rule, stage(0), below)
 
 
 # Epochs
@@ -139,7 +118,7 @@ def test_wrong_stage(catalog, ids, below, rule, expected):
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 9), st.integers(0, 4), st.integers(0, 30))
 def test_undersampling(lenses, non_lenses, seed, fold, epoch):
     rows = labelled(lenses, non_lenses)
-    labels = rows["label"]
+    labels = rows
     order = epoch_order(rows, seed, fold, epoch)
     smaller = min(lenses, non_lenses)
     assert order.dtype == np.int64 and len(order) == 2 * smaller
@@ -168,7 +147,7 @@ def test_undersampling_draws_afresh():
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 30))
 def test_oversampling(lenses, non_lenses, epoch):
     rows = labelled(lenses, non_lenses)
-    labels = rows["label"]
+    labels = rows
     order = epoch_order(rows, 3, 1, epoch, balance="oversample")
     larger, smaller = max(lenses, non_lenses), min(lenses, non_lenses)
     assert len(order) == 2 * larger and labels[order].sum() == larger
@@ -191,18 +170,18 @@ def test_no_balance_takes_a_single_class():
 
 @pytest.mark.parametrize("balance", BALANCES)
 def test_order_is_a_function_of_its_arguments(balance):
-    rows = labelled(20, 31, 12)
-    order = epoch_order(rows, 1, 2, 3, balance, 0.5)
-    assert np.array_equal(order, epoch_order(rows, 1, 2, 3, balance, 0.5))
-    assert np.array_equal(order, epoch_order(rows[::-1], 1, 2, 3, balance, 0.5))
+    rows = labelled(20, 31)
+    order = epoch_order(rows, 1, 2, 3, balance)
+    assert np.array_equal(order, epoch_order(rows, 1, 2, 3, balance))
+    assert np.array_equal(order, epoch_order(rows[::-1], 1, 2, 3, balance))
     for other in ((0, 2, 3), (1, 0, 3), (1, 2, 0)):
-        assert not np.array_equal(order, epoch_order(rows, *other, balance, 0.5))
+        assert not np.array_equal(order, epoch_order(rows, *other, balance))
 
 
 def test_order_is_mixed():
     """Lenses are not shown in one block."""
     rows = labelled(500, 500)
-    shown = rows["label"][epoch_order(rows, 0, 0, 0)].to_numpy()
+    shown = rows[epoch_order(rows, 0, 0, 0)].to_numpy()
     assert 0.4 < shown[:500].mean() < 0.6
 
 
@@ -220,11 +199,11 @@ def test_nothing_to_balance(balance):
 @pytest.mark.parametrize("value", [np.nan, 2.0, -1.0, 0.5])
 def test_wrong_labels(value):
     rows = labelled(2, 2)
-    rows.iloc[0, 0] = value
+    rows.iloc[0] = value
     with pytest.raises(InputError, match="labels to train on must be 0 or 1"):
         epoch_order(rows, 0, 0, 0)
     with pytest.raises(InputError, match="labels to train on must be 0 or 1"):
-        class_weights(rows["label"])
+        class_weights(rows)
 
 
 def test_unknown_balance():
@@ -233,43 +212,13 @@ def test_unknown_balance():
         epoch_order(labelled(2, 2), 0, 0, 0, "both")
 
 
-# Replay
-
-
-@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.1, 2), (0.25, 5), (1.0, 20)])
-@pytest.mark.parametrize("balance", BALANCES)
-def test_a_share_of_the_larger_lenses_is_shown_again(balance, share, count):
-    rows = labelled(10, 60, 20)
-    order = epoch_order(rows, 1, 0, 0, balance, share)
-    labels = rows["label"][order]
-    assert len(set(order) & set(rows.index[rows["replay"]])) == count
-    assert set(rows.index[:10]) <= set(order)
-    if balance in ("undersample", "oversample"):
-        assert labels.mean() == 0.5
-    assert len(order) == {"undersample": 2 * (10 + count), "oversample": 120}.get(balance, 70 + count)
-
-
-def test_replay_is_drawn_afresh_and_shows_every_lens_in_time():
-    rows = labelled(10, 60, 20)
-    replayed = set(rows.index[rows["replay"]])
-    drawn = [frozenset(replayed & set(epoch_order(rows, 1, 0, epoch, replay=0.25))) for epoch in range(30)]
-    assert len(set(drawn)) > 25
-    assert frozenset().union(*drawn) == replayed
-    assert drawn[0] != replayed & set(epoch_order(rows, 1, 1, 0, replay=0.25))
-
-
-def test_replay_changes_nothing_else():
-    """With a share of nothing the order is that of a stage without larger lenses."""
-    assert np.array_equal(epoch_order(labelled(10, 60, 20), 1, 0, 3), epoch_order(labelled(10, 60), 1, 0, 3))
-
-
 # Weights
 
 
 @settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50))
 def test_weights_make_classes_count_alike(lenses, non_lenses):
-    labels = labelled(lenses, non_lenses)["label"]
+    labels = labelled(lenses, non_lenses)
     weights = class_weights(labels)
     assert weights.shape == (2,) and weights.dtype == np.float64
     each = weights[labels.astype(int)]
@@ -289,9 +238,9 @@ def test_weights_of_one_class():
 # Twins
 
 
-def twinned(rows: pd.DataFrame, twin_ids, epoch: int = 0, balance: str = "undersample"):
+def twinned(rows: pd.Series, twin_ids, epoch: int = 0, balance: str = "undersample"):
     order = epoch_order(rows, 1, 0, epoch, balance)
-    return order, *with_twins(order, rows["label"], twin_ids)
+    return order, *with_twins(order, rows, twin_ids)
 
 
 def test_golden_twins():
@@ -319,13 +268,13 @@ def test_pairs_are_never_parted_by_an_even_batch(lenses, non_lenses, with_twin, 
     assert (ids[twins] == ids[twins - 1]).all() and (label[twins - 1] == 1).all() and not is_twin[twins - 1].any()
     assert (label[twins] == 0).all()
     # each lens as often as before, each with its twin if it has one
-    shown, before = ids[label == 1], order[rows["label"][order] == 1]
+    shown, before = ids[label == 1], order[rows[order] == 1]
     assert sorted(shown) == sorted(before)
     assert sorted(ids[twins]) == sorted(i for i in before if i in set(twin_ids))
     # other non-lenses make room for them
     others = (label == 0) & ~is_twin
-    assert others.sum() == max((rows["label"][order] == 0).sum() - len(twins), 0)
-    assert set(ids[others]) <= set(rows.index[rows["label"] == 0])
+    assert others.sum() == max((rows[order] == 0).sum() - len(twins), 0)
+    assert set(ids[others]) <= set(rows.index[rows == 0])
 
 
 @pytest.mark.parametrize("with_twin", [0, 1, 7, 20])
@@ -340,7 +289,7 @@ def test_without_twins_the_order_stays():
     rows = labelled(20, 50)
     order, ids, is_twin, label = twinned(rows, [])
     assert np.array_equal(ids, order) and not is_twin.any()
-    assert np.array_equal(label, rows["label"][order])
+    assert np.array_equal(label, rows[order])
 
 
 def test_non_lenses_that_stay_are_spread_over_the_epoch():

@@ -174,27 +174,6 @@ def log_einstein_radius(catalog: pd.DataFrame) -> pd.Series:
     return values.rename("log_einstein_radius")
 
 
-def auxiliary_targets(catalog: pd.DataFrame) -> pd.DataFrame:
-    """What a network can be asked beside "is it a lens", by ID, float64; NaN where an object has no answer.
-
-    The visible lensed image (logarithms of its pixels and of its magnification, its number of pieces) tells more of
-    each training object than a threshold on them does; the lens (theta_E, magnitude, redshift, halo mass) tells
-    where an image may be. Truth columns: targets of training, never an input.
-    """
-    seen = catalog["n_pix_source"] > 0
-    return pd.DataFrame(
-        {
-            "log_pixels": np.log1p(catalog["n_pix_source"]),
-            "log_magnification": np.log(catalog["mag_eff"].clip(0.1, 30)).where(seen),
-            "images": catalog["n_source_im"].clip(0, 4),
-            "log_einstein_radius": log_einstein_radius(catalog),
-            "lens_magnitude": catalog["mag_lens"],
-            "lens_redshift": catalog["z_lens"],
-            "log_halo_mass": np.log10(catalog["halo_mass"].where(catalog["halo_mass"] > 0)),
-        }
-    )
-
-
 def halo_groups(catalog: pd.DataFrame) -> pd.Series:
     """Halo number by ID, int64 from 0: objects with the same ``z_lens`` and ``halo_mass`` share one.
 

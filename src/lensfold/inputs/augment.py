@@ -1,6 +1,5 @@
 """Training-time augmentation, in linear sigma units, by albumentations; the only module that imports it."""
 
-import math
 import os
 import random
 
@@ -63,32 +62,6 @@ class FluxGain(A.ImageOnlyTransform):
         return img * np.float32(self.random_generator.uniform(1 - self.gain, 1 + self.gain))
 
 
-class WiderPsf(A.ImageOnlyTransform):
-    """A wider point spread function: one Gaussian blur, all channels alike, of a width drawn per image.
-
-    albumentations' own blurs clip float images to [0, 1]. A blur averages noise away, which would tell a network which
-    images were blurred; so white noise is added for the variance that went: of white background noise of variance 1
-    a kernel k keeps sum(k^2), and 1 - sum(k^2) is added. The background then has variance 1 in each pixel as before,
-    on average, though neighbours are correlated now. Where it was correlated before (NISP channels, spread over VIS
-    pixels) the blur takes less than that, and the variance ends above what it was. The Poisson noise of
-    bright pixels is averaged and not added again.
-    """
-
-    def __init__(self, sigma: float, probability: float):
-        """``sigma``: standard deviations are uniform in (0, sigma] pixels; ``probability``: share of blurred images."""
-        super().__init__(p=probability)
-        self.sigma = sigma
-
-    def apply(self, img: np.ndarray, **_: object) -> np.ndarray:
-        """The blurred image with its background noise restored, float32; beyond its edges it is mirrored."""
-        width = self.sigma * (1.0 - self.random_generator.random())
-        side = 2 * math.ceil(4 * width) + 1
-        blurred = cv2.GaussianBlur(img, (side, side), width, borderType=cv2.BORDER_REFLECT_101).reshape(img.shape)
-        kept = float(np.sum(cv2.getGaussianKernel(side, width) ** 2)) ** 2
-        level = np.float32(math.sqrt(max(1.0 - kept, 0.0)))
-        return blurred + level * self.random_generator.standard_normal(img.shape, dtype=np.float32)
-
-
 class Augmentation:
     """The transforms of an experiment as one function of (image, seed words)."""
 
@@ -115,11 +88,6 @@ def _transforms(settings: AugmentSettings) -> list[A.BasicTransform]:
         transforms.append(D4(p=1.0))
     if settings.affine_probability:
         transforms.append(_affine(settings))
-    if settings.psf_probability and settings.psf_sigma:
-        # before the holes, whose edges must not be blurred, and before what changes the background's level
-        transforms.append(WiderPsf(settings.psf_sigma, settings.psf_probability))
-    if settings.dropout_probability:
-        transforms.append(_holes(settings.dropout_probability))
     if settings.gain:
         transforms.append(FluxGain(settings.gain))
     if settings.noise_sigma:
@@ -135,10 +103,4 @@ def _affine(settings: AugmentSettings) -> A.Affine:
         translate_px=(-shift, shift),
         border_mode=cv2.BORDER_REFLECT_101,
         p=settings.affine_probability,
-    )
-
-
-def _holes(probability: float) -> A.CoarseDropout:
-    return A.CoarseDropout(
-        num_holes_range=(1, 3), hole_height_range=(4, 12), hole_width_range=(4, 12), fill=0, p=probability
     )

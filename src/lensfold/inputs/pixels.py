@@ -36,18 +36,7 @@ def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigm
         mixed = sum(np.float32(w) * images[band] for w, band in zip(weights, BANDS[1:], strict=True) if w)
         noise = np.sqrt(sum((w * sigma[band]) ** 2 for w, band in zip(weights, BANDS[1:], strict=True)))
         channels.append(_cropped(on_vis_grid(mixed), settings, noise))
-    if settings.mix == "rgb-residual":
-        channels.append(asymmetric_part(channels[0]))
     return cv2.merge(channels).reshape(settings.side, settings.side, -1)
-
-
-def asymmetric_part(image: np.ndarray) -> np.ndarray:
-    """What an image has more than its copy turned by 180 degrees about the frame's centre; float32, never negative.
-
-    Light that is point-symmetric about the central galaxy (the galaxy itself, its spiral arms) is gone, an arc on
-    one side stays.
-    """
-    return image - np.minimum(image, image[::-1, ::-1])
 
 
 def on_vis_grid(nisp: np.ndarray) -> np.ndarray:

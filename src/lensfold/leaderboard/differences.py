@@ -29,7 +29,7 @@ IRRELEVANT = ("predict.batch_size", "train.workers")
 #: Changed modules that are named before the rest is only counted.
 MODULES_SHOWN = 4
 #: The order in which changed settings are told, by their first word; the others come last.
-ORDER = ("task", "label_rule", "model", "pixels", "stage", "train", "augment", "predict")
+ORDER = ("task", "label_rule", "learner", "pixels", "stage", "train", "augment", "predict")
 #: Scores of a ranking that are areas under a curve, which a few sums a draw give.
 AREAS = ("auc", "auc_large", *catalogs.SIZE_BIN_NAMES)
 

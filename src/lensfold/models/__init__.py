@@ -25,8 +25,8 @@ __all__ = [
     "reestimate_statistics",
     "set_trainable",
     "split_at_head",
-    "with_auxiliary",
-    "without_auxiliary",
+    "with_second_output",
+    "without_second_output",
 ]
 
 MODEL_NAMES: tuple[str, ...] = get_args(NetworkName)
@@ -80,10 +80,16 @@ def build_model(
 
 
 def network_of(experiment: Experiment) -> "keras.Model":
-    """The network of an experiment, of its input's size, with fresh or pretrained weights; see :func:`build_model`."""
+    """Return the network of an experiment, of its input's size, with fresh or pretrained weights.
+
+    Of a kernel machine on features it is the frozen network that these come from. See :func:`build_model`.
+    Raises InputError for a kernel machine on pixels, which has no network.
+    """
     import keras
 
-    settings = experiment.model
+    settings = experiment.learner if experiment.learner.kind == "network" else experiment.learner.backbone
+    if settings is None:
+        raise InputError("a kernel machine on raw pixels has no network.")
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16" if experiment.train.mixed_precision else "float32")
     try:
@@ -102,7 +108,7 @@ def network_of(experiment: Experiment) -> "keras.Model":
 
 
 def split_at_head(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
-    """A model of build_model in two: (image -> features, features -> logit), which share its layers.
+    """Return a model of build_model in two: (image -> features, features -> logit), which share its layers.
 
     The features are the output of the layer ``head_features``. Raises InputError for a model without one.
     """
@@ -119,25 +125,28 @@ def split_at_head(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
     return keras.Model(model.input, features), keras.Model(inputs, x, name=f"{model.name}_head")
 
 
-def with_auxiliary(model: "keras.Model", count: int) -> "keras.Model":
-    """The model with ``count`` outputs more beside its logit: (None, 1 + count), from the layer below the logit."""
+def with_second_output(model: "keras.Model", count: int) -> "keras.Model":
+    """Return the model with ``count`` more values beside its logit: (None, 1 + count), the logit first.
+
+    They come from the layer below the logit, so training on them shapes the features that the logit is made of.
+    """
     import keras
 
     logit = model.get_layer("head_logit")
-    more = keras.layers.Dense(count, dtype="float32", name="head_auxiliary")(logit.input)
+    more = keras.layers.Dense(count, dtype="float32", name="head_second")(logit.input)
     outputs = keras.layers.Concatenate(dtype="float32", name="head_outputs")([logit.output, more])
     return keras.Model(model.input, outputs, name=model.name)
 
 
-def without_auxiliary(model: "keras.Model") -> "keras.Model":
-    """The model up to its logit, with the same layers."""
+def without_second_output(model: "keras.Model") -> "keras.Model":
+    """Return the model up to its logit, with the same layers."""
     import keras
 
     return keras.Model(model.input, model.get_layer("head_logit").output, name=model.name)
 
 
 def layer_table(model: "keras.Model") -> list[tuple[str, tuple[int | None, ...], int]]:
-    """One row per layer, in order: name, output shape (None for the batch), number of parameters."""
+    """Return one row per layer, in order: name, output shape (None for the batch), number of parameters."""
     return [(layer.name, tuple(layer.output.shape), layer.count_params()) for layer in model.layers]
 
 

@@ -22,13 +22,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import KernelCenterer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from lensfold.config import KernelSettings
+from lensfold.config import KernelLearner
 
 #: parts of the training rows that each tried setting is fitted without, and scored on
 PARTS = 3
 #: what sklearn's SVC calls the kernels
 SVC_KERNELS = {"rbf": "rbf", "polynomial": "poly", "sigmoid": "sigmoid"}
-#: numbers of kernel principal components to try, up to KernelSettings.components
+#: numbers of kernel principal components to try, up to KernelLearner.components
 COMPONENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 #: keeps these random numbers apart from others of the same seed and fold
 PURPOSE = 0x6B65726E
@@ -186,7 +186,7 @@ class KernelMachine:
 
 
 def fit_machine(
-    settings: KernelSettings, rows: np.ndarray, labels: np.ndarray, seeds: Seeds, chosen: Chosen | None = None
+    settings: KernelLearner, rows: np.ndarray, labels: np.ndarray, seeds: Seeds, chosen: Chosen | None = None
 ) -> KernelMachine:
     """Fit a machine to rows (n, features) with labels 0 and 1, with the settings ``chosen`` or else searched for.
 
@@ -208,7 +208,7 @@ def fit_machine(
     return KernelMachine(Pipeline([*basis.steps, *machine.steps]), chosen, tried)
 
 
-def _machine(settings: KernelSettings, seed: int) -> Pipeline:
+def _machine(settings: KernelLearner, seed: int) -> Pipeline:
     """The steps from coordinates to a decision, not fitted."""
     if settings.method == "svm" and settings.approximation == "none":
         return Pipeline([("classifier", SVC(kernel=SVC_KERNELS[settings.kernel]))])
@@ -219,7 +219,7 @@ def _machine(settings: KernelSettings, seed: int) -> Pipeline:
     return Pipeline([("map", _map(settings, seed)), ("length", UnitLength()), ("classifier", classifier)])
 
 
-def _map(settings: KernelSettings, seed: int) -> BaseEstimator:
+def _map(settings: KernelLearner, seed: int) -> BaseEstimator:
     """The feature map of a kernel, exact or approximated."""
     if settings.method == "pca":
         return KernelComponents(settings.kernel)
@@ -230,13 +230,13 @@ def _map(settings: KernelSettings, seed: int) -> BaseEstimator:
     return sampler(n_components=settings.components, random_state=seed)
 
 
-def _owner(settings: KernelSettings, name: str) -> str:
+def _owner(settings: KernelLearner, name: str) -> str:
     """The step that a setting belongs to."""
     exact_svm = settings.method == "svm" and settings.approximation == "none"
     return "classifier" if name == "C" or exact_svm else "map"
 
 
-def _space(settings: KernelSettings, features: int) -> dict:
+def _space(settings: KernelLearner, features: int) -> dict:
     """What the search draws from. Of standardised rows 1 / features is the gamma that makes a kernel's argument 1."""
     space = {"gamma": loguniform(1e-2 / features, 1e1 / features), "C": loguniform(1e-3, 1e3)}
     if settings.kernel == "polynomial":
@@ -250,7 +250,7 @@ def _space(settings: KernelSettings, features: int) -> dict:
 
 
 def _searched(
-    settings: KernelSettings, coordinates: np.ndarray, labels: np.ndarray, features: int, seeds: Seeds
+    settings: KernelLearner, coordinates: np.ndarray, labels: np.ndarray, features: int, seeds: Seeds
 ) -> tuple[dict, ...]:
     """Settings drawn at random, each with its AUC, the mean over the parts that it was fitted without."""
     search = RandomizedSearchCV(

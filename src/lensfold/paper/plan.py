@@ -39,7 +39,7 @@ class Scale:
     #: side of the central square in VIS pixels, and VIS pixels added per side into one
     crop: int
     bin: int
-    #: epochs of the small CNN, and its dropout; epochs of the EfficientNets' head alone, then of all of them
+    #: epochs of the small CNN, and its dropout; epochs of only the EfficientNets' head, then of all of them
     epochs: int
     dropout: float
     head_epochs: int
@@ -67,14 +67,14 @@ SCALES = {
 
 
 def scale_of(name: str) -> Scale:
-    """The scale of a name; InputError for another."""
+    """Return the scale of a name; InputError for another."""
     if name not in SCALES:
         raise InputError(f"SCALE={name}: expected one of {', '.join(SCALES)}.")
     return SCALES[name]
 
 
 def experiments(scale: Scale, efficientnet: str, larger: str, larger_weights: bool) -> dict[str, dict]:
-    """Every experiment by name, as the content of its TOML file.
+    """Return every experiment by name, as the content of its TOML file.
 
     ``efficientnet``: the one that has ImageNet weights here; ``larger``: a larger one, with weights or without.
     """
@@ -88,20 +88,14 @@ def experiments(scale: Scale, efficientnet: str, larger: str, larger_weights: bo
 
 
 def table1(scale: Scale) -> dict[str, dict]:
-    """Kernel methods, on pixels and on the embeddings of a frozen EfficientNet."""
+    """Return the kernel methods, on pixels and on the embeddings of a frozen EfficientNet."""
     found = {}
     for source in ("pixels", "embeddings"):
         for method, kernel, approximation in METHODS:
-            pixels = {"mix": "paper-rgb", "crop": 200, "bin": 2}
-            model: dict[str, object] = {"name": "raw_pixels"}
-            rows: dict[str, object] = {"min_size": LARGE, "negatives": "clean"}
-            if source == "embeddings":
-                model = {"name": "efficientnet_lite0", "weights": "imagenet", "frozen": True}
-                rows["trainable"] = "head"
             found[f"table1-{source}-{method}-{kernel}-{approximation}"] = {
-                "pixels": pixels,
-                "model": model,
-                "kernel": {
+                "learner": {
+                    "kind": "kernel",
+                    "sees": "raw_pixels" if source == "pixels" else "efficientnet_lite0",
                     "method": method,
                     "kernel": kernel,
                     "approximation": approximation,
@@ -109,14 +103,14 @@ def table1(scale: Scale) -> dict[str, dict]:
                     "components": scale.kernel_objects // (1 if approximation == "random" else 3),
                     "settings_tried": scale.settings_tried,
                 },
-                "stage": [rows],
+                "stage": [{"min_size": LARGE, "negatives": "clean"}],
                 "predict": {"d4_average": False},
             }
     return found
 
 
 def table2(scale: Scale) -> dict[str, dict]:
-    """The small CNN with each step of the preprocessing, several seeds each."""
+    """Return the small CNN with each step of the preprocessing, several seeds each."""
     return {
         f"table2-{name.replace(' ', '-')}-seed{seed}": small_cnn(scale, seed=seed, **pixels)
         for name, pixels in PREPROCESSING.items()
@@ -125,7 +119,7 @@ def table2(scale: Scale) -> dict[str, dict]:
 
 
 def large_networks(scale: Scale, efficientnet: str, larger: str, larger_weights: bool) -> dict[str, dict]:
-    """Table 3's EfficientNet, one with a richer classifier, and a larger one."""
+    """Return Table 3's EfficientNet, one with a richer classifier, and a larger one."""
     return {
         "table3-efficientnet": transfer(scale, efficientnet, dense=[32, 16]),
         "later-classifier": transfer(scale, efficientnet, dense=[256, 64]),
@@ -134,7 +128,7 @@ def large_networks(scale: Scale, efficientnet: str, larger: str, larger_weights:
 
 
 def all_lenses(scale: Scale) -> dict[str, dict]:
-    """Every lens of the rule against every non-lens: with sizes that fall from stage to stage, and at once.
+    """Return runs on all lenses against all non-lenses: with sizes that fall from stage to stage, and at once.
 
     All have as many epochs, with as many images in each: classes are balanced by repetition. Each stage starts the
     learning rate anew, so all lenses in the same stages are the control.
@@ -149,7 +143,7 @@ def all_lenses(scale: Scale) -> dict[str, dict]:
 
 
 def scalings(scale: Scale) -> dict[str, dict]:
-    """The paper's code beside the text: images scaled by themselves, small lenses called non-lenses."""
+    """Return the paper's code beside its text: images scaled by themselves, small lenses called non-lenses."""
     found = {}
     for scaling in ("pack", "image"):
         for below in ("drop", "negative"):
@@ -160,33 +154,33 @@ def scalings(scale: Scale) -> dict[str, dict]:
 
 
 def stage(min_size: int, epochs: int, negatives: str, **more: object) -> dict[str, object]:
-    """One step of a curriculum, as it stands in a TOML file."""
+    """Return one step of a curriculum, as it stands in a TOML file."""
     return {"min_size": min_size, "negatives": negatives, "epochs": epochs, **{"learning_rate": 0.001, **more}}
 
 
 def small_cnn(scale: Scale, seed: int = 1, stages: list[dict] | None = None, **pixels: object) -> dict:
-    """The paper's small CNN on its task, with all of the preprocessing unless ``pixels`` says otherwise."""
+    """Return the paper's small CNN on its task, with all of the preprocessing unless ``pixels`` says otherwise."""
     chosen = {**PREPROCESSING["all"], "crop": scale.crop, "bin": scale.bin, **pixels}
     return {
         "seed": seed,
         "pixels": chosen,
-        "augment": {"affine_probability": 0.0, "gain": 0.0, "noise_sigma": 0.0},
-        "model": {"name": "paper_cnn", "dropout": scale.dropout},
-        "train": {"batch_size": 32},
+        "augment": {"affine_probability": 0.0, "gain": 0.0},
+        "learner": {"name": "paper_cnn", "dropout": scale.dropout},
+        "train": {"average_momentum": 0.0},
         "stage": stages or [stage(LARGE, scale.epochs, "clean")],
         "predict": {"d4_average": False},
     }
 
 
 def transfer(scale: Scale, name: str, dense: list[int], weights: bool = True) -> dict:
-    """An EfficientNet on the paper's task: its head alone first, then all of it, lower blocks more slowly."""
+    """Return an EfficientNet on the paper's task: only its head first, then all of it, lower blocks more slowly."""
     whole = stage(LARGE, scale.whole_epochs, "clean", learning_rate=0.0005, block_rate=0.8)
     head = stage(LARGE, scale.head_epochs, "clean", trainable="head")
     return {
-        "pixels": {"mix": "paper-rgb", "crop": scale.crop, "bin": scale.bin},
-        "augment": {"affine_probability": 0.0, "gain": 0.0, "noise_sigma": 0.0},
-        "model": {"name": name, "weights": "imagenet" if weights else "none", "dense": dense},
-        "train": {"batch_size": 32},
+        "pixels": {"crop": scale.crop, "bin": scale.bin},
+        "augment": {"affine_probability": 0.0, "gain": 0.0},
+        "learner": {"name": name, "weights": "imagenet" if weights else "none", "dense": dense},
+        "train": {"average_momentum": 0.0},
         "stage": [head, whole] if weights else [{**whole, "block_rate": 1.0}],
         "predict": {"d4_average": False},
     }

@@ -131,12 +131,12 @@ def _opened(
 
 def _threads(experiment: Experiment) -> AbstractContextManager:
     """Of a kernel machine the threads of its linear algebra, fixed as TensorFlow's are, for the same reason."""
-    return threadpool_limits(experiment.train.threads) if experiment.kernel else nullcontext()
+    return threadpool_limits(experiment.train.threads) if experiment.learner.kind == "kernel" else nullcontext()
 
 
 def _outputs_of(experiment: Experiment, config: dict, folder: Path, train_cache: Path) -> Outputs:
     """What a trained fold gives of network input: its network, or its kernel machine, fitted again."""
-    if experiment.kernel is None:
+    if experiment.learner.kind == "network":
         return inference_of(load_model(folder / "model.keras"), experiment.predict.batch_size)
     from lensfold.training.kernel_machine import fitted_again
 

@@ -28,7 +28,7 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         raise InputError(f"{run_folder}: configured for other labels than {pack.catalog} gives. Configure it again.")
     if fold not in set(folds):
         raise InputError(f"fold {fold} does not exist: the folds of {pack.name} are 0 to {folds.max()}.")
-    if experiment.kernel:
+    if experiment.learner.kind == "kernel":
         start_where_needed(experiment)
         from lensfold.training.kernel_machine import train_fold
     else:
@@ -65,7 +65,7 @@ def _marker(run: Run) -> dict[str, str]:
 
 def start_where_needed(experiment: Experiment) -> None:
     """Start TensorFlow with the experiment's threads, unless it is a kernel machine on pixels, which needs none."""
-    if experiment.kernel and not experiment.model.frozen:
+    if experiment.learner.kind == "kernel" and experiment.learner.backbone is None:
         return
     start_tensorflow()
     set_threads(experiment.train.threads)

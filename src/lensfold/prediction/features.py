@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lensfold.config import Experiment
+from lensfold.config import Experiment, NetworkLearner, PixelSettings
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
 from lensfold.files import digest, exclusive, replacing
@@ -65,9 +65,9 @@ def network_input(
     others that come meanwhile wait. Every run of the same backbone and pixels reads the same file.
     """
     preparation = Preparation(cache, experiment, constants, twins)
-    if not experiment.model.frozen:
+    if experiment.learner.backbone is None:
         return preparation
-    key = _key(cache, experiment, constants)
+    key = _key(cache, experiment.pixels, experiment.learner.backbone, constants)
     path = cache.folder / "features" / f"{key[:16]}.npy"
     path.parent.mkdir(exist_ok=True)
     with exclusive(path.with_suffix(".lock")):
@@ -90,11 +90,12 @@ def progress_lines(log: Callable[[str], None]) -> Progress:
     return report
 
 
-def _key(cache: Cache, experiment: Experiment, constants: StretchConstants) -> str:
+def _key(cache: Cache, pixels: PixelSettings, backbone: NetworkLearner, constants: StretchConstants) -> str:
+    """Return a hash of everything that features depend on."""
     return digest(
         {
-            "pixels": experiment.pixels.model_dump(mode="json"),
-            "model": experiment.model.model_dump(mode="json", exclude={"dropout", "dense"}),
+            "pixels": pixels.model_dump(mode="json"),
+            "backbone": backbone.model_dump(mode="json", include={"name", "weights", "weights_file", "two_branches"}),
             "constants": dict(constants),
             "shards": [shard["sha256"] for shard in cache.manifest["shards"]],
         }

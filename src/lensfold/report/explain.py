@@ -100,7 +100,7 @@ def _held_out_by(run: Run, ids: Sequence[int]) -> dict[int, int]:
 
 def _whole_network(experiment: Experiment, model: "keras.Model") -> "keras.Model":
     """A network from pixels to its output; of a frozen run, whose file is the head alone, with its backbone."""
-    if not experiment.model.frozen:
+    if experiment.learner.backbone is None:
         return model
     import keras
 

@@ -93,7 +93,8 @@ class Run:
     @property
     def is_kernel_machine(self) -> bool:
         """Whether a kernel machine was fitted in the place of a network."""
-        return self.experiment.get("kernel") is not None
+        learner = self.experiment.get("learner")
+        return isinstance(learner, dict) and learner.get("kind") == "kernel"
 
     @property
     def learner(self) -> str:
@@ -245,13 +246,14 @@ class Run:
 
 def learner_of(experiment: dict) -> str:
     """Return the name of an experiment's network, or its kernel machine and what that sees; from plain values."""
-    model, kernel = experiment.get("model"), experiment.get("kernel")
-    name = str(model.get("name", "–")) if isinstance(model, dict) else "–"
-    if not isinstance(kernel, dict):
-        return name
-    approximation = kernel.get("approximation", "none")
+    learner = experiment.get("learner")
+    if not isinstance(learner, dict):
+        return "–"
+    if learner.get("kind") != "kernel":
+        return str(learner.get("name", "–"))
+    approximation = learner.get("approximation", "none")
     of = "" if approximation == "none" else f", {approximation}"
-    return f"{kernel.get('method', '–')} ({kernel.get('kernel', '–')}{of}) on {name}"
+    return f"{learner.get('method', '–')} ({learner.get('kernel', '–')}{of}) on {learner.get('sees', '–')}"
 
 
 def mark_complete(fold_folder: Path, marker: dict[str, str], network: Path) -> None:

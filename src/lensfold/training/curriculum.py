@@ -22,22 +22,19 @@ BALANCES = ("undersample", "oversample", "weights", "none")
 
 _SUBSET_PURPOSE = zlib.crc32(b"curriculum subset")
 _SHUFFLE_PURPOSE = zlib.crc32(b"curriculum shuffle")
-_REPLAY_PURPOSE = zlib.crc32(b"curriculum replay")
 
 
-def stage_rows(
+def stage_labels(
     catalog: pd.DataFrame, train_ids: Iterable[int], rule: str, stage: StageSettings, below: Below = "drop"
-) -> pd.DataFrame:
-    """Training rows of one stage, indexed by ID as in ``train_ids``: "label" (float64, 0.0 or 1.0), "replay" (bool).
+) -> pd.Series:
+    """Return the labels that one stage trains on, float64 (0.0 or 1.0), indexed by ID in the order of ``train_ids``.
 
-    Lenses of ``rule`` are kept as 1 where ``n_pix_source`` is more than ``stage.min_size`` pixels and at most
-    ``stage.max_size``. Smaller ones are left out (``below="drop"``, the paper's text) or labelled 0
-    (``"negative"``, the paper's code). Larger ones are left out, or with ``stage.replay`` > 0 marked "replay":
-    :func:`epoch_order` shows a share of them. Non-lenses are kept (with ``stage.negatives = "clean"`` only those
-    that no source was put into, so that ``below="negative"`` then adds none); rows that the rule drops are not.
-    Objects without images are the caller's to leave out of ``train_ids``.
-    Raises InputError for an ID that is doubled or not in the catalog, an unknown rule or ``below``, and where
-    the stage has no lens of its own sizes or no non-lens.
+    Lenses of ``rule`` are kept as 1 where ``n_pix_source`` is more than ``stage.min_size`` pixels. Smaller ones are
+    left out (``below="drop"``, the paper's text) or labelled 0 (``"negative"``, the paper's code). Non-lenses are kept
+    (with ``stage.negatives = "clean"`` only those that no source was put into, so that ``below="negative"`` then adds
+    none); rows that the rule drops are not. ``train_ids`` must not contain objects without images.
+    Raises InputError for an ID that is doubled or not in the catalog, an unknown rule or ``below``, and where the
+    stage has no lens or no non-lens.
     """
     _check_choice("below", below, BELOW)
     ids = pd.Index(np.fromiter(train_ids, dtype=np.int64), name="ID")
@@ -45,37 +42,29 @@ def stage_rows(
     rows = catalog.loc[ids]
     label = catalogs.labels(rows, rule)
     small = (label == 1) & (rows["n_pix_source"] <= stage.min_size)
-    large = (label == 1) & (rows["n_pix_source"] > (np.inf if stage.max_size is None else stage.max_size))
     label[small] = np.nan if below == "drop" else 0.0
     if stage.negatives == "clean":
         label[(label == 0) & ~catalogs.without_source(rows)] = np.nan
-    own = label.mask(large)
-    counts = f"{int(small.sum())} smaller and {int(large.sum())} larger lenses, in {len(ids)} training rows"
-    _check_both_classes(own.dropna(), stage, f"below = {below!r} under {rule}", counts)
-    table = pd.DataFrame({"label": label if stage.replay else own, "replay": large})
-    return table.dropna()
+    counts = f"{int(small.sum())} smaller lenses, in {len(ids)} training rows"
+    found = label.dropna()
+    _check_both_classes(found, stage, f"below = {below!r} under {rule}", counts)
+    return found
 
 
-def epoch_order(
-    rows: pd.DataFrame, seed: int, fold: int, epoch: int, balance: Balance = "undersample", replay: float = 0.0
-) -> np.ndarray:
-    """IDs in the order one epoch shows them, int64, a function of the arguments alone.
+def epoch_order(labels: pd.Series, seed: int, fold: int, epoch: int, balance: Balance = "undersample") -> np.ndarray:
+    """Return IDs in the order one epoch shows them, int64, which depends on nothing but the arguments.
 
-    ``rows``: as :func:`stage_rows` returns them. Of the rows marked "replay" the share ``replay`` (0 to 1, rounded to
-    whole objects) takes part, drawn afresh each epoch. Then "undersample" takes as many of the larger class as the
-    smaller one has (length 2 x smaller class), without replacement and others each epoch: any
-    ceil(larger / smaller) epochs that start at a multiple of that number show every object, unless the larger
-    class is the one with replay. "oversample" repeats the smaller class up to the larger one (length 2 x larger
-    class), "weights" (see :func:`class_weights`) and "none" show each object once. Epochs count from 0.
+    ``labels``: as :func:`stage_labels` returns them. "undersample" takes as many of the larger class as the smaller
+    one has (length 2 x smaller class), without replacement and a different part in each epoch: any
+    ceil(larger / smaller) epochs that start at a multiple of that number show every object. "oversample" repeats the
+    smaller class up to the larger one (length 2 x larger class), "weights" (see :func:`class_weights`) and "none" show
+    each object once. Epochs count from 0.
     Raises InputError for other labels than 0 and 1, an unknown ``balance``, or balancing a single class.
     """
     _check_choice("balance", balance, BALANCES)
-    rows = rows.sort_index()  # so that the row order does not matter
-    ids, values = rows.index.to_numpy(dtype=np.int64), rows["label"].to_numpy()
+    labels = labels.sort_index()  # so that the row order does not matter
+    ids, values = labels.index.to_numpy(dtype=np.int64), labels.to_numpy()
     _check_labels(values)
-    again = rows["replay"].to_numpy(dtype=bool)
-    shown = ~again | np.isin(ids, _replayed(ids[again], replay, seed, fold, epoch))
-    ids, values = ids[shown], values[shown]
     if balance in ("undersample", "oversample"):
         smaller, larger = sorted((ids[values == 1], ids[values == 0]), key=len)
         if len(smaller) == 0:
@@ -86,7 +75,7 @@ def epoch_order(
 
 
 def class_weights(labels: np.ndarray | pd.Series) -> np.ndarray:
-    """Weights of non-lenses and lenses that make both classes count alike: float64, shape (2,), indexed by label.
+    """Return weights of non-lenses and lenses that make both count alike: float64, shape (2,), indexed by label.
 
     n / (2 n_class) over ``labels`` (0 or 1), so that their mean over the objects is 1; the weight of each object is
     ``class_weights(labels)[labels.astype(int)]``. Raises InputError for other labels and for a single class.
@@ -102,16 +91,16 @@ def class_weights(labels: np.ndarray | pd.Series) -> np.ndarray:
 def with_twins(
     order: np.ndarray, labels: pd.Series, twin_ids: Iterable[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An epoch's order with the twin of each lens (the same object without its source) right behind it.
+    """Return an epoch's order with the twin of each lens (the same object without its source) right behind it.
 
     ``order``: IDs as :func:`epoch_order` returns them; ``labels``: 0 or 1 indexed by ID; ``twin_ids``: objects that
     have a twin. Returns IDs (int64), whether each is the twin (bool) and labels (float64, 0 for a twin), all of
     one length. Each time a lens is shown its twin follows. Each twin takes the place of a non-lens, left out at
     equal distances over the order, so that the epoch keeps its length and its balance as long as there are
-    non-lenses to leave out. So of a balanced epoch whose lenses all have twins, the pairs alone are left: to show
-    other non-lenses too, give the IDs of a part of the twins.
-    A lens and its twin begin at an even place, so that no even batch size parts them: whatever has no twin is shown
-    two by two, where the second of the two stands in ``order`` (an odd one left over comes last).
+    non-lenses to leave out. Of a balanced epoch whose lenses all have twins, only the pairs are left: to show other
+    non-lenses too, give the IDs of a part of the twins.
+    A lens and its twin begin at an even place, so that no even batch size parts them: objects without a twin are shown
+    in pairs, where the second of the two stands in ``order`` (an odd one left over comes last).
     """
     label = labels.loc[order].to_numpy(dtype=np.float64)
     paired = (label == 1) & np.isin(order, np.fromiter(twin_ids, dtype=np.int64))
@@ -129,21 +118,16 @@ def with_twins(
 
 
 def _without_spread(places: np.ndarray, count: int) -> np.ndarray:
-    """``places`` without ``count`` of them, or without any left, at equal distances."""
+    """Return ``places`` without ``count`` of them (or none, where there are no more), left out at equal distances."""
     kept = max(len(places) - count, 0)
     return places[np.arange(kept) * len(places) // max(kept, 1)]
 
 
-def _replayed(candidates: np.ndarray, share: float, seed: int, fold: int, epoch: int) -> np.ndarray:
-    count = round(share * len(candidates))
-    return _generator(seed, _REPLAY_PURPOSE, fold, epoch).permutation(candidates)[:count]
-
-
 def _undersampled(smaller: np.ndarray, larger: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
-    """The smaller class and this epoch's piece of the larger one.
+    """Return the smaller class and this epoch's piece of the larger one.
 
     A pass is one permutation of the larger class, cut into pieces of the smaller one's length; the last piece
-    is filled up from the beginning of the same permutation, so that no piece holds an object twice.
+    is filled up from the beginning of the same permutation, so that no piece has an object twice.
     """
     epochs_per_pass = -(-len(larger) // len(smaller))
     number, piece = divmod(epoch, epochs_per_pass)
@@ -153,7 +137,7 @@ def _undersampled(smaller: np.ndarray, larger: np.ndarray, seed: int, fold: int,
 
 
 def _oversampled(smaller: np.ndarray, larger: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
-    """The larger class and the smaller one repeated: whole, then a part of it drawn afresh each epoch."""
+    """Return the larger class and the smaller one repeated: whole, then a part of it drawn afresh each epoch."""
     repeats, rest = divmod(len(larger), len(smaller))
     part = _generator(seed, _SUBSET_PURPOSE, fold, epoch).permutation(smaller)[:rest]
     return np.concatenate([larger, np.tile(smaller, repeats), part])
@@ -170,14 +154,14 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 def _check_labels(values: np.ndarray) -> None:
     if not np.isin(values, (0, 1)).all():
-        raise InputError("labels to train on must be 0 or 1; leave dropped rows out first (stage_rows does).")
+        raise InputError("labels to train on must be 0 or 1; leave dropped rows out first (stage_labels does).")
 
 
 def _check_both_classes(label: pd.Series, stage: StageSettings, where: str, counts: str) -> None:
     lenses = int(label.sum())
     if lenses in (0, len(label)):
         raise InputError(
-            f"stage with min_size = {stage.min_size}, max_size = {stage.max_size}, negatives = {stage.negatives!r}, "
+            f"stage with min_size = {stage.min_size}, negatives = {stage.negatives!r}, "
             f"{where}: {lenses} lenses and {len(label) - lenses} non-lenses, with {counts}; both classes are needed. "
             "Choose other sizes or more objects."
         )

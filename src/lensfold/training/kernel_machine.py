@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from lensfold.config import Experiment
+from lensfold.config import Experiment, KernelLearner
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
@@ -26,7 +26,7 @@ from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.logits import logits_of
 from lensfold.runs.logits import read_logits, write_logits
 from lensfold.runs.provenance import TrainingRecord
-from lensfold.training.curriculum import stage_rows
+from lensfold.training.curriculum import stage_labels
 from lensfold.training.task import FoldTask
 
 Log = Callable[[str], None]
@@ -41,7 +41,7 @@ NETWORK_FILES = ("model.keras", "history.csv", "checkpoint.npz")
 def train_fold(task: FoldTask, log: Log) -> None:
     """Search, fit, then write ``objects.csv``, ``eigenvalues.csv``, ``run.json`` and last ``oof.csv``.
 
-    Where the folder has a record of the same settings, the machine is only fitted again and asked for its decisions.
+    Where the folder has a record of the same settings, the machine is only fitted again and predicts.
     Raises InputError where the stage has no lens or no non-lens, or too few to search with.
     """
     task.folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
 def fitted_again(
     experiment: Experiment, constants: StretchConstants, folder: Path, cache_folder: Path, log: Log
 ) -> KernelMachine:
-    """The machine of a trained fold, from the objects and settings in its ``folder`` and the pixels of its pack.
+    """Return the machine of a trained fold, from the objects and settings in its ``folder`` and the pixels of its pack.
 
     ``cache_folder``: of the train split that it was trained on. Raises InputError where that or a file of the fold is
     absent or damaged, and where the machine does not give the fold's out-of-fold decisions.
@@ -83,16 +83,23 @@ def fitted_again(
 
 
 def _training_objects(task: FoldTask, training: np.ndarray) -> pd.DataFrame:
-    """As many lenses as non-lenses of the stage, drawn at random: column label, index ID, ascending."""
-    settings, (stage,) = task.experiment.kernel, task.experiment.stage
-    rows = stage_rows(task.catalog, training, task.experiment.label_rule, stage, task.experiment.train.below)
-    labels = rows["label"].sort_index().astype(np.int64)
+    """Return as many lenses as non-lenses of the stage, drawn at random: column label, index ID, ascending."""
+    (stage,) = task.experiment.stage
+    found = stage_labels(task.catalog, training, task.experiment.label_rule, stage, task.experiment.train.below)
+    labels = found.sort_index().astype(np.int64)
     generator = np.random.default_rng(seeds_of(task.experiment.seed, task.fold).objects)
     classes = [generator.permutation(labels.index[labels == label]) for label in (0, 1)]
-    count = min(settings.objects // 2, *map(len, classes))
+    count = min(_settings(task.experiment).objects // 2, *map(len, classes))
     if count < 3:
         raise InputError(f"{count} objects of one class to train on: the search needs 3 or more. Choose other sizes.")
     return labels.loc[np.sort(np.concatenate([ids[:count] for ids in classes]))].to_frame()
+
+
+def _settings(experiment: Experiment) -> KernelLearner:
+    """Return the settings of the kernel machine; InputError for an experiment that trains a network."""
+    if experiment.learner.kind != "kernel":
+        raise InputError('no kernel machine: its experiment needs [learner] with kind = "kernel".')
+    return experiment.learner
 
 
 def _fit(
@@ -105,11 +112,11 @@ def _fit(
     ids = objects.index.to_numpy(dtype=np.int64)
     rows = [preparation.plain(ids[part]).reshape(len(ids[part]), -1) for part in slices(len(ids), BATCH)]
     seeds = seeds_of(experiment.seed, fold)
-    return fit_machine(experiment.kernel, np.concatenate(rows), objects["label"].to_numpy(), seeds, chosen)
+    return fit_machine(_settings(experiment), np.concatenate(rows), objects["label"].to_numpy(), seeds, chosen)
 
 
 def _kept_machine(task: FoldTask, preparation: Preparation | Features) -> KernelMachine | None:
-    """The machine that the folder's record tells of; None where there is none of these settings, or it is damaged."""
+    """Return the machine of the folder's record; None where that is absent, damaged or of other settings."""
     if not task.is_trained("objects.csv"):
         return None
     try:
@@ -133,7 +140,7 @@ def _fitted_again(
 def _check_same(
     machine: KernelMachine, experiment: Experiment, folder: Path, preparation: Preparation | Features
 ) -> None:
-    """InputError unless a sample of the fold's out-of-fold decisions is as it was."""
+    """Raise InputError unless a sample of the fold's out-of-fold decisions is as it was."""
     known = read_logits(folder / "oof.csv")
     sample = known.iloc[np.unique(np.linspace(0, len(known) - 1, PROOF_OBJECTS).astype(int))]
     predict = experiment.predict
@@ -154,16 +161,16 @@ def _check_same(
 
 
 def _log_fit(log: Log, experiment: Experiment, objects: pd.DataFrame, machine: KernelMachine) -> None:
-    settings, aucs = experiment.kernel, [one["auc"] for one in machine.tried]
-    told = ", ".join(f"{name} = {value:.3g}" for name, value in machine.chosen.items())
+    settings, aucs = _settings(experiment), [one["auc"] for one in machine.tried]
+    chosen = ", ".join(f"{name} = {value:.3g}" for name, value in machine.chosen.items())
     log(f"{settings.method}, {settings.kernel} kernel, {len(objects)} objects, {objects['label'].sum()} of them lenses")
-    log(f"{len(aucs)} settings tried: AUC {min(aucs):.4f} to {max(aucs):.4f}; chosen {told}")
+    log(f"{len(aucs)} settings tried: AUC {min(aucs):.4f} to {max(aucs):.4f}; chosen {chosen}")
 
 
 def _write_record(
     task: FoldTask, objects: pd.DataFrame, machine: KernelMachine, record: TrainingRecord, seconds: float
 ) -> None:
-    """What the machine was fitted with, and what a network of the same name left is deleted."""
+    """Write what the machine was fitted with; delete what a network of the same name left."""
     for name in (*NETWORK_FILES, "run.json", "eigenvalues.csv"):
         (task.folder / name).unlink(missing_ok=True)
     with replacing(task.folder / "objects.csv") as temporary:
@@ -187,7 +194,7 @@ def _write_record(
 
 
 def eigenvalue_table(eigenvalues: np.ndarray) -> pd.DataFrame:
-    """Kernel principal components from 1, as index: eigenvalue, and its share of the sum of all positive ones."""
+    """Return eigenvalues and their shares of the sum of all positive ones, indexed by component from 1."""
     index = pd.RangeIndex(1, len(eigenvalues) + 1, name="component")
     total = eigenvalues.sum() or 1.0
     return pd.DataFrame({"eigenvalue": eigenvalues, "share": eigenvalues / total}, index=index)

@@ -7,9 +7,9 @@ an undisturbed one. The number of epochs is fixed by the curriculum: validation 
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -17,21 +17,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from lensfold.config import Experiment, StageSettings
-from lensfold.data import catalog as catalogs
+from lensfold.config import StageSettings
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
 from lensfold.inputs.batches import Preparation, ahead, preparing_processes, whole_slices
-from lensfold.models import (
-    block_depth,
-    network_of,
-    reestimate_statistics,
-    set_trainable,
-    split_at_head,
-    with_auxiliary,
-    without_auxiliary,
-)
+from lensfold.models import block_depth, network_of, reestimate_statistics, set_trainable, split_at_head
 from lensfold.models.backend import set_threads
 from lensfold.models.saved import load_model
 from lensfold.prediction.features import Features, network_input, progress_lines
@@ -39,35 +30,22 @@ from lensfold.prediction.logits import logits
 from lensfold.runs.logits import write_logits
 from lensfold.runs.provenance import TrainingRecord
 from lensfold.scoring.metrics import auc
-from lensfold.training.checkpoint import read_history, restore_variables, save_checkpoint
-from lensfold.training.curriculum import class_weights, epoch_order, stage_rows, with_twins
+from lensfold.training.epochs import Epoch, Epochs
 from lensfold.training.optimisation import averaged_weights, learning_rate, loss_of, optimiser_of
 from lensfold.training.task import FoldTask
 
 Log = Callable[[str], None]
 #: training batches that batch normalisation is measured on again, where it is
 STATISTICS_BATCHES = 64
-#: keeps this choice's random numbers apart from others of the same seed
-TWINS_PURPOSE = 0x7477696E
-
-
-@dataclass(frozen=True)
-class _Epoch:
-    """What an epoch shows: IDs in order (negative for a twin), what to learn of each, and its weight if any.
-
-    ``targets``: float32, shape (n, 1), or (n, 1 + auxiliary targets).
-    """
-
-    ids: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray | None
+#: what an epoch's line calls its validation score: out of fold, the logits of eight views are averaged
+SCORE_LABELS = {"valid_auc": "AUC (one view)", "valid_mse": "MSE (one view)"}
 
 
 def train_fold(task: FoldTask, log: Log) -> None:
     """Train, then write ``model.keras``, ``history.csv``, ``run.json`` and last ``oof.csv`` into ``task.folder``.
 
-    What an earlier run with the same settings finished is kept: a trained network is only asked for its
-    predictions again, a checkpoint is resumed. Anything from other settings is deleted first.
+    What an earlier run with the same settings finished is kept: a trained network only predicts again, a checkpoint
+    is resumed. Anything from other settings is deleted first.
     Raises InputError where a stage has no lens or no non-lens to train on, where the loss stops being a number, and
     where a batch does not fit into memory.
     """
@@ -81,9 +59,9 @@ def train_fold(task: FoldTask, log: Log) -> None:
         preparation = network_input(cache, task.experiment, task.constants, progress_lines(log), twins)
         held_out = task.held_out(cache.ids)
         if not task.is_trained("model.keras"):
-            training = task.training(cache.ids)
             twin_ids = twins.ids if twins else np.empty(0, dtype=np.int64)
-            _FoldTraining(task, preparation, training, twin_ids, held_out, log, record).run()
+            epochs = Epochs(task, task.training(cache.ids), twin_ids)
+            _FoldTraining(task, preparation, epochs, held_out, log, record).run()
         model = load_model(task.folder / "model.keras")
         predict = task.experiment.predict
         values = logits(model, preparation, held_out, predict.batch_size, predict.d4_average)
@@ -98,8 +76,7 @@ class _FoldTraining:
         self,
         task: FoldTask,
         preparation: Preparation | Features,
-        training: np.ndarray,
-        twin_ids: np.ndarray,
+        epochs: Epochs,
         held_out: np.ndarray,
         log: Log,
         record: TrainingRecord,
@@ -108,55 +85,45 @@ class _FoldTraining:
         self._experiment = task.experiment
         self._settings = task.experiment.train
         self._preparation = preparation
-        self._training = training
-        self._twin_ids = twin_ids
+        self._epochs = epochs
         self._log = log
         self._provenance = record
-        self._targets = _targets(task.catalog, task.experiment)
-        self._auxiliary = _auxiliary(task.catalog, training) if self._settings.auxiliary else None
-        self._validation = self._targets.reindex(held_out).dropna()
+        self._labels = {stage: epochs.labels_of(stage) for stage in task.experiment.stage}
+        self._validation = epochs.known(held_out)
         self._history: list[dict] = []
-        self._model: keras.Model | None = None
+        self._executor: Executor | None = None
+        self._model = self._built()
 
     def run(self) -> None:
-        """All epochs of all stages, from the checkpoint where there is one."""
+        """Train all epochs of all stages, from the checkpoint where there is one, and write what came of it."""
         schedule = [(stage, epoch) for stage in self._experiment.stage for epoch in range(stage.epochs)]
-        rows = {stage: self._rows_of(stage) for stage in self._experiment.stage}
-        self._build()
         done = self._resume()
         with self._processes() as self._executor:
             for number, (stage, epoch_in_stage) in enumerate(schedule[done:], start=done):
                 if epoch_in_stage == 0:
                     self._start_stage(stage)
-                self._train_epoch(number, len(schedule), stage, epoch_in_stage, rows[stage])
+                self._train_epoch(number, len(schedule), stage, epoch_in_stage)
                 save_checkpoint(self._checkpoint, self._variables(), self._history, self._task.config_hash)
-            self._finish(schedule[-1][0], rows[schedule[-1][0]], len(schedule))
+            self._finish(schedule[-1][0], len(schedule))
         self._write()
 
     @contextmanager
-    def _processes(self) -> Iterator:
+    def _processes(self) -> Iterator[Executor | None]:
         if self._settings.workers == 0 or isinstance(self._preparation, Features):
             yield None
             return
         with preparing_processes(self._settings.workers) as executor:
             yield executor
 
-    def _rows_of(self, stage: StageSettings) -> pd.DataFrame:
-        rows = stage_rows(self._task.catalog, self._training, self._experiment.label_rule, stage, self._settings.below)
-        if self._experiment.task == "lens":
-            return rows
-        return rows[(rows["label"] == 1) & self._targets.reindex(rows.index).notna()]
-
-    def _build(self) -> None:
+    def _built(self) -> keras.Model:
+        """Return the network as it is before its first epoch."""
         keras.utils.set_random_seed(_seed(self._experiment.seed, self._task.fold, 0))
-        self._model = network_of(self._experiment)
-        if self._experiment.model.frozen:
-            _, self._model = split_at_head(self._model)
-        if self._auxiliary is not None:
-            self._model = with_auxiliary(self._model, self._auxiliary.shape[1])
+        model = network_of(self._experiment)
+        if self._experiment.learner.backbone:
+            _, model = split_at_head(model)
         if self._experiment.task == "einstein-radius":  # begin at the mean, not at 1 arcsec
-            mean = self._targets.reindex(self._training).mean()
-            self._model.get_layer("head_logit").bias.assign([mean])
+            model.get_layer("head_logit").bias.assign([self._epochs.mean_target])
+        return model
 
     def _start_stage(self, stage: StageSettings) -> None:
         set_trainable(self._model, stage.trainable)
@@ -167,36 +134,10 @@ class _FoldTraining:
         )
         self._model.optimizer.build(self._model.trainable_variables)
 
-    def _epoch(self, rows: pd.DataFrame, stage: StageSettings, number: int) -> _Epoch:
-        """What epoch ``number`` shows; the order is another one each time."""
-        seed, fold = self._experiment.seed, self._task.fold
-        if self._experiment.task == "einstein-radius":
-            order = epoch_order(rows, seed, fold, number, "none", stage.replay)
-            return _Epoch(order, self._targets.loc[order].to_numpy(np.float32)[:, None], None)
-        order = epoch_order(rows, seed, fold, number, self._settings.balance, stage.replay)
-        labels = rows["label"].loc[order].to_numpy()
-        if self._settings.twins:
-            generator = np.random.default_rng([seed, fold, number, TWINS_PURPOSE])
-            chosen = generator.permutation(self._twin_ids)[: round(self._settings.twins * len(self._twin_ids))]
-            order, is_twin, labels = with_twins(order, rows["label"], chosen)
-            order = np.where(is_twin, -order, order)
-        weights = class_weights(labels)[labels.astype(int)] if self._settings.balance == "weights" else None
-        targets = labels[:, None]
-        if self._auxiliary is not None:  # of twins nothing is known
-            targets = np.concatenate([targets, self._auxiliary.reindex(order).to_numpy()], axis=1)
-        return _Epoch(order, targets.astype(np.float32), weights)
-
-    def _calls(self, ids: np.ndarray, parts: list[slice], number: int) -> list[tuple]:
-        """Arguments of the preparation of each batch."""
-        words = (self._experiment.seed, self._task.fold, number)
-        return [(ids[part], np.arange(part.start, part.stop), *words) for part in parts]
-
-    def _train_epoch(
-        self, number: int, total: int, stage: StageSettings, epoch_in_stage: int, rows: pd.DataFrame
-    ) -> None:
+    def _train_epoch(self, number: int, total: int, stage: StageSettings, epoch_in_stage: int) -> None:
         started = time.monotonic()
-        epoch = self._epoch(rows, stage, number)
-        # the odd ones left over are others in each epoch
+        epoch = self._epochs.epoch(self._labels[stage], number)
+        # an incomplete last batch is dropped: since the order differs, another one in each epoch
         parts = whole_slices(len(epoch.ids), self._settings.batch_size)
         _reseed_dropout(self._model, _seed(self._experiment.seed, self._task.fold, 1 + number))
         losses = []
@@ -207,11 +148,13 @@ class _FoldTraining:
         self._record(number, total, stage, float(np.mean(losses)), len(epoch.ids), seconds)
 
     def _prepared(self, ids: np.ndarray, parts: list[slice], number: int) -> Iterator[np.ndarray]:
-        depth = 1 + 2 * self._settings.workers
-        return ahead(self._preparation.augmented, self._calls(ids, parts, number), self._executor, depth)
+        """Yield each batch of network input, prepared ahead."""
+        words = (self._experiment.seed, self._task.fold, number)
+        calls = [(ids[part], np.arange(part.start, part.stop), *words) for part in parts]
+        return ahead(self._preparation.augmented, calls, self._executor, 1 + 2 * self._settings.workers)
 
-    def _step(self, images: np.ndarray, epoch: _Epoch, part: slice, rate: float) -> float:
-        """One step of the optimiser; returns the loss."""
+    def _step(self, images: np.ndarray, epoch: Epoch, part: slice, rate: float) -> float:
+        """Do one step of the optimiser; return the loss."""
         weights = None if epoch.weights is None else epoch.weights[part].astype(np.float32)
         self._model.optimizer.learning_rate = rate
         self._model.reset_metrics()  # else keras returns the mean of all batches so far
@@ -220,7 +163,7 @@ class _FoldTraining:
         except tf.errors.ResourceExhaustedError as error:
             size = self._settings.batch_size
             raise InputError(
-                f"{self._experiment.model.name}: a batch of {size} does not fit into memory. Set train.batch_size = "
+                f"{self._model.name}: a batch of {size} does not fit into memory. Set train.batch_size = "
                 f"{max(1, size // 2)} in the experiment."
             ) from error
         if not np.isfinite(loss):
@@ -232,7 +175,7 @@ class _FoldTraining:
         return loss
 
     def _record(self, number: int, total: int, stage: StageSettings, loss: float, seen: int, seconds: float) -> None:
-        """Score the held-out fold, keep the epoch in the history, say it in a line."""
+        """Score the held-out fold, keep the epoch in the history, print it as a line."""
         started = time.monotonic()
         with averaged_weights(self._model):
             name, score = self._validation_score()
@@ -253,11 +196,11 @@ class _FoldTraining:
         left = (total - number - 1) * whole
         self._log(
             f"epoch {number + 1:2d}/{total}  lenses > {stage.min_size:3d} px  {stage.trainable:4s}  "
-            f"loss {loss:.4f}  {name.replace('_', ' ').replace('auc', 'AUC')} {score:.4f}  {whole:5.1f} s  "
-            f"left {left / 60:4.1f} min"
+            f"loss {loss:.4f}  {SCORE_LABELS[name]} {score:.4f}  {whole:5.1f} s  left {left / 60:4.1f} min"
         )
 
     def _validation_score(self) -> tuple[str, float]:
+        """Return name and value of the held-out fold's score, each object seen once, without flips and rotations."""
         ids, known = self._validation.index.to_numpy(), self._validation.to_numpy()
         values = logits(self._model, self._preparation, ids, self._experiment.predict.batch_size, False)
         if self._experiment.task == "lens":
@@ -272,7 +215,7 @@ class _FoldTraining:
         return [*self._model.weights, *self._model.optimizer.variables]
 
     def _resume(self) -> int:
-        """Load the checkpoint if it belongs to these settings; return the number of epochs it holds."""
+        """Load the checkpoint if it belongs to these settings; return the number of epochs in it."""
         if not self._checkpoint.is_file():
             return 0
         try:
@@ -283,25 +226,23 @@ class _FoldTraining:
         except Exception as error:  # a checkpoint is only a convenience: say so and start over
             self._log(f"checkpoint not used ({error}); starting from the first epoch")
             self._history = []
-            self._build()
+            self._model = self._built()
             return 0
         self._provenance.resume(self._history[-1].get("core_seconds_so_far"))
         self._log(f"resuming after epoch {len(self._history)}")
         return len(self._history)
 
-    def _finish(self, stage: StageSettings, rows: pd.DataFrame, number: int) -> None:
-        """The weights that predict: averaged ones where asked for, with statistics of their own."""
-        settings = self._settings
+    def _finish(self, stage: StageSettings, number: int) -> None:
+        """Give the network the weights that predict: averaged ones where asked for, with statistics of their own."""
+        settings, learner = self._settings, self._experiment.learner
         if settings.average_momentum:
             optimiser = getattr(self._model.optimizer, "inner_optimizer", self._model.optimizer)
             optimiser.finalize_variable_values(self._model.trainable_variables)
-        pretrained = self._experiment.model.weights == "imagenet" and not self._experiment.model.frozen
+        pretrained = learner.kind == "network" and learner.weights == "imagenet" and not learner.frozen
         if settings.average_momentum or pretrained:
-            ids = self._epoch(rows, stage, number).ids
+            ids = self._epochs.epoch(self._labels[stage], number).ids
             parts = whole_slices(len(ids), settings.batch_size)[:STATISTICS_BATCHES]
             reestimate_statistics(self._model, self._prepared(ids, parts, number))
-        if self._auxiliary is not None:
-            self._model = without_auxiliary(self._model)
 
     def _write(self) -> None:
         """Write the network and the fold's record, then delete the checkpoint."""
@@ -325,18 +266,36 @@ class _FoldTraining:
         self._checkpoint.unlink(missing_ok=True)
 
 
-def _targets(catalog: pd.DataFrame, experiment: Experiment) -> pd.Series:
-    """What a network learns of each object, float64 by ID; NaN where there is nothing to learn."""
-    labels = catalogs.labels(catalog, experiment.label_rule)
-    if experiment.task == "lens":
-        return labels
-    return catalogs.log_einstein_radius(catalog).where(labels == 1)
+def save_checkpoint(path: Path, variables: Sequence[keras.Variable], history: list[dict], config_hash: str) -> None:
+    """Write the values of ``variables`` in their order, the epochs so far and the settings they belong to."""
+    state = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(variables)}
+    state["history"] = np.array(json.dumps(history))
+    state["config_hash"] = np.array(config_hash)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **state)
 
 
-def _auxiliary(catalog: pd.DataFrame, training: np.ndarray) -> pd.DataFrame:
-    """Auxiliary targets of the training rows, with mean 0 and standard deviation 1 over them."""
-    table = catalogs.auxiliary_targets(catalog.loc[training])
-    return (table - table.mean()) / table.std().clip(lower=1e-6)
+def read_history(path: Path, config_hash: str) -> list[dict]:
+    """Return the epochs that a checkpoint was written after.
+
+    Raises ValueError where it belongs to other settings, and whatever numpy raises on a damaged file.
+    """
+    with np.load(path, allow_pickle=False) as state:
+        if str(state["config_hash"]) != config_hash:
+            raise ValueError("it belongs to other settings")
+        return json.loads(str(state["history"]))
+
+
+def restore_variables(path: Path, variables: Sequence[keras.Variable]) -> None:
+    """Give ``variables`` the values of a checkpoint; ValueError where it was made of other variables."""
+    with np.load(path, allow_pickle=False) as state:
+        values = [state[f"variable_{index}"] for index in range(len(variables))]
+        if f"variable_{len(variables)}" in state or any(
+            value.shape != tuple(variable.shape) for value, variable in zip(values, variables, strict=True)
+        ):
+            raise ValueError("it was made with another network or optimiser")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _seed(*words: int) -> int:

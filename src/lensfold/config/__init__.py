@@ -1,0 +1,55 @@
+"""Every setting of the kit, typed, with its default. A file of settings lists only what differs from here.
+
+Unknown keys and wrong types stop the run. Settings are frozen: nothing writes to them after loading.
+"""
+
+from lensfold.config.experiment import (
+    INFRARED_MIXES,
+    AugmentSettings,
+    Experiment,
+    KernelLearner,
+    LabelRule,
+    Mix,
+    NetworkLearner,
+    NetworkName,
+    Part,
+    PixelSettings,
+    PredictSettings,
+    PretrainedName,
+    StageSettings,
+    Task,
+    TrainSettings,
+    channel_count,
+)
+from lensfold.config.reading import Settings, read_toml, validated
+from lensfold.config.submission import ExperimentName, FoldSettings, MemberSettings, SubmissionSettings
+
+__all__ = [
+    "CHALLENGE_BETA_SQUARED",
+    "INFRARED_MIXES",
+    "AugmentSettings",
+    "Experiment",
+    "ExperimentName",
+    "FoldSettings",
+    "KernelLearner",
+    "LabelRule",
+    "MemberSettings",
+    "Mix",
+    "NetworkLearner",
+    "NetworkName",
+    "Part",
+    "PixelSettings",
+    "PredictSettings",
+    "PretrainedName",
+    "Settings",
+    "StageSettings",
+    "SubmissionSettings",
+    "Task",
+    "TrainSettings",
+    "channel_count",
+    "read_toml",
+    "validated",
+]
+
+#: beta squared of the challenge's ranking: one false positive weighs as much as a thousand missed lenses
+CHALLENGE_BETA_SQUARED = 0.001

@@ -1,0 +1,292 @@
+"""Settings of an experiment: its pixels, its augmentation, what learns, and how it is trained."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from lensfold.config.reading import Settings
+
+LabelRule = Literal["any-source", "official-2019", "official-2020"]
+Mix = Literal["bands", "paper-ir", "paper-rgb", "vis"]
+Task = Literal["lens", "einstein-radius"]
+#: networks that frozen features can come from: those with ImageNet weights
+PretrainedName = Literal[
+    "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
+    "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
+    "efficientnet_v2_b0", "efficientnet_v2_b1", "efficientnet_v2_b2", "efficientnet_v2_b3",
+    "efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l",
+    "efficientnet_lite0",
+]  # fmt: skip
+NetworkName = Literal["paper_cnn", "fast_cnn", "wide_cnn", PretrainedName]
+#: what learns: the classifier, the backbone from a block upwards, or everything ("top" is from block 6)
+Part = Literal["head", "top", "block7", "block6", "block5", "block4", "block3", "block2", "all"]
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class PixelSettings(Settings):
+    """From four bands to the channels a network sees."""
+
+    mix: Mix = "paper-rgb"
+    #: side of the central square in VIS pixels (0.1 arcsec)
+    crop: Annotated[int, Field(ge=16, le=200, multiple_of=2)] = 200
+    #: VIS pixels added per side into one (2 halves the resolution)
+    bin: Literal[1, 2] = 2
+    stretch: Literal["asinh", "log", "none"] = "asinh"
+    #: where the stretch turns from linear to logarithmic, in background sigmas
+    softening: Annotated[float, Field(gt=0)] = 3.0
+    #: what the stretched values are centred and scaled by: the train split's mean and standard deviation; nothing; or,
+    #: as the paper's code did, each image's own minimum, maximum, mean and standard deviation, which hides brightness
+    scaling: Literal["pack", "none", "image"] = "pack"
+
+    @model_validator(mode="after")
+    def _whole_bins(self) -> "PixelSettings":
+        if self.crop % (2 * self.bin):
+            raise ValueError(f"crop = {self.crop} must be a multiple of 2 x bin = {2 * self.bin}")
+        return self
+
+    @model_validator(mode="after")
+    def _image_scaling_has_its_own_stretch(self) -> "PixelSettings":
+        if self.scaling == "image" and self.stretch == "asinh":
+            raise ValueError('scaling = "image" goes with stretch = "log" (that of the paper\'s code) or "none"')
+        return self
+
+    @property
+    def side(self) -> int:
+        """Side of the network's input in pixels."""
+        return self.crop // self.bin
+
+
+class AugmentSettings(Settings):
+    """What training (never validation) does to a cutout; every strength at 0 switches its step off."""
+
+    #: flips and quarter turns
+    d4: bool = True
+    #: share of the images that are rotated, zoomed and shifted, each by up to the strengths below
+    affine_probability: Share = 0.5
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 20.0
+    zoom: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    shift_pixels: Annotated[float, Field(ge=0, le=20)] = 2.0
+    #: extra noise in background sigmas: each image draws its own level up to this
+    noise_sigma: Annotated[float, Field(ge=0, le=5)] = 0.0
+    #: relative flux gain of a whole image: factor 1 ± gain
+    gain: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class NetworkLearner(Settings):
+    """A network; the names are those of lensfold.models."""
+
+    kind: Literal["network"] = "network"
+    name: NetworkName = "fast_cnn"
+    #: EfficientNets: VIS and the NISP bands each in a backbone of their own, at their own pixels (pixels.mix = "bands")
+    two_branches: bool = False
+    #: EfficientNets: widths of dense layers between the features and the logit
+    dense: tuple[PositiveInt, ...] = ()
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    weights: Literal["none", "imagenet"] = "none"
+    #: where the ImageNet weights lie; None: where keras or the weight package keeps them
+    weights_file: str | None = None
+    #: only the head learns; the backbone's features are computed once, without augmentation
+    frozen: bool = False
+
+    @property
+    def backbone(self) -> "NetworkLearner | None":
+        """The frozen network whose features are learned from; None where pixels are."""
+        return self if self.frozen else None
+
+
+class KernelLearner(Settings):
+    """A kernel machine, see `lensfold.models.kernel_machines`."""
+
+    kind: Literal["kernel"]
+    #: the pixels as they are, or the features of a frozen network with ImageNet weights
+    sees: Literal["raw_pixels", PretrainedName] = "raw_pixels"
+    #: logistic regression, a support vector machine, or kernel principal components and logistic regression on them
+    method: Literal["logistic", "svm", "pca"]
+    #: "sigmoid" is the hyperbolic tangent
+    kernel: Literal["rbf", "polynomial", "sigmoid"] = "rbf"
+    #: the kernel as it is, or by random features (Monte Carlo), or by its values at some of the objects
+    approximation: Literal["none", "random", "nystroem"] = "none"
+    #: training objects, half of them lenses; fewer where one class has fewer
+    objects: Annotated[int, Field(ge=6, multiple_of=2)] = 1000
+    #: features of the approximation, or the most principal components
+    components: PositiveInt = 300
+    #: settings of kernel and classifier that the search tries, each on three parts of the training objects
+    settings_tried: PositiveInt = 12
+
+    @property
+    def backbone(self) -> NetworkLearner | None:
+        """The frozen network whose features are learned from; None where pixels are."""
+        if self.sees == "raw_pixels":
+            return None
+        return NetworkLearner(name=self.sees, weights="imagenet", frozen=True)
+
+    @model_validator(mode="after")
+    def _approximation_exists(self) -> "KernelLearner":
+        if self.approximation == "random" and self.kernel == "sigmoid":
+            raise ValueError('the sigmoid kernel has no random features: set approximation = "none" or "nystroem"')
+        if self.approximation != "none" and self.method == "pca":
+            raise ValueError('method = "pca" has no approximation: leave it out')
+        return self
+
+
+def _kind_of_learner(content: object) -> object:
+    """Return the kind that a learner's settings name; a network where they name none."""
+    return content.get("kind", "network") if isinstance(content, dict) else getattr(content, "kind", None)
+
+
+#: what learns: a network, or with ``kind = "kernel"`` a kernel machine
+Learner = Annotated[
+    Annotated[NetworkLearner, Tag("network")] | Annotated[KernelLearner, Tag("kernel")],
+    Discriminator(
+        _kind_of_learner,
+        custom_error_type="unknown_kind",
+        custom_error_message="kind should be 'network' or 'kernel'",
+    ),
+]
+
+
+class StageSettings(Settings):
+    """One step of the lens-size curriculum: train on lenses with more than ``min_size`` pixels."""
+
+    min_size: Annotated[int, Field(ge=0)]
+    #: every non-lens of the label rule, or only objects that no source was put into
+    negatives: Literal["all", "clean"] = "all"
+    #: a network's stages must give it; a kernel machine has no use for it
+    epochs: PositiveInt = 1
+    #: the highest of the stage: a short warm-up leads to it, a cosine down to a hundredth of it
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.003
+    trainable: Part = "all"
+    #: factor on the learning rate from one block of the backbone to the one below it
+    block_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class TrainSettings(Settings):
+    """How a fold is trained."""
+
+    batch_size: PositiveInt = 32
+    weight_decay: Annotated[float, Field(ge=0)] = 0.001
+    #: lenses at or below a stage's min_size: left out, or called non-lenses as the paper's code did
+    below: Literal["drop", "negative"] = "drop"
+    #: classes of equal weight by sampling, or each object once and the rarer class weighted up, or neither
+    balance: Literal["undersample", "oversample", "weights", "none"] = "oversample"
+    #: momentum of an exponential moving average of the weights, which is what predicts; 0: the last weights
+    average_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    #: gradients are scaled down to this norm where theirs is larger; 0: never
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    #: 16-bit floats in the network, 32-bit weights: for GPUs
+    mixed_precision: bool = False
+    #: simulated packs: share of the lenses (drawn anew each epoch) that are followed by their twin, the same object
+    #: without its source; twins replace other non-lenses
+    twins: Share = 0.0
+    #: TensorFlow threads: fixed, because another thread count changes sums in the last digits
+    threads: PositiveInt = 1
+    #: processes that prepare batches; 0: a thread of the training process. The result is the same
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+
+
+class PredictSettings(Settings):
+    """What only prediction uses; changing it never retrains."""
+
+    #: inputs that are prepared together and at most computed together: halved where memory does not suffice
+    batch_size: PositiveInt = 128
+    #: average the logits of the eight flips and rotations
+    d4_average: bool = True
+
+
+class Experiment(Settings):
+    """One model and how it is trained."""
+
+    #: is it a lens, or how large is its Einstein radius (trained on lenses only)
+    task: Task = "lens"
+    label_rule: LabelRule = "official-2020"
+    seed: Annotated[int, Field(ge=0)] = 1
+    pixels: PixelSettings = PixelSettings()
+    augment: AugmentSettings = AugmentSettings()
+    learner: Learner = NetworkLearner()
+    train: TrainSettings = TrainSettings()
+    stage: Annotated[tuple[StageSettings, ...], Field(min_length=1)]
+    predict: PredictSettings = PredictSettings()
+
+    @model_validator(mode="after")
+    def _learner_has_what_it_needs(self) -> "Experiment":
+        if self.learner.kind == "network":
+            for number, stage in enumerate(self.stage):
+                if "epochs" not in stage.model_fields_set:
+                    raise ValueError(f"key 'stage.{number}.epochs' is needed and absent")
+            return self
+        if self.task != "lens" or len(self.stage) != 1:
+            raise ValueError(
+                'a kernel machine finds lenses, task = "lens", with one [[stage]], which chooses its objects'
+            )
+        useless = _useless_for_kernels(self)
+        if useless:
+            raise ValueError(f"a kernel machine has no use for {', '.join(useless)}: leave them out")
+        return self
+
+    @model_validator(mode="after")
+    def _bands_where_needed(self) -> "Experiment":
+        if self.learner.kind != "network":
+            return self
+        needed = self.learner.two_branches or self.learner.name == "wide_cnn"
+        if needed and (self.pixels.mix != "bands" or self.pixels.bin != 1):
+            raise ValueError('a network that sees NISP at its own pixels needs pixels.mix = "bands" and pixels.bin = 1')
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_in_one_batch(self) -> "Experiment":
+        if self.train.twins and self.train.batch_size % 2:
+            raise ValueError(f"train.twins keeps pairs in one batch: batch_size = {self.train.batch_size} must be even")
+        return self
+
+    @model_validator(mode="after")
+    def _radius_is_consistent(self) -> "Experiment":
+        if self.task == "einstein-radius" and self.train.twins:
+            raise ValueError('task = "einstein-radius" learns from lenses, and twins are none: set train.twins = 0')
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_is_consistent(self) -> "Experiment":
+        if self.learner.backbone is None:
+            return self
+        if self.predict.d4_average:
+            raise ValueError("a frozen network has one set of features an object: set predict.d4_average = false")
+        if self.learner.kind == "kernel":
+            return self
+        if self.train.twins:
+            raise ValueError("learner.frozen = true has features of the train split only: set train.twins = 0")
+        if self.learner.weights == "none":
+            raise ValueError('learner.frozen = true needs pretrained weights, learner.weights = "imagenet"')
+        if any(stage.trainable != "head" for stage in self.stage):
+            raise ValueError('learner.frozen = true trains only the head: set trainable = "head" in every [[stage]]')
+        return self
+
+
+def _useless_for_kernels(experiment: Experiment) -> list[str]:
+    """Return the settings beside ``learner`` that are not at their defaults and mean nothing for a kernel machine."""
+    sections: tuple[tuple[str, Settings, tuple[str, ...]], ...] = (
+        ("augment", experiment.augment, ()),
+        ("train", experiment.train, ("below", "threads")),
+        ("stage", experiment.stage[0], ("min_size", "negatives")),
+    )
+    return [
+        f"{section}.{name}"
+        for section, settings, used in sections
+        for name, field in type(settings).model_fields.items()
+        if name not in used and getattr(settings, name) != field.default
+    ]
+
+
+#: Weights of (Y, J, H) in each infrared channel; VIS is always the first channel. The paper's two: one infrared
+#: channel biased to the reddest band, and VIS / mean(Y, J) / H in the place of red, green and blue.
+INFRARED_MIXES: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "bands": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    "paper-ir": ((0.15, 0.35, 0.5),),
+    "paper-rgb": ((0.5, 0.5, 0.0), (0.0, 0.0, 1.0)),
+    "vis": (),
+}
+
+
+def channel_count(settings: PixelSettings) -> int:
+    """Number of channels of a mix."""
+    return 1 + len(INFRARED_MIXES[settings.mix])
