@@ -12,6 +12,7 @@ from lensfold.config import (
     FoldSettings,
     KernelLearner,
     NetworkLearner,
+    Settings,
     StageSettings,
     SubmissionSettings,
     read_toml,
@@ -41,10 +42,7 @@ def test_an_experiment_lists_only_differences(tmp_path):
 @pytest.mark.parametrize("path", sorted((PROJECT / "experiments").glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_experiments_list_nothing_that_is_a_default(path):
     content, settings = tomllib.loads(path.read_text()), read_toml(path, Experiment)
-    sections = [
-        (settings, content),
-        *((stage, listed) for stage, listed in zip(settings.stage, content["stage"], strict=True)),
-    ]
+    sections = [(settings, content), *zip(settings.stage, content["stage"], strict=True)]
     sections += [(getattr(settings, key), value) for key, value in content.items() if isinstance(value, dict)]
     for resolved, listed in sections:
         for key, value in listed.items():
@@ -53,18 +51,19 @@ def test_shipped_experiments_list_nothing_that_is_a_default(path):
 
 
 def test_the_page_of_experiments_lists_every_setting_with_its_default():
-    page = (PROJECT / "docs" / "experiments.md").read_text()
+    page = (PROJECT / "docs" / "experiments.md").read_text().split("## Every setting")[1].split("\n## ")[0]
     listed = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| ([^|]+?) \|", page, re.MULTILINE))
-    expected = {}
+    kinds = {"stage": (StageSettings,), "learner": (NetworkLearner, KernelLearner)}
+    fields = {}
     for name, field in Experiment.model_fields.items():
-        sections = {"stage": (StageSettings,), "learner": (NetworkLearner, KernelLearner)}.get(
-            name, (type(field.default),)
-        )
-        for section in sections:
-            for key, setting in getattr(section, "model_fields", {}).items():
-                expected[f"{name}.{key}"] = "needed" if setting.is_required() else f"`{as_toml(setting.default)}`"
-        if not hasattr(sections[0], "model_fields"):
-            expected[name] = f"`{as_toml(field.default)}`"
+        for kind in kinds.get(name, (type(field.default),)):
+            if issubclass(kind, Settings):
+                fields |= {f"{name}.{key}": setting for key, setting in kind.model_fields.items()}
+            else:
+                fields[name] = field
+    expected = {
+        key: "needed" if field.is_required() else f"`{as_toml(field.default)}`" for key, field in fields.items()
+    }
     expected |= {"learner.kind": '`"network"`', "stage.epochs": "needed", "learner.weights_file": "none"}
     assert listed == expected
 

@@ -124,7 +124,8 @@ def test_twins_follow_their_lenses(workspace):
     config = json.loads((workspace / "runs" / "fake" / "tiny" / "config.json").read_text())
     assert config["twins_hash"] != config["data_hash"]
     assert "cache fake twins" not in trained_with(workspace, {}).stdout
-    (pack / "image_catalog2.0train.csv").touch()  # a pack that was made again has other twins
+    for band, image in fake_images(np.random.default_rng(6), False).items():  # a pack that was made again
+        write_cutout(cutout_file(pack / "twins", band, lenses[0]), image)
     again = trained_with(workspace, {})
     assert "cache fake twins" in again.stdout + again.stderr
 
