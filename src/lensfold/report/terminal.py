@@ -174,7 +174,7 @@ def _members_count_alike(combine: str, part: dict) -> bool:
 
 def _show_reliability(record: dict) -> None:
     rows = [
-X
+        [f"{row['from']:.2f}–{row['to']:.2f}", str(row["n"])]
         + (
             [f"{row['predicted']:.3f}", f"{row['observed']:.3f}", f"{row['low']:.3f}–{row['high']:.3f}"]
             if row["n"]
