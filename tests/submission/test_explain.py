@@ -20,8 +20,9 @@ from lensfold.files import file_sha256
 from lensfold.paths import Workspace
 from lensfold.runs.provenance import changed_since
 from lensfold.runs.run import Run
-from lensfold.submission.explain import commands, differences, explain, held_against
+from lensfold.submission.explain import commands, differences, explain
 from lensfold.submission.manifest import FORMAT, Manifest, MemberRecord, read_submission_manifest
+from lensfold.submission.verify import checks
 
 CSV = "submissions/fake/default.csv"
 
@@ -84,7 +85,7 @@ def change(workspace: Path, **values: object) -> None:
 def verdicts(workspace: Path) -> dict[str, str]:
     found = Workspace(workspace)
     manifest = read_submission_manifest(workspace / CSV)
-    held = list(held_against(found, workspace / CSV, manifest))
+    held = list(checks(found, workspace / CSV, manifest))
     assert len({row.what for row in held}) == len(held)
     return {row.what.removeprefix(f"{workspace}/"): row.verdict for row in held}
 
@@ -355,7 +356,7 @@ def test_any_damage_is_refused_or_explained(tmp_path_factory, capsys, data):
     try:
         explain(Workspace(folder), folder / "best.csv")
         found = read_submission_manifest(folder / "best.csv")
-        assert list(held_against(Workspace(folder), folder / "best.csv", found))
+        assert list(checks(Workspace(folder), folder / "best.csv", found))
     except InputError as error:
         assert "best.json" in str(error)
     capsys.readouterr()

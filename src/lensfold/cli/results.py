@@ -121,14 +121,14 @@ def check_submission(
 def explain_submission(
     file: Annotated[Path, typer.Argument(help="submissions/<pack>/<name>.csv, with its manifest beside it.")],
     root: Root = Path(),
-    verify: Annotated[bool, typer.Option("--verify", help="Hold all of it against the files that are here.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare all of it with the files that are here.")] = False,
 ) -> None:
-    """Tell how a submission was made and how to make it again."""
+    """Say how a submission was made and how to make it again."""
     from lensfold.submission.explain import explain
-    from lensfold.submission.explain import verify as hold
+    from lensfold.submission.verify import verify as compare_all
 
     manifest = explain(Workspace(root), file)
-    if verify and not hold(Workspace(root), file, manifest):
+    if verify and not compare_all(Workspace(root), file, manifest):
         raise typer.Exit(1)
 
 

@@ -17,8 +17,8 @@ from lensfold.report.terminal import show_scores
 from lensfold.runs.run import Run
 from lensfold.scoring.out_of_fold import folds_are_grouped, score_oof, score_radii
 from lensfold.submission.csv_file import read_submission
+from lensfold.submission.finding import ScoreKind
 from lensfold.submission.manifest import read_submission_manifest
-from lensfold.submission.parse import ScoreKind
 
 
 def score_run(workspace: Workspace, pack: Pack, experiment: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> dict:

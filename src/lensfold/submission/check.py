@@ -13,7 +13,8 @@ import pandas as pd
 
 from lensfold.errors import InputError
 from lensfold.submission.check_scores import check_resolution, check_scores, check_split
-from lensfold.submission.parse import HEADERS, SCORE_KINDS, Finding, Rows, ScoreKind, read_rows, short
+from lensfold.submission.finding import SCORE_KINDS, Finding, Rows, ScoreKind, short
+from lensfold.submission.parse import HEADERS, read_rows
 
 #: What our own files must not have even where others only are warned of it.
 FORM = ("separator", "byte order mark", "line ends", "blank lines", "spaces", "quotes")

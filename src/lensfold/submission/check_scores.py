@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu, norm, spearmanr
 
-from lensfold.submission.parse import Finding, Rows, ScoreKind, is_missing, short
+from lensfold.submission.finding import Finding, Rows, ScoreKind, is_missing, short
 
 RANGES = {
     "probability": (0.0, 1.0, "a probability in [0, 1]"),

@@ -11,7 +11,8 @@ from scipy.special import expit
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
 from lensfold.submission.check import Expected, check_kind, examine, listed
-from lensfold.submission.parse import HEADERS, ScoreKind
+from lensfold.submission.finding import ScoreKind
+from lensfold.submission.parse import HEADERS
 
 Absent = Literal["zero", "omit"]
 

@@ -11,7 +11,7 @@ from lensfold.data.sources import object_ids
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
 from lensfold.submission.check import Expected
-from lensfold.submission.parse import ScoreKind
+from lensfold.submission.finding import ScoreKind
 
 #: The challenge's test IDs, and the nine of them that have no image.
 OFFICIAL_IDS = range(200001, 300001)

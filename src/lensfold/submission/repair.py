@@ -19,7 +19,8 @@ from lensfold.submission.check import (
     mended_ids,
 )
 from lensfold.submission.check_scores import RANGES, ROUNDING
-from lensfold.submission.parse import HEADERS, is_missing
+from lensfold.submission.finding import is_missing
+from lensfold.submission.parse import HEADERS
 
 Conversion = Literal["logit", "percent"]
 
