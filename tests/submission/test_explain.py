@@ -274,7 +274,7 @@ def test_make_knows_the_variables_and_targets_of_the_commands():
 
 def test_differences_are_those_from_the_defaults():
     stages = [{"min_size": 20, "epochs": 2, "learning_rate": 0.1, "trainable": "all"}]
-    train = {"batch_size": 64, "of_another_version": 1}
+    train = {"batch_size": 32, "of_another_version": 1}
     experiment = {"label_rule": RULE, "seed": 7, "train": train, "stage": stages}
     config = {"experiment": experiment, "folds_hash": "f", "data_hash": "d", "labels_hash": "l"}
     predict = {"batch_size": 128, "d4_average": False}
