@@ -5,7 +5,7 @@
 #   make jobs                           what the pack still needs, job by job, and how far each is
 #   make grade                          play organiser: score the submission against a simulated pack's key
 #   make leaderboard | make report      every run and submission, best first | HTML pages of them
-#   make look | make bench              pictures of the pack | what the kit costs, into benchmarks/README.md
+#   make look | make bench              pictures of the pack | what the kit costs
 #   make paper SCALE=smoke              the seed paper's tables and figures on a pack, into paper/README.md
 #   make ray                            install what EXECUTOR=ray needs
 #   make test | make check              tests | style, types and every test
@@ -31,7 +31,7 @@ PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check
 INSTALL = $(if $(shell command -v uv),uv pip install --python $(VENV)/bin/python,$(PIP)) --quiet
 READY := $(VENV)/.installed
 STEPS := folds cache train predict
-SIMULATED := $(if $(DATA)$(TRAINED),,$(filter sample smoke challenge,$(or $(PACK),sample)))
+SIMULATED := $(if $(DATA),,$(filter sample smoke challenge,$(or $(PACK),sample)))
 
 # a value reaches the shell in single quotes, whatever is in it; FOLD="0 1" becomes --fold '0' --fold '1'
 quoted = '$(subst ','\'',$1)'
@@ -66,12 +66,8 @@ run: $(READY) $(SIMULATED:%=data/%/image_catalog2.0train.csv)
 	@$(LENSFOLD) run $(filter $(STEPS),$(MAKECMDGOALS)) $(PLACE) $(TRAINING) $(RUNNING)
 jobs: $(READY)
 	@$(LENSFOLD) jobs $(PLACE) $(TRAINING)
-grade: $(READY)
-	@$(LENSFOLD) grade $(PLACE) $(call whole,SUBMISSION,submission)
-leaderboard report: $(READY)
-	@$(LENSFOLD) $@ $(PLACE) $(call whole,SORT,sort)
-look: $(READY)
-	@$(LENSFOLD) look $(PLACE)
+grade leaderboard report look: $(READY)
+	@$(LENSFOLD) $@ $(PLACE) $(if $(filter grade,$@),$(call whole,SUBMISSION,submission)) $(if $(filter leaderboard report,$@),$(call whole,SORT,sort))
 paper: $(READY)
 	@$(LENSFOLD) paper --scale $(call quoted,$(SCALE)) $(PLACE) $(call whole,JOBS,jobs) $(if $(SKIP_BAD),--skip-bad)
 bench: $(READY)
@@ -80,4 +76,5 @@ test: $(READY)
 	@$(PYTEST)
 check: $(READY)
 	@$(VENV)/bin/python -m ruff check
+	@$(VENV)/bin/python -m mypy
 	@$(PYTEST)

@@ -58,7 +58,7 @@ class Pack:
                     return candidate
         if split == "twins":
             raise InputError(
-                f"{self.folder}: no twins found in twins/Public/. Simulated packs alone have them: make the pack with "
+                f"{self.folder}: no twins found in twins/Public/. Only simulated packs have them: make the pack with "
                 "`lensfold simulate --twins`."
             )
         raise InputError(
@@ -85,7 +85,7 @@ class Pack:
 
     @property
     def key(self) -> Path:
-        """Truth of the test split: simulated packs only, read by grading alone."""
+        """Truth of the test split: simulated packs only, and only grading reads it."""
         return self.folder / "truth" / "image_catalog2.0test.csv"
 
 

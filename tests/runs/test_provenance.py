@@ -79,5 +79,5 @@ def test_cpu_time_adds_up_over_processes():
     record.resume(100.0)
     assert 100.05 <= record.core_seconds() < 105
     record.resume(None)
-    told = record.told()
+    told = record.content()
     assert told["core_seconds"] is None and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", told["finished"])

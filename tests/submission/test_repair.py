@@ -115,7 +115,7 @@ def test_objects_without_an_image_need_no_row(tmp_path):
     ("name", "options", "words"),
     [
         ("contradictory", {}, "1 IDs stand there with different scores: 200003. Which one is meant"),
-        ("contradictory", {"fill": 0.0}, "Which one is meant cannot be told"),
+        ("contradictory", {"fill": 0.0}, "Which one is meant cannot be known"),
         ("missing", {}, "4 IDs are missing: 200004, 200005, 200006, 200007. Give them a score with --fill VALUE"),
         ("not_finite", {}, "Score 'nan' of ID 200002 is not a finite number"),
         ("not_finite", {"fill": 0.0}, "Score 'inf' of ID 200004 is not a finite number"),

@@ -53,9 +53,9 @@ def mended(image: np.ndarray, max_bad_share: float = MAX_BAD_SHARE) -> tuple[np.
     count = int(np.count_nonzero(bad))
     if count == 0:
         return image, 0
-    told = f"{count} of {image.size} pixels are bad ({_kinds(image)})"
+    found = f"{count} of {image.size} pixels are bad ({_kinds(image)})"
     if count > max_bad_share * image.size:
-        raise UnusableFrame(f"{told}, more than the {max_bad_share:.1%} that are mended")
+        raise UnusableFrame(f"{found}, more than the {max_bad_share:.1%} that are mended")
     # in units near one: the Gaussian's weights times fluxes of 1e-12 would lose digits
     unit = float(np.median(np.abs(image[~bad])))
     holes = np.where(bad, np.nan, image.astype(np.float64) / unit)
@@ -63,7 +63,7 @@ def mended(image: np.ndarray, max_bad_share: float = MAX_BAD_SHARE) -> tuple[np.
         warnings.simplefilter("ignore", AstropyUserWarning)  # of pixels it could not fill: the next line sees them
         filled = interpolate_replace_nans(holes, Gaussian2DKernel(KERNEL_SIGMA), boundary="extend")
     if np.isnan(filled).any():
-        raise UnusableFrame(f"{told}, in a gap too wide to mend")
+        raise UnusableFrame(f"{found}, in a gap too wide to mend")
     return np.where(bad, filled * unit, image).astype(np.float32), count
 
 

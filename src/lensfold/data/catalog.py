@@ -37,7 +37,7 @@ DEFAULT_RULE = "official-2020"
 #: Upper edges, inclusive, of the size bins in pixels of ``n_pix_source``; the last bin is open.
 SIZE_BINS = (20, 40, 70, 150, 300)
 SIZE_BIN_NAMES = ("<=20", "21-40", "41-70", "71-150", "151-300", ">300")
-#: Upper edges, inclusive, of the other quantities that scores are told by: theta_E in arcsec, AB magnitudes.
+#: Upper edges, inclusive, of the other quantities that scores are given by: theta_E in arcsec, AB magnitudes.
 RADIUS_BINS = (1.5, 2.0, 3.0, 4.0, 5.0)
 LENS_MAGNITUDE_BINS = (18.0, 19.0, 20.0, 21.0, 22.0)
 SOURCE_MAGNITUDE_BINS = (23.0, 24.0, 25.0, 26.0, 27.0)
@@ -136,7 +136,7 @@ def radius_bins(radii: ArrayLike) -> NDArray[np.int64]:
 
 
 def score_bins(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Bins that scores are told by, int64 by ID: columns as in BIN_NAMES, values 0 to 5, -1 without a value.
+    """Return the bins that scores are given by, int64 by ID: columns as in BIN_NAMES, 0 to 5, -1 without a value.
 
     ``size`` as in `size_bins`; ``radius``: theta_E; ``lens_magnitude``: of the lens galaxy; ``source_magnitude``: of
     the background source before it is lensed.

@@ -2,7 +2,7 @@
 
 The strict reader knows one form: a primary HDU of two axes in 32-bit floats, unscaled, complete to the last byte of
 padding (FITS standard 4.0, sections 3 and 4). Whatever departs from it in anything that may touch the pixels is left
-to astropy, so no file is refused, or read otherwise, for the strict reader not knowing it.
+to astropy, so the strict reader never changes what is accepted or how it is read.
 """
 
 import io
@@ -78,7 +78,7 @@ def _header_end(data: bytes) -> int | None:
 
 
 def _is_plain(card: bytes) -> bool:
-    """Whether a card behind the fifth has the simplest form, and tells nothing of the pixels."""
+    """Whether a card behind the fifth has the simplest form, and says nothing about the pixels."""
     keyword = card[:8].rstrip(b" ")
     if keyword == b"EXTEND":
         return _EXTEND.fullmatch(card) is not None
@@ -90,7 +90,7 @@ def _is_plain(card: bytes) -> bool:
 
 
 def astropy_frame(data: bytes) -> np.ndarray:
-    """As :func:`read_frame`, by astropy alone."""
+    """Return the frame as :func:`read_frame` does, read by astropy."""
     from astropy.io import fits  # slow to import, and most files are of the one form
 
     for axes in _NAXIS.findall(data[: 36 * BLOCK]):

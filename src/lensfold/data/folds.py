@@ -142,7 +142,7 @@ def _strata(catalog: pd.DataFrame, k: int) -> np.ndarray:
     """Stratum of each object (int64), each with at least ``k`` members.
 
     Objects of a rare stratum are pooled with those of other rare ones that agree in size bin and n_sources,
-    then in n_sources alone, then with all; what is left over joins the most frequent stratum.
+    then only in n_sources, then with all; what is left over joins the most frequent stratum.
     """
     size = catalogs.size_bins(catalog).to_numpy()
     sources = (catalog["n_sources"].to_numpy() > 0).astype(np.int64)

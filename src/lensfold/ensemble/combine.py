@@ -2,7 +2,7 @@
 
 ``logits`` hold one column a member, shape (n, m); ``y`` labels, shape (n,): 1 lens, 0 non-lens, NaN dropped by the
 label rule (learnt nothing from, but scored). Whatever is learnt for the objects of a fold, weights and calibration, is
-learnt from the other folds alone; for the test split it is learnt from all.
+learnt only from the other folds; for the test split it is learnt from all.
 """
 
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class Combiner:
 
 
 def fit_combiner(recipe: Recipe, y: Floats, logits: Floats, fold: NDArray[np.int64]) -> Combiner:
-    """What a recipe learns from these objects; ``fold`` matters for ranks alone. Raises InputError for one class."""
+    """Return what a recipe learns from these objects; only ranks use ``fold``. Raises InputError for one class."""
     kept = ~np.isnan(y)
     y, logits, fold = y[kept], logits[kept], fold[kept]
     if recipe.how == "stacking":

@@ -26,14 +26,14 @@ class Engine(Protocol):
 
 
 def drive(
-    work: Work, jobs: Mapping[Job, Set[Job]], engine: Engine, told: Callable[[str], None], follow: Callable[[], None]
+    work: Work, jobs: Mapping[Job, Set[Job]], engine: Engine, on_line: Callable[[str], None], follow: Callable[[], None]
 ) -> None:
     """Run jobs, each after those it waits for. A job that fails is tried again; the others go on meanwhile.
 
-    ``told`` gets a line for each job that ends, ``follow`` is called every half second. Raises InputError at the end
+    ``on_line`` gets a line for each job that ends, ``follow`` is called every half second. Raises InputError at the end
     where a job failed ATTEMPTS times, with the end of its log.
     """
-    order, tries = TopologicalSorter(jobs), _Tries(len(jobs), told)
+    order, tries = TopologicalSorter(jobs), _Tries(len(jobs), on_line)
     order.prepare()
     running: dict[Future, Job] = {}
     while order.is_active():
@@ -55,8 +55,8 @@ def drive(
 class _Tries:
     """How often jobs were tried, what became of them, and the lines that say so."""
 
-    def __init__(self, count: int, told: Callable[[str], None]):
-        self._count, self._told, self._started = count, told, time.monotonic()
+    def __init__(self, count: int, on_line: Callable[[str], None]):
+        self._count, self._on_line, self._started = count, on_line, time.monotonic()
         self._attempts: Counter[Job] = Counter()
         self.done = 0
         self.failed: dict[Job, BaseException] = {}
@@ -66,11 +66,11 @@ class _Tries:
         if error is None:
             self.done += 1
             left = (time.monotonic() - self._started) / self.done * (self._count - self.done) / 60
-            self._told(f"{job} done  {self.done}/{self._count} jobs  left {left:.0f} min")
+            self._on_line(f"{job} done  {self.done}/{self._count} jobs  left {left:.0f} min")
         elif self._attempts[job] < ATTEMPTS:
-            self._told(f"{job} failed ({_reason(error)}); attempt {self._attempts[job] + 1} of {ATTEMPTS}")
+            self._on_line(f"{job} failed ({_reason(error)}); attempt {self._attempts[job] + 1} of {ATTEMPTS}")
         else:
-            self._told(f"{job} failed {ATTEMPTS} times")
+            self._on_line(f"{job} failed {ATTEMPTS} times")
             self.failed[job] = error
         return error is None
 

@@ -21,7 +21,7 @@ from lensfold.jobs.plan import Work
 from lensfold.jobs.process import cores, run_process
 from lensfold.runs.provenance import training_code, versions
 
-#: seconds that a head node has to answer, to tell its state, and that the nodes have to be looked at
+#: seconds that a head node has to answer, to say its state, and that the nodes have to be looked at
 ANSWER_SECONDS, STATUS_SECONDS, LOOK_SECONDS = 5, 20, 120
 #: times that Ray itself starts a job again whose node or worker process was lost
 RESTARTS = 3
@@ -80,7 +80,7 @@ def ray_engine(work: Work, address: str | None, processes: int | None, jobs: lis
 
 
 def _installed_ray():  # noqa: ANN202  # a module, which is there only with the extra
-    # else Ray would tell its makers about each use over the network
+    # else Ray would report each use to its makers over the network
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

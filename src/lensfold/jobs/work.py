@@ -54,7 +54,7 @@ def _do(work: Work, job: Job) -> None:
         predict_folds(workspace, pack, work.source, job.name, stage=work.stage, count=job.count)
 
 
-def _write(path: Path, job: Job, started: float, **told: object) -> None:
+def _write(path: Path, job: Job, started: float, **facts: object) -> None:
     with replacing(path) as temporary:
         content = {"job": str(job), "host": platform.node(), "started": started, "seconds": time.time() - started}
-        temporary.write_text(json.dumps(content | told) + "\n")
+        temporary.write_text(json.dumps(content | facts) + "\n")

@@ -1,4 +1,4 @@
-"""`lensfold check-submission`: any file against a pack's test IDs, told line by line, and repaired where asked."""
+"""`lensfold check-submission`: any file checked against a pack's test IDs, line by line, and repaired where asked."""
 
 from functools import partial
 from pathlib import Path

@@ -15,7 +15,7 @@ from lensfold.runs.run import Run
 from lensfold.scoring.out_of_fold import folds_are_grouped, lens_task
 from lensfold.scoring.score_table import paired_table
 
-#: What tells a submission from a run on the command line.
+#: marks a submission, beside a run, on the command line
 SUBMISSION_PREFIX = "submission:"
 
 _LIMITS = "The intervals are for other objects, not for another training: another seed moves a run too."
@@ -120,30 +120,32 @@ def _verdict(tables: list[dict], key: str, confirmed_by: str | None = None) -> s
     ``confirmed_by`` has to agree: thresholds of other folds are held fixed while drawing, so that their own noise shows
     only where each draw chooses its best one.
     """
-    told = tables[-1][key]
-    if told["value"] is None or told["error"] is None:
+    difference = tables[-1][key]
+    if difference["value"] is None or difference["error"] is None:
         return None
     over = "haloes" if tables[-1]["bootstrap"]["over"] == "groups" else "objects"
     name, digits, better = ("AUC", 4, "B") if key == "auc" else ("1-F_beta", 5, "A")
-    if told["value"] == 0 and told["error"] == 0:
+    if difference["value"] == 0 and difference["error"] == 0:
         return f"A and B have the same {name}."
-    winner = better if told["value"] > 0 else {"A": "B", "B": "A"}[better]
+    winner = better if difference["value"] > 0 else {"A": "B", "B": "A"}[better]
     loser = {"A": "B", "B": "A"}[winner]
-    real = _side_of_zero(told) != 0 and _side_of_zero(tables[-1][confirmed_by or key]) == _side_of_zero(told)
-    limits = f"{told['low']:+.{digits}f} to {told['high']:+.{digits}f}"
+    real = _side_of_zero(difference) != 0 and _side_of_zero(tables[-1][confirmed_by or key]) == _side_of_zero(
+        difference
+    )
+    limits = f"{difference['low']:+.{digits}f} to {difference['high']:+.{digits}f}"
     if confirmed_by:
         best = tables[-1][confirmed_by]
         limits += f", at the best thresholds {best['low']:+.{digits}f} to {best['high']:+.{digits}f},"
     verdict = "the difference is real" if real else "the difference may be chance"
     return (
-        f"{winner} beats {loser} by {abs(told['value']):.{digits}f} ± {told['error']:.{digits}f} {name}; {verdict} "
+        f"{winner} beats {loser} by {abs(difference['value']):.{digits}f} ± {difference['error']:.{digits}f} {name}; {verdict} "
         f"(B - A is {limits} at 95 % over {over})."
     )
 
 
-def _side_of_zero(told: dict) -> int:
+def _side_of_zero(difference: dict) -> int:
     """1 or -1 where the whole interval of a difference lies above or below 0, else 0."""
-    return int(told["low"] > 0) - int(told["high"] < 0)
+    return int(difference["low"] > 0) - int(difference["high"] < 0)
 
 
 def _about_folds(sides: list[Contender], catalog: pd.DataFrame) -> list[str]:
@@ -151,7 +153,7 @@ def _about_folds(sides: list[Contender], catalog: pd.DataFrame) -> list[str]:
     if folds_hash(sides[0].oof["fold"]) == folds_hash(sides[1].oof["fold"]):
         return []
     kinds = ["grouped by halo" if side.grouped(catalog) else "plain" for side in sides]
-    told = f"The folds differ: those of A are {kinds[0]}, those of B {kinds[1]}."
+    sentence = f"The folds differ: those of A are {kinds[0]}, those of B {kinds[1]}."
     if len(set(kinds)) == 2:
-        told += " The difference holds what a network gains from haloes that it has seen in training."
-    return [told]
+        sentence += " The difference contains what a network gains from haloes that it has seen in training."
+    return [sentence]

@@ -1,7 +1,7 @@
 """The leaderboard of a pack: every run and submission, best first, with what sets each apart from the one above it.
 
-It is made from the run folders, the manifests and the history alone, so that it comes out the same, byte for byte,
-until one of these changes. It scores nothing again.
+It is made from nothing but the run folders, the manifests and the history, so that it comes out the same, byte for
+byte, until one of these changes. It scores nothing again.
 """
 
 from collections.abc import Sequence

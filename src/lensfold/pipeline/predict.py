@@ -45,7 +45,7 @@ def predict_folds(
 ) -> None:
     """Logits of a pack's test split from a run's complete folds (or ``only`` some), one file a fold.
 
-    A fold whose file is of the same network, pixels and settings is left alone. Of ``count`` parts those that
+    A fold whose file is of the same network, pixels and settings stays. Of ``count`` parts those that
     :func:`predict_part_of_folds` made are taken, the rest is predicted.
     """
     local = None

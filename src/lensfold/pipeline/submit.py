@@ -92,14 +92,14 @@ def _write_files(
     logits: pd.Series,
     radii: tuple[pd.Series, dict] | None,
 ) -> tuple[dict, dict | None]:
-    """Write the scores and, where there are any, the radii; return what the manifest tells of each file."""
+    """Write the scores and, where there are any, the radii; return what the manifest records of each file."""
     form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
     write = partial(write_submission, expected_ids=expected_ids, **form)
     summary = write(targets[0], logits, score=settings.score)
     if radii is None:
         return summary, None
-    values, told = radii
-    return summary, {"file": targets[1].name, **told, **write(targets[1], values, score="radius")}
+    values, origins = radii
+    return summary, {"file": targets[1].name, **origins, **write(targets[1], values, score="radius")}
 
 
 def _test_logits(pack: Pack, members: Sequence[Run], task: Task) -> pd.DataFrame:
@@ -148,21 +148,21 @@ def _member_row(source: TrainingData, member: Run, beta_squared: float) -> dict:
 def _ensemble_record(
     source: TrainingData, ensemble: Ensemble, recipe: Recipe, rows: Sequence[dict], beta_squared: float
 ) -> dict:
-    """What the manifest tells of the ensemble: weights of the test split and of each fold, and what they are worth."""
+    """What the manifest records of the ensemble: weights of the test split and of each fold, and their worth."""
     names = [member.name for member in ensemble.members]
     return {
         "combine": recipe.how,
         "select_by": recipe.select_by if recipe.how == "greedy" else None,
         "calibrate": recipe.calibrate,
         "learnt_from": ensemble.nested.learnt_from,
-        "test": _told(ensemble.combiner, names),
-        "by_fold": {str(fold): _told(combiner, names) for fold, combiner in ensemble.nested.by_part.items()},
+        "test": _weights_record(ensemble.combiner, names),
+        "by_fold": {str(fold): _weights_record(combiner, names) for fold, combiner in ensemble.nested.by_part.items()},
         "against_best": _against_best(source, ensemble, rows, beta_squared) if len(names) > 1 else None,
         "calibration": _calibration_record(source, ensemble),
     }
 
 
-def _told(combiner: Combiner, names: Sequence[str]) -> dict:
+def _weights_record(combiner: Combiner, names: Sequence[str]) -> dict:
     calibration = {"slope": combiner.calibration.slope, "offset": combiner.calibration.offset}
     return {
         "weights": dict(zip(names, combiner.weights, strict=True)),
@@ -175,9 +175,9 @@ def _told(combiner: Combiner, names: Sequence[str]) -> dict:
 def _against_best(source: TrainingData, ensemble: Ensemble, rows: Sequence[dict], beta_squared: float) -> dict:
     """The paired difference of the ensemble to the member with the highest AUC."""
     best = int(np.argmax([row["auc"]["value"] for row in rows[:-1]]))
-    alone = ensemble.members[best].oof()
+    best_oof = ensemble.members[best].oof()
     asked = lens_task(source.catalog, ensemble.oof.index, ensemble.rule)
-    first, second = (tuple(oof.loc[asked.ids, key] for key in ("logit", "fold")) for oof in (alone, ensemble.oof))
+    first, second = (tuple(oof.loc[asked.ids, key] for key in ("logit", "fold")) for oof in (best_oof, ensemble.oof))
     groups = asked.haloes if source.grouped else None
     paired = paired_table(
         asked.labels, first, second, asked.bins, asked.large, groups=groups, beta_squared=beta_squared
@@ -200,7 +200,7 @@ def _calibration_record(source: TrainingData, ensemble: Ensemble) -> dict:
 def _test_radii(
     workspace: Workspace, pack: Pack, training: Pack, source: TrainingData | None, name: str, experiments: Sequence[str]
 ) -> tuple[pd.Series, dict]:
-    """Einstein radii of the test split in arcsec by ID, and what the manifest tells of them.
+    """Einstein radii of the test split in arcsec by ID, and what the manifest records of them.
 
     The mean of log theta_E over networks and runs, and the factor that fits it to the lenses out of fold.
     """
@@ -217,8 +217,8 @@ def _test_radii(
             f"{workspace.folds(training)} is absent. Put them back, or submit one run with its score.json."
         )
     whole = rows[-1]
-    told = {"factor": whole["factor"], "oof_mse": whole["mse"], "scores": rows}
-    record = {**origin(_weighted(members, combiner), pack), **told}
+    scored = {"factor": whole["factor"], "oof_mse": whole["mse"], "scores": rows}
+    record = {**origin(_weighted(members, combiner), pack), **scored}
     radii = radii_of_logs(combiner.apply(logs.to_numpy())) * whole["factor"]
     return pd.Series(radii, index=logs.index), record
 

@@ -64,7 +64,7 @@ def _module_name(path: Path) -> str:
 
 
 class TrainingRecord:
-    """What ``run.json`` tells of how a network came about, begun before the first epoch."""
+    """How a network came about, for ``run.json``; begun before the first epoch."""
 
     def __init__(self) -> None:
         self._code = {**code_state(Path(__file__).parents[3]), "modules": training_code()}
@@ -79,7 +79,7 @@ class TrainingRecord:
         """CPU time so far, user and system, in seconds: this process, its children that have ended, earlier ones."""
         return None if self._earlier is None else round(self._earlier + _cpu_seconds() - self._started, 2)
 
-    def told(self) -> dict:
+    def content(self) -> dict:
         """CPU time, code at the start, versions, and the local time now."""
         finished = time.strftime("%Y-%m-%dT%H:%M:%S")
         return {

@@ -237,7 +237,7 @@ class Run:
     def score_origin(self, catalog_sha256: str | None, beta_squared: float | None) -> dict:
         """Return what a score of this run is made from: its settings and logits, the catalog's labels, beta².
 
-        A None is left out: without its catalog a run can be told to be the same, but not its labels.
+        A None is left out: without its catalog a run can be compared, but not its labels.
         """
         known = {"catalog": catalog_sha256, "beta_squared": beta_squared}
         given = {key: value for key, value in known.items() if value is not None}

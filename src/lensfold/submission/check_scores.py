@@ -1,4 +1,4 @@
-"""Are the scores of a submission scores: numbers in their range, told apart, and not those of the train split."""
+"""Are the scores of a submission scores: numbers in their range, distinct, and not those of the train split."""
 
 import numpy as np
 import pandas as pd
@@ -111,7 +111,7 @@ def _check_radii(rows: Rows, without_images: pd.Index | None) -> list[Finding]:
 
 
 def check_resolution(rows: Rows, without_images: pd.Index | None) -> list[Finding]:
-    """How well the scores tell objects apart: constant, distinct values, digits, ties at the top."""
+    """How well the scores separate objects: constant, distinct values, digits, ties at the top."""
     known = ~np.isnan(rows.scores)
     if without_images is not None:
         known &= ~np.isin(rows.ids, without_images)

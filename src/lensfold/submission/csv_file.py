@@ -87,7 +87,7 @@ def validate_submission(
 def read_submission(path: Path | str, *, header: bool = False, score: ScoreKind = "probability") -> pd.Series:
     """Scores of a submission file: a Series "score" (float64) indexed by ID, in the order of the file.
 
-    ``score`` only tells which header is expected, and that radii are not negative.
+    ``score`` only says which header is expected, and that radii are not negative.
 
     Raises InputError as `validate_submission` does for anything one can see without the expected IDs.
     """

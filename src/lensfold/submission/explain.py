@@ -84,14 +84,14 @@ def differences(member: MemberRecord) -> list[str]:
     defaults = dict(flat(Experiment(stage=(stage,)).model_dump(mode="json", exclude={"stage"})))
     settings = {key: value for key, value in member.experiment.items() if key != "stage"}
     settings["predict"] = member.predict
-    told = [
+    lines = [
         f"{key} = {json.dumps(value)}" for key, value in flat(settings) if key not in defaults or defaults[key] != value
     ]
     for number, chosen in enumerate(member.experiment.get("stage", ()), 1):
         usual = stage.model_dump(mode="json", exclude={"min_size", "epochs", "learning_rate"})
         parts = [f"{k} = {json.dumps(v)}" for k, v in chosen.items() if k not in usual or usual[k] != v]
-        told.append(f"stage {number}: {', '.join(parts)}")
-    return told
+        lines.append(f"stage {number}: {', '.join(parts)}")
+    return lines
 
 
 def flat(settings: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -132,8 +132,9 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     state = {True: "differs from it", False: "as committed", None: "unknown"}[code.dirty]
     yield f"code: commit {code.commit or 'unknown'}, {state}"
     fold_settings = manifest.folds.settings if manifest.folds else None
-    told = ", ".join(f"{key} = {json.dumps(value)}" for key, value in (fold_settings or {}).items())
-    yield f"folds: sha256 {manifest.folds.sha256 if manifest.folds else 'not told'}, {told or 'settings not told'}"
+    chosen = ", ".join(f"{key} = {json.dumps(value)}" for key, value in (fold_settings or {}).items())
+    sha256 = manifest.folds.sha256 if manifest.folds else "not recorded"
+    yield f"folds: sha256 {sha256}, {chosen or 'settings not recorded'}"
     yield f"test data: hash of the shards {manifest.data_hash}"
     yield f"libraries: {', '.join(f'{name} {version}' for name, version in manifest.versions.items())}"
     absent = missing.get(str(settings.get("absent")), "–")
@@ -177,4 +178,4 @@ def _show_public_scores(workspace: Workspace, manifest: Manifest) -> None:
     for score in read_public_scores(folder / "public_scores.csv", known):
         if score.submission == manifest.submission:
             note = f" ({score.note})" if score.note else ""
-            print(f"told by the organisers on {score.date}: {score.metric} {score.score:g}{note}")
+            print(f"published by the organisers on {score.date}: {score.metric} {score.score:g}{note}")

@@ -15,7 +15,7 @@ ScoreKind = Literal["probability", "logit", "radius"]
 SCORE_KINDS = ("probability", "logit", "radius")
 
 
-# no two parts of it can take the same digits: time grows with the length alone, whatever a file holds
+# no two parts of it can take the same digits: time grows only with the length, whatever is in a file
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -59,7 +59,7 @@ class Rows:
     id_texts: list[str] = field(default_factory=list)
     score_texts: list[str] = field(default_factory=list)
 
-    def tell(self, *arguments: object, **options: object) -> None:
+    def add(self, *arguments: object, **options: object) -> None:
         """Add a `Finding`."""
         self.findings.append(Finding(*arguments, **options))
 

@@ -1,4 +1,4 @@
-"""Any submission file, whoever made it, to rows of ID and score: reads what can be read, and tells what is unusual.
+"""Any submission file, whoever made it, to rows of ID and score: reads what can be read, and notes what is unusual.
 
 Nothing here raises for a strange file: what is found becomes a `Finding`. Reading is bounded in bytes.
 """
@@ -18,7 +18,7 @@ HEADERS = {"probability": "ID,score", "logit": "ID,score", "radius": "ID,theta_E
 #: A row is an ID of at most 18 digits, a separator and a number; the rest is room for an index column and spaces.
 BYTES_A_ROW = 100
 SMALLEST_LIMIT = 2**20
-#: Doubled rows and blank lines are told apart up to this many lines for each expected one.
+#: Doubled rows and blank lines are counted up to this many lines for each expected one.
 LINES_A_ROW = 4
 SMALLEST_LINES = 10000
 #: Limit where the number of rows is not known.
@@ -38,7 +38,7 @@ def read_rows(path: Path, expected: pd.Index | None = None) -> Rows:
     """The rows of a file, and findings on its form. No row where it cannot be read or has not ID and score.
 
     ``expected``: the IDs that the file should hold; with them an index column, swapped columns and a header of
-    numbers are told apart from data, and the file may be no larger than so many rows can be.
+    numbers are separated from data, and the file may be no larger than so many rows can be.
     """
     rows = Rows()
     limit = UNKNOWN_LIMIT if expected is None else SMALLEST_LIMIT + BYTES_A_ROW * len(expected)
@@ -48,16 +48,16 @@ def read_rows(path: Path, expected: pd.Index | None = None) -> Rows:
         return rows
     if expected is not None and text.count("\n") > SMALLEST_LINES + LINES_A_ROW * len(expected):
         found = f"{text.count(chr(10))} lines, not read"
-        rows.tell("content", "error", found, f"about {len(expected)}", "Is it the submission?")
+        rows.add("content", "error", found, f"about {len(expected)}", "Is it the submission?")
         return rows
     numbered = _lines(rows, text)
     if not numbered:
-        rows.tell("content", "error", "the submission is empty", "rows ID,score", "Write it again.")
+        rows.add("content", "error", "the submission is empty", "rows ID,score", "Write it again.")
         return rows
     table = _fields(rows, numbered)
     table = _split_header(rows, table, expected)
     if not table:
-        rows.tell("content", "error", "no rows, only a header", "rows ID,score", "Write it again.")
+        rows.add("content", "error", "no rows, only a header", "rows ID,score", "Write it again.")
         return rows
     _choose_columns(rows, table, expected)
     return rows
@@ -67,7 +67,7 @@ def _read_bytes(rows: Rows, path: Path, limit: int) -> bytes | None:
     """Content, or None with a finding; never more than ``limit`` bytes, and never from a device or pipe."""
 
     def refuse(found: str, advice: str, expected: str = "a text file of rows ID,score") -> None:
-        rows.tell("file", "error", found, expected, advice)
+        rows.add("file", "error", found, expected, advice)
 
     try:
         status = path.stat()
@@ -91,19 +91,19 @@ def _read_bytes(rows: Rows, path: Path, limit: int) -> bytes | None:
 
 
 def _decode(rows: Rows, data: bytes) -> str | None:
-    """Text without a byte order mark; undecodable bytes become U+FFFD and are told."""
+    """Text without a byte order mark; undecodable bytes become U+FFFD and are noted."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        rows.tell("encoding", "error", "UTF-16 text", "UTF-8", "Save it as UTF-8.", repair="UTF-8 for UTF-16")
+        rows.add("encoding", "error", "UTF-16 text", "UTF-8", "Save it as UTF-8.", repair="UTF-8 for UTF-16")
         return data.decode("utf-16", errors="replace")
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
-        rows.tell(
+        rows.add(
             "byte order mark", "warning", "a byte order mark before the first row (Excel writes it)", "none",
             "A plain reader takes it for part of the first ID.", repair="byte order mark removed",
         )  # fmt: skip
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        rows.tell("encoding", "error", "a zero byte: binary data", "UTF-8 text", "Write it again.", line)
+        rows.add("encoding", "error", "a zero byte: binary data", "UTF-8 text", "Write it again.", line)
         return None
     try:
         text = data.decode("utf-8")
@@ -111,9 +111,9 @@ def _decode(rows: Rows, data: bytes) -> str | None:
         line = data.count(b"\n", 0, error.start) + 1
         found = f"the submission cannot be read as UTF-8: byte 0x{data[error.start]:02x}"
         # an ID or a score with such a byte is none: what a repair keeps is ASCII
-        rows.tell("encoding", "error", found, "UTF-8", "Save it as UTF-8.", line, repair="UTF-8 for another encoding")
+        rows.add("encoding", "error", found, "UTF-8", "Save it as UTF-8.", line, repair="UTF-8 for another encoding")
         return data.decode("utf-8", errors="replace")
-    rows.tell("encoding", "fine", "ASCII" if text.isascii() else "UTF-8")
+    rows.add("encoding", "fine", "ASCII" if text.isascii() else "UTF-8")
     return text
 
 
@@ -122,12 +122,12 @@ def _lines(rows: Rows, text: str) -> list[tuple[int, str]]:
     returns = text.count("\r")
     if returns:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        rows.tell(
+        rows.add(
             "line ends", "warning", f"carriage returns at {returns} line ends (Windows)", "plain line feeds",
             "Some readers keep them in the score.", repair="plain line ends",
         )  # fmt: skip
     if text and not text.endswith("\n"):
-        rows.tell(
+        rows.add(
             "last line", "warning", "no line end after the last line", "one", "Is the file cut off?",
             repair="last line ended",
         )  # fmt: skip
@@ -139,9 +139,9 @@ def _lines(rows: Rows, text: str) -> list[tuple[int, str]]:
         return []
     if blank:
         found = f"{len(blank)} blank lines"
-        rows.tell("blank lines", "warning", found, "none", line=blank[0], repair="blank lines removed")
+        rows.add("blank lines", "warning", found, "none", line=blank[0], repair="blank lines removed")
     if comments:
-        rows.tell(
+        rows.add(
             "comments", "error", f"{len(comments)} lines that begin with #", "none", "Remove them.", comments[0],
             repair="comments removed",
         )  # fmt: skip
@@ -153,12 +153,12 @@ def _fields(rows: Rows, numbered: list[tuple[int, str]]) -> list[tuple[int, list
     """Each line's fields, without quotes and spaces around them."""
     separator = _guess_separator([line for _, line in numbered[:_SAMPLE]])
     if separator == ",":
-        rows.tell("separator", "fine", "separated by commas")
+        rows.add("separator", "fine", "separated by commas")
     else:
         name = _SEPARATORS[separator]
         seen = " Real submissions with spaces were seen, the challenge asks for commas." if separator == " " else ""
         severity = "warning" if separator == " " else "error"
-        rows.tell(
+        rows.add(
             "separator", severity, f"separated by {name}", "commas", "Write commas." + seen, numbered[0][0],
             repair=f"commas for {name}",
         )  # fmt: skip
@@ -191,7 +191,7 @@ def _stripped(rows: Rows, table: list[tuple[int, list[str]]]) -> list[tuple[int,
     if not padded:
         return table
     found = f"spaces around the values of {len(padded)} lines"
-    rows.tell("spaces", "warning", found, "none", line=padded[0], repair="spaces removed")
+    rows.add("spaces", "warning", found, "none", line=padded[0], repair="spaces removed")
     return [(number, [text.strip() for text in row]) for number, row in table]
 
 
@@ -203,7 +203,7 @@ def _unquoted(rows: Rows, table: list[tuple[int, list[str]]]) -> list[tuple[int,
     if not lines:
         return table
     found = f"quotes around the values of {len(lines)} lines"
-    rows.tell("quotes", "warning", found, "none", line=lines[0], repair="quotes removed")
+    rows.add("quotes", "warning", found, "none", line=lines[0], repair="quotes removed")
     return [(number, [text[1:-1].strip() if quoted(text) else text for text in row]) for number, row in table]
 
 
@@ -216,14 +216,14 @@ def _split_header(
     counted = first == [str(number) for number in range(len(first))] and len(first) > 1
     counted = counted and len(table) > 1 and expected is not None and 0 not in expected
     if not (_is_header(first) or counted):
-        rows.tell("header", "fine", "no header")
+        rows.add("header", "fine", "no header")
         return table
     rows.header = tuple(first)
     shown = f"a header, {short(','.join(first))}"
     if ",".join(first) in HEADERS.values():
-        rows.tell("header", "fine", shown)
+        rows.add("header", "fine", shown)
     else:
-        rows.tell("header", "warning", shown, "none, ID,score or ID,theta_E", line=table[0][0])
+        rows.add("header", "warning", shown, "none, ID,score or ID,theta_E", line=table[0][0])
     return table[1:]
 
 
@@ -242,7 +242,7 @@ def _choose_columns(rows: Rows, table: list[tuple[int, list[str]]], expected: pd
     if others:
         number, row = others[0]
         shown = f"{len(row)} columns in {short(','.join(row), 60)}, {width} in most lines ({len(others)} such lines)"
-        rows.tell("columns", "error", shown, "ID,score", "Is the file cut off or of two files?", number)
+        rows.add("columns", "error", shown, "ID,score", "Is the file cut off or of two files?", number)
         table = [(number, row) for number, row in table if len(row) == width]
     columns = list(zip(*(row for _, row in table), strict=True))
     chosen = _which_columns(rows, columns, table[0], expected)
@@ -262,20 +262,20 @@ def _which_columns(
     line = first[0]
     if len(columns) == 2:
         if _holds_ids(columns[1], expected) and not _holds_ids(columns[0], expected):
-            rows.tell("columns", "error", "score before ID", "ID,score", "Swap them.", line, repair="columns swapped")
+            rows.add("columns", "error", "score before ID", "ID,score", "Swap them.", line, repair="columns swapped")
             return 1, 0
-        rows.tell("columns", "fine", "two columns")
+        rows.add("columns", "fine", "two columns")
         return 0, 1
     shown = f"{len(columns)} columns in {short(','.join(first[1]), 60)}"
     if len(columns) == 3:
         if not any(columns[2]):
-            rows.tell(
+            rows.add(
                 "columns", "error", f"{shown}, the third empty", "ID,score", "Remove the last separator.", line,
                 repair="empty column dropped",
             )  # fmt: skip
             return 0, 1
         if _holds_ids(columns[1], expected) and _is_index(rows.header, columns[0]):
-            rows.tell(
+            rows.add(
                 "columns", "error", f"{shown}, the first a saved pandas index", "ID,score",
                 "Write it with index=False.", line, repair="index column dropped",
             )  # fmt: skip
@@ -283,10 +283,10 @@ def _which_columns(
     named = _named_columns(rows.header, len(columns))
     if named:
         names = [rows.header[number] for number in named]
-        advice = f"Keep {' and '.join(names)} alone."
-        rows.tell("columns", "error", shown, "ID,score", advice, line, repair=f"only {' and '.join(names)} kept")
+        advice = f"Keep only {' and '.join(names)}."
+        rows.add("columns", "error", shown, "ID,score", advice, line, repair=f"only {' and '.join(names)} kept")
         return named
-    rows.tell("columns", "error", shown, "ID,score", "Keep these two alone, separated by a comma.", line)
+    rows.add("columns", "error", shown, "ID,score", "Keep only these two, separated by a comma.", line)
     return None
 
 
@@ -319,6 +319,6 @@ def _decimal_commas(rows: Rows) -> None:
         return
     shown = f"decimal commas in {len(places)} scores, as in {short(rows.score_texts[places[0]])}"
     line = int(rows.lines[places[0]])
-    rows.tell("decimal point", "error", shown, "points", "Write it with points.", line, repair="points for commas")
+    rows.add("decimal point", "error", shown, "points", "Write it with points.", line, repair="points for commas")
     for place in places:
         rows.score_texts[place] = rows.score_texts[place].replace(",", ".")

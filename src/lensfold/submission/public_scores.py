@@ -1,4 +1,4 @@
-"""Scores that the organisers told, entered by hand: ``submissions/<pack>/public_scores.csv``."""
+"""Scores that the organisers published, entered by hand: ``submissions/<pack>/public_scores.csv``."""
 
 import csv
 import datetime

@@ -70,13 +70,13 @@ def _one_text_an_id(report: Report, fill: float | None, done: list[str]) -> dict
     """The text of each ID's score; InputError for what cannot be decided."""
     unclear = [found for found in report.errors if not found.repair and found.check in UNREADABLE]
     if unclear or not len(report.rows.ids):
-        told = f"{unclear[0].check}: {unclear[0].text()}" if unclear else "no rows."
-        raise InputError(f"{report.path}: not repaired. {told}")
+        problem = f"{unclear[0].check}: {unclear[0].text()}" if unclear else "no rows."
+        raise InputError(f"{report.path}: not repaired. {problem}")
     differing = doubled_with_different_scores(report.rows)
     if len(differing):
         raise InputError(
             f"{report.path}: not repaired. {len(differing)} IDs stand there with different scores: "
-            f"{listed(differing)}. Which one is meant cannot be told."
+            f"{listed(differing)}. Which one is meant cannot be known."
         )
     texts, filled = {}, []
     rows = report.rows
@@ -98,7 +98,7 @@ def _one_text_an_id(report: Report, fill: float | None, done: list[str]) -> dict
 def _fill_missing(
     report: Report, texts: dict[int, str], expected: Expected, fill: float | None, done: list[str]
 ) -> None:
-    """Drop unknown IDs where no known one is missing, and give missing ones their score where one is told."""
+    """Drop unknown IDs where no known one is missing, and give missing ones their score where one is given."""
     present = pd.Index(texts)
     unknown = present.difference(expected.ids)
     missing = expected.ids.difference(present)
@@ -121,7 +121,7 @@ def _fill_missing(
 
 
 def _in_range(report: Report, texts: dict[int, str], convert: Conversion | None, done: list[str]) -> dict[int, str]:
-    """Scores converted where that was asked for, or clipped where rounding alone took them out of [0, 1]."""
+    """Scores converted where that was asked for, or clipped where only rounding took them out of [0, 1]."""
     if convert:
         if convert not in CONVERSIONS or report.kind != "probability":
             raise InputError(

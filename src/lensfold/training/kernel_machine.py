@@ -187,7 +187,7 @@ def _write_record(
         "objects": len(objects),
         "chosen": machine.chosen,
         "search": list(machine.tried),
-        **record.told(),
+        **record.content(),
     }
     with replacing(task.folder / "run.json") as temporary:
         temporary.write_text(json.dumps(run, indent=1) + "\n")

@@ -259,7 +259,7 @@ class _FoldTraining:
             "fold": self._task.fold,
             "parameters": int(self._model.count_params()),
             "seconds": round(sum(row["seconds"] for row in self._history), 1),
-            **self._provenance.told(),
+            **self._provenance.content(),
         }
         with replacing(folder / "run.json") as temporary:
             temporary.write_text(json.dumps(run, indent=1) + "\n")
