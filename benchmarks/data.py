@@ -32,7 +32,7 @@ FIRST_ID = 200001
 
 
 def bench_data(folder: Path, small: int, large: int) -> Rows:
-    """Benchmarks of the data layer on packs of ``small`` and ``large`` objects, made in ``folder``."""
+    """Return the rows of the data layer, on packs of ``small`` and ``large`` objects, made in ``folder``."""
     ids = write_noise_pack(folder / "small", small)
     rows = [_reading(folder / "small", ids[:200]), *_archive(folder, len(ids) // 4)]
     few = _build_in_process(folder / "small", folder / "few")
@@ -49,7 +49,7 @@ def bench_data(folder: Path, small: int, large: int) -> Rows:
 
 
 def write_noise_pack(split_folder: Path, count: int) -> list[int]:
-    """``count`` objects of noise in the challenge's layout; returns their IDs. Fast: frames are shifted copies."""
+    """Write ``count`` objects of noise in the challenge's layout; return their IDs. Frames are shifted copies: fast."""
     generator = np.random.default_rng(1)
     frames = {band: 5e-13 * generator.standard_normal(BAND_SHAPES[band]) for band in BANDS}
     ids = list(range(FIRST_ID, FIRST_ID + count))
@@ -62,7 +62,7 @@ def write_noise_pack(split_folder: Path, count: int) -> list[int]:
 
 
 def best_seconds(*functions: Callable[[], object], repeats: int = 5) -> list[float]:
-    """Shortest time of each function; they take turns, so that a busy machine is unfair to none."""
+    """Return the shortest time of each function; they take turns, so that a busy machine is unfair to none."""
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
         for kept, function in zip(times, functions, strict=True):
@@ -84,12 +84,12 @@ def _reading(split_folder: Path, ids: list[int]) -> tuple[str, str, str]:
                 fits.getdata(cutout_file(split_folder, band, object_id))
 
     strict, loop = best_seconds(ours, by_astropy)
-    told = f"× {loop / strict:.1f} ({len(ids) / strict:.0f} objects/s)"
-    return ("reading an object's four files, against astropy.io.fits.getdata in a loop", told, "at least × 5")
+    speed = f"× {loop / strict:.1f} ({len(ids) / strict:.0f} objects/s)"
+    return ("reading an object's four files, against astropy.io.fits.getdata in a loop", speed, "at least × 5")
 
 
 def _archive(folder: Path, count: int) -> Rows:
-    """A tar.gz of simulated objects: noise alone would decompress faster than skies do."""
+    """Return rows for a tar.gz of simulated objects: pure noise would decompress faster than skies do."""
     path = folder / "train.tar.gz"
     with (
         gzip.open(path, "wb", compresslevel=6) as stream,
@@ -103,18 +103,25 @@ def _archive(folder: Path, count: int) -> Rows:
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
 
-    def decompress(opened: Callable[[Path, str], BinaryIO]) -> None:
-        with opened(path, "rb") as stream:
-            while stream.read(1 << 20):
-                pass
+    def drain(stream: BinaryIO | gzip.GzipFile | igzip.IGzipFile) -> None:
+        while stream.read(1 << 20):
+            pass
+
+    def plain_gzip() -> None:
+        with gzip.open(path, "rb") as stream:
+            drain(stream)
+
+    def plain_isal() -> None:
+        with igzip.open(path, "rb") as stream:
+            drain(stream)
 
     def ours() -> None:
         for left in (folder / ".building-scanned").glob("*"):
             left.unlink()
         scan_archive(path, folder / "scanned")
 
-    by_gzip, by_isal, scan = best_seconds(lambda: decompress(gzip.open), lambda: decompress(igzip.open), ours)
-    what = "speed of a pass over a tar.gz, against decompression alone"
+    by_gzip, by_isal, scan = best_seconds(plain_gzip, plain_isal, ours)
+    what = "speed of a pass over a tar.gz, against decompression only"
     return [
         (f"{what} by Python's gzip", f"× {by_gzip / scan:.2f} ({count / scan:.0f} objects/s)", "at least × 0.9"),
         (f"{what} by isal, which the pass uses", f"× {by_isal / scan:.2f}", ""),
@@ -135,14 +142,14 @@ def _random_rows(cache_folder: Path) -> tuple[str, str, str]:
 
 
 def _build_in_process(split_folder: Path, cache_folder: Path) -> dict[str, float]:
-    """Seconds and peak memory in MB of a cache build in a process of its own."""
+    """Return seconds and peak memory in MB of a cache build in a process of its own."""
     os.sync()  # or the build waits for the disk to take the pack that was just made
     command = [sys.executable, "-m", "benchmarks.data", str(split_folder), str(cache_folder)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def measured_build(split_folder: Path, cache_folder: Path) -> dict[str, float]:
-    """Build a cache in this process; seconds and the peak memory of the process in MB."""
+    """Build a cache in this process; return seconds and the peak memory of the process in MB."""
     started = time.perf_counter()
     build_cache(split_folder, Build(cache_folder))
     seconds = time.perf_counter() - started
@@ -150,10 +157,12 @@ def measured_build(split_folder: Path, cache_folder: Path) -> dict[str, float]:
 
 
 def peak_mb() -> float:
-    """Peak memory of this process in MB."""
+    """Return the peak memory of this process in MB."""
     status = Path("/proc/self/status")
-    if status.is_file():  # a child's ru_maxrss begins with the memory of the process that started it
-        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 1024
+    # a child's ru_maxrss begins with the memory of the process that started it
+    match = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.is_file() else None
+    if match is not None:
+        return int(match[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 

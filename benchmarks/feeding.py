@@ -25,30 +25,30 @@ CASES = (("fast_cnn", 512, 0.85), ("efficientnet_b0", 128, 0.95))
 
 
 def bench_feeding(folder: Path) -> Rows:
-    """A row for each network; the pack is made in ``folder``."""
+    """Return a row for each network; the pack is made in ``folder``."""
     write_noise_pack(folder / "split", OBJECTS)
     build_cache(folder / "split", Build(folder / "cache", workers=1))
     rows = []
     for name, count, asked in CASES:
         command = [sys.executable, "-m", "benchmarks.feeding", str(folder / "cache"), name, str(count)]
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        ratio = told["memory"] / told["fed"]
+        seconds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        ratio = seconds["memory"] / seconds["fed"]
         what = f"training {name} at 100 px, augmented from the cache, against arrays in memory, one core"
-        rows.append((what, f"× {ratio:.2f} ({count / told['fed']:.0f} objects/s)", f"at least × {asked}"))
+        rows.append((what, f"× {ratio:.2f} ({count / seconds['fed']:.0f} objects/s)", f"at least × {asked}"))
     return rows
 
 
 def experiment_of(name: str) -> Experiment:
-    """The pixels and the augmentation of experiments/small_cnn.toml for any network."""
+    """Return the pixels and the augmentation of experiments/small_cnn.toml for any network."""
     return Experiment(
-        learner=NetworkLearner(name=name),
+        learner=NetworkLearner.model_validate({"name": name}),
         train=TrainSettings(batch_size=BATCH, average_momentum=0.0),
         stage=(StageSettings(min_size=20, epochs=1, learning_rate=0.001),),
     )
 
 
 def measured_feeding(cache_folder: Path, name: str, count: int) -> dict[str, float]:
-    """Seconds of ``count`` objects' training steps on one core: "fed" from the cache, and from "memory"."""
+    """Return the seconds of ``count`` objects' training steps on one core: "fed" from the cache, and from "memory"."""
     if hasattr(os, "sched_setaffinity"):  # not on macOS, where the two share all cores alike
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from lensfold.models import network_of

@@ -5,7 +5,8 @@ One thread each, in turns, the best of several. PyTorch is optional: without it 
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     import keras
     import torch
 
-#: what stock ``model.predict`` takes where nothing is said, and the fastest of PyTorch's
+#: the default of stock ``model.predict``, and PyTorch's fastest
 STOCK_BATCH = 32
 CHANNELS = 3
 #: a fold's prediction, which the conversion of the network must not slow down
 FOLD_OBJECTS = 2000
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True)
+class Case:
     """A network, the side of its input, and how many inputs are timed."""
 
     name: str
@@ -40,7 +42,7 @@ CASES = (Case("fast_cnn", 128, 256), Case("efficientnet_b0", 100, 64), Case("eff
 def bench_prediction(
     cases: tuple[Case, ...] = CASES, batch_size: int = PredictSettings().batch_size, repeats: int = 5
 ) -> Rows:
-    """Rows for each case: speed against the better of the two others, their rates, and the difference of logits.
+    """Return rows for each case: speed against the better of the two others, their rates, and the difference of logits.
 
     The kit runs with its default settings, the other two with batches of 32; PyTorch runs as it comes and, in a row
     of its own, with channels last.
@@ -69,13 +71,13 @@ def _rows(case: Case, repeats: int) -> Rows:
     difference = max(np.abs(way()[: len(stock_logits)] - stock_logits).max() for way in ways.values())
     seconds = best_seconds(*ways.values(), repeats=repeats)
     rates = {name: case.count / best for name, best in zip(ways, seconds, strict=True)}
-    return _told(case, rates, float(difference), conversion - tracing)
+    return _compared(case, rates, float(difference), conversion - tracing)
 
 
-def _told(case: Case, rates: dict[str, float], difference: float, extra: float) -> Rows:
+def _compared(case: Case, rates: dict[str, float], difference: float, extra: float) -> Rows:
     what = f"prediction with {case.name} at {case.pixels} px, one thread"
     stock = {name: rates[name] for name in ("model.predict", "PyTorch") if name in rates}
-    better = max(stock, key=stock.get)
+    better = max(stock, key=lambda name: stock[name])
     missing = "" if "PyTorch" in rates else "; PyTorch is not installed"
     ours = rates["lensfold"]
     rows = [
@@ -92,18 +94,18 @@ def _told(case: Case, rates: dict[str, float], difference: float, extra: float) 
         (f"{what}, largest difference between logits of up to 5", f"{difference:.1e}", "at most 1e-4"),
     ]
     saved = FOLD_OBJECTS * (1 / rates["model.predict"] - 1 / ours) - extra
-    told = f"{saved:+.0f} s (of {FOLD_OBJECTS / rates['model.predict']:.0f} s)"
-    return [*rows, (f"{what}, seconds saved of {FOLD_OBJECTS:,} objects, conversion included", told, "more than 0")]
+    seconds = f"{saved:+.0f} s (of {FOLD_OBJECTS / rates['model.predict']:.0f} s)"
+    return [*rows, (f"{what}, seconds saved of {FOLD_OBJECTS:,} objects, conversion included", seconds, "more than 0")]
 
 
 def scale_logits(model: "keras.Model", images: np.ndarray) -> None:
-    """Logits of up to five: those of fresh weights may be so small that any error is."""
+    """Scale the logits to at most five: those of fresh weights may be so small that any error is."""
     kernel = model.get_layer("head_logit").kernel
     kernel.assign(kernel * 5 / np.abs(np.asarray(model(images, training=False))).max())
 
 
 def _torch_ways(model: "keras.Model", images: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
-    """The same network in PyTorch, as it comes and with channels last; nothing where PyTorch is not installed."""
+    """Return the same network in PyTorch, as it comes and with channels last; {} where it is not installed."""
     try:
         import torch
     except ImportError:

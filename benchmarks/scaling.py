@@ -35,7 +35,7 @@ STEPS = ("cache", "train", "predict")
 
 
 def bench_scaling(folder: Path) -> Rows:
-    """Rows for a pack of the profile "sample", made in ``folder``."""
+    """Return rows for a pack of the profile "sample", made in ``folder``."""
     workspace = _workspace(folder)
     simulate_pack(workspace.pack("sample").folder, "sample", TRAIN, TEST, 1, 2)
     one, two = _measured(workspace, 1), _measured(workspace, 2)
@@ -45,8 +45,8 @@ def bench_scaling(folder: Path) -> Rows:
         rows.append((f"{step}, {what}, two workers against one", f"× {one[step] / two[step]:.2f}", ""))
     if importlib.util.find_spec("ray"):
         ray = _measured(workspace, 2, "ray")
-        told = f"× {sum(two.values()) / sum(ray.values()):.2f}"
-        rows.append(("all three by Ray with two workers, its start included, against local with two", told, ""))
+        speed = f"× {sum(two.values()) / sum(ray.values()):.2f}"
+        rows.append(("all three by Ray with two workers, its start included, against local with two", speed, ""))
     return [*rows, *_costs(workspace)]
 
 
@@ -59,7 +59,7 @@ def _workspace(folder: Path) -> Workspace:
 
 
 def _measured(workspace: Workspace, workers: int, executor: str = "local") -> dict[str, float]:
-    """Seconds of each step with so many workers, from nothing."""
+    """Return the seconds of each step with this many workers, from an empty workspace."""
     pack, seconds = workspace.pack("sample"), {}
     shutil.rmtree(workspace.runs("sample"), ignore_errors=True)
     shutil.rmtree(workspace.cache(pack, "train").parent, ignore_errors=True)
@@ -78,7 +78,7 @@ def _measured(workspace: Workspace, workers: int, executor: str = "local") -> di
 
 
 def _costs(workspace: Workspace) -> Rows:
-    """Core-seconds an object, from what the jobs recorded: of their processes, from the start."""
+    """Return core-seconds an object as the jobs recorded them: of their whole processes."""
     records = [json.loads(path.read_text()) for path in workspace.jobs("sample").glob("*.json")]
     kinds = {"cache": ("cache", "merge"), "train": ("train",), "predict": ("predict", "join")}
     spent = {

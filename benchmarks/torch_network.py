@@ -43,7 +43,7 @@ class TorchNetwork(nn.Module):
         self.eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs of a batch."""
+        """Return the outputs of a batch."""
         made = [images]
         for layer, places in zip(self.layers, self._plan, strict=True):
             made.append(layer(*(made[place] for place in places)))
@@ -51,7 +51,7 @@ class TorchNetwork(nn.Module):
 
 
 class _Same(nn.Module):
-    """A convolution or pooling behind TensorFlow's padding "same" where that is not the same on both sides."""
+    """A convolution or pooling after TensorFlow's padding "same", where that differs between the two sides."""
 
     def __init__(self, layer: nn.Module, kernel: int, strides: int):
         super().__init__()
@@ -148,5 +148,5 @@ def _activated(made: nn.Module, layer: "keras.Layer") -> nn.Module:
     return made if name == "linear" else nn.Sequential(made, _ACTIVATIONS[name]())
 
 
-def _fill(made: nn.Module, **arrays) -> None:
+def _fill(made: nn.Module, **arrays: "keras.Variable") -> None:
     made.load_state_dict({name: torch.tensor(np.array(array)) for name, array in arrays.items()}, strict=False)

@@ -39,7 +39,7 @@ CASES = (Case(100, 1, "at least × 1.3"), Case(200, 1, "at least × 1.3"), Case(
 
 
 def bench_training(cases: tuple[Case, ...] = CASES, repeats: int = 9) -> Rows:
-    """One row a case: speed of a training step against PyTorch's; without PyTorch a line that says how to get it."""
+    """Return one row a case: speed of a training step against PyTorch's, or without PyTorch how to install it."""
     if importlib.util.find_spec("torch") is None:
         return [("training against PyTorch", "not measured: pip install -r requirements-bench.txt", "")]
     return [_row(case, repeats) for case in cases]
@@ -58,7 +58,7 @@ def _row(case: Case, repeats: int) -> tuple[str, str, str]:
 
 
 def step_seconds(pixels: int, threads: int, repeats: int) -> tuple[float, float]:
-    """Shortest seconds of a step of lensfold and of PyTorch, in turns, in this process, which it gives the threads."""
+    """Return the shortest seconds of a step of lensfold and of PyTorch, in turns; sets this process's threads."""
     start_tensorflow()
     import torch
 
@@ -100,7 +100,7 @@ def lensfold_step(model: "keras.Model", images: np.ndarray, labels: np.ndarray) 
 
 
 def torch_step(model: "keras.Model", images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
-    """The same step in PyTorch, from the weights that ``model`` has now: channels last, its fused AdamW."""
+    """Return the same step in PyTorch, from the weights that ``model`` has now: channels last, its fused AdamW."""
     import torch
 
     from benchmarks.torch_network import TorchNetwork

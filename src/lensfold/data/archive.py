@@ -2,7 +2,7 @@
 
 Members come in the archive's order, so an object's bands are far apart. The pass appends the pixels of each band to
 one scratch file beside the cache; the shards are then cut from these, in order of ID. Member names are only matched,
-never used as paths. While a cache is built this way the disk holds its pixels twice.
+never used as paths. While a cache is built this way its pixels are on the disk twice.
 """
 
 import gzip
@@ -14,12 +14,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from lensfold.console import Progress
-from lensfold.data.archive_stream import LARGEST_REST, PIECE, decompressed
+from lensfold.data.archive_stream import LARGEST_REST, PIECE, Pieces, decompressed
 from lensfold.data.cache import BadCutout
 from lensfold.data.cache_build import Build, assemble, building_folder
 from lensfold.data.sources import Frame, frame_from_bytes, unexpected_ids
@@ -35,7 +35,7 @@ _HEADER_TYPES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHD
 _MEMBER = re.compile(
     r"(?:\./)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/){0,4}EUC_(VIS|Y|J|H)/imageEUC_(VIS|Y|J|H)-([0-9]{1,18})\.fits"
 )
-#: bytes that tarfile holds: small, since it copies what is left of them at each of its reads
+#: bytes that tarfile buffers: small, since it copies what is left of them at each of its reads
 _TAR_BUFFER = 1 << 15
 
 
@@ -43,7 +43,7 @@ class _SaneTarInfo(tarfile.TarInfo):
     """A member header whose sizes are believable; tarfile would try to read or skip whatever it says."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_SaneTarInfo":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_SaneTarInfo":
         member = super().frombuf(buf, encoding, errors)
         limit = LARGEST_HEADER if member.type in _HEADER_TYPES else LARGEST_MEMBER
         if not 0 <= member.size <= limit:
@@ -59,7 +59,7 @@ class ScratchSource:
     archive: Path
     #: SHA-256 of the archive
     sha256: str
-    #: its size, times and inode, see `_stat`
+    #: its size, times and inode, see `archive_stat`
     stat: tuple[int, ...]
     #: row of each object in the scratch file of each band, for the objects of interest
     places: dict[str, dict[int, int]]
@@ -117,7 +117,7 @@ def scan_archive(archive: Path, cache_folder: Path, progress: Progress | None = 
 
 
 def is_scanned(archive: Path, cache_folder: Path) -> bool:
-    """Whether :func:`scan_archive` has passed over this very file."""
+    """Return whether :func:`scan_archive` has passed over this very file."""
     return _known(archive, building_folder(cache_folder)) is not None
 
 
@@ -152,11 +152,13 @@ def compare_archive(archive: Path, origin: dict, deep: bool = False, progress: P
 
 
 def archive_stat(archive: Path) -> tuple[int, ...]:
+    """Return size, times of modification and change (ns) and inode of a file."""
     stat = archive.stat()
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def _known(archive: Path, building: Path) -> ScannedArchive | None:
+    """Return what an earlier pass over the same file left; None where there was none."""
     try:
         known = json.loads((building / "archive.json").read_text())
         if known["path"] != str(archive.resolve()) or known["stat"] != list(archive_stat(archive)):
@@ -190,7 +192,7 @@ class _Scan:
 
     def run(self, progress: Progress | None) -> str:
         """Pass over the archive; return its SHA-256 (hex)."""
-        files = {band: (self._building / f"{band}.raw").open("w+b") for band in BANDS}
+        files: dict[str, BinaryIO] = {band: (self._building / f"{band}.raw").open("w+b") for band in BANDS}
         try:
             with decompressed(self._archive, progress) as stream:
                 for member, content in _members(stream):
@@ -227,7 +229,7 @@ class _Scan:
         files[band].write(frame.astype("<f4", copy=False).data)
 
     def _again(self, file: BinaryIO, band: str, object_id: int, frame: np.ndarray, name: str) -> None:
-        """A member that was there before: harmless where its pixels are the same."""
+        """Refuse an object with a member that was there before, unless its pixels are the same."""
         file.flush()
         file.seek(frame.nbytes * self.places[band][object_id])
         first = file.read(frame.nbytes)
@@ -236,15 +238,18 @@ class _Scan:
             self.refused.setdefault(str(object_id), f"{name}: twice in the archive, with different pixels")
 
 
-def _members(stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
-    """Members that look like cutouts with their content; None for what is no regular file."""
+def _members(stream: Pieces) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
+    """Yield the members that look like cutouts with their content; None for what is no regular file."""
     skipped = 0
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=_TAR_BUFFER, tarinfo=_SaneTarInfo) as archive:
+    plain = cast(BinaryIO, stream)  # with "r|" tarfile calls nothing but read
+    with tarfile.open(fileobj=plain, mode="r|", bufsize=_TAR_BUFFER, tarinfo=_SaneTarInfo) as archive:
         for member in archive:
-            archive.members = []  # tarfile keeps every member it has seen: 400,000 of them
+            # tarfile keeps every member it has seen, 400,000 of them, in a list that its types do not name
+            archive.members = []  # type: ignore[attr-defined]
             if _MEMBER.fullmatch(member.name):
                 regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
-                yield member, archive.extractfile(member).read() if regular else None
+                content = archive.extractfile(member) if regular else None
+                yield member, None if content is None else content.read()
                 continue
             skipped += member.size
             if skipped > LARGEST_REST:

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from isal import igzip
 
 from lensfold.console import Progress
 from lensfold.errors import InputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 #: bytes of members and padding that are no cutouts, together
 LARGEST_REST = 1 << 32
@@ -49,10 +52,11 @@ class _Hashed(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
-        piece = self._file.read(len(buffer))
+    def readinto(self, buffer: "Buffer") -> int:
+        view = memoryview(buffer)
+        piece = self._file.read(len(view))
         self._hash.update(piece)
-        buffer[: len(piece)] = piece
+        view[: len(piece)] = piece
         return len(piece)
 
     def finish(self) -> str:

@@ -2,7 +2,7 @@
 
 One policy for every band. A pixel is bad where it is not finite, exactly zero (mosaics leave zeros where nothing was
 observed), a sentinel (beyond SENTINEL_SIGMA background sigmas, as RMS maps and masks use), or part of a row or column
-that holds one single value. Noise in 32-bit floats makes none of these by chance.
+whose pixels all have one value. Noise in 32-bit floats makes none of these by chance.
 """
 
 import warnings
@@ -24,7 +24,7 @@ class UnusableFrame(Exception):
 
 
 def bad_pixels(image: np.ndarray) -> np.ndarray:
-    """Mask (bool, the image's shape) of the pixels that hold no measurement."""
+    """Return the mask (bool, the image's shape) of the pixels without a measurement."""
     bad = ~np.isfinite(image) | (image == 0)
     if bad.all():
         return bad
@@ -39,7 +39,7 @@ def bad_pixels(image: np.ndarray) -> np.ndarray:
 
 
 def mended(image: np.ndarray, max_bad_share: float = MAX_BAD_SHARE) -> tuple[np.ndarray, int]:
-    """The image with its bad pixels filled from their neighbours, and how many there were.
+    """Return the image with its bad pixels filled from their neighbours, and how many there were.
 
     The image is float32 and returned as it is where nothing is bad. Raises UnusableFrame where all pixels are bad or
     alike, where more than ``max_bad_share`` of them are bad, where a gap is wider than the filling reaches, and where
@@ -68,7 +68,7 @@ def mended(image: np.ndarray, max_bad_share: float = MAX_BAD_SHARE) -> tuple[np.
 
 
 def _is_clean(image: np.ndarray) -> bool:
-    """Whether a frame clearly holds no bad pixel: a quick answer for nearly all of them."""
+    """Return whether a frame clearly has no bad pixel: a quick answer for nearly all of them."""
     size = np.abs(image)
     largest = float(size.max())
     if not (np.isfinite(largest) and size.min() > 0):  # the comparison fails for NaN too
@@ -85,7 +85,7 @@ def _is_byte_swapped(image: np.ndarray) -> bool:
 
 
 def _spans_too_much(sizes: np.ndarray) -> bool:
-    """Whether the 10th and 90th percentile of ascending absolute values are 15 decades apart.
+    """Return whether the 10th and 90th percentile of ascending absolute values are 15 decades apart.
 
     A sky has noise everywhere, so they are near one decade apart; the exponents of swapped floats come from the
     least significant digits and are spread over all 76 decades.

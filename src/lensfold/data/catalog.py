@@ -79,17 +79,17 @@ def read_catalog(path: Path | str) -> pd.DataFrame:
 
 
 def has_images(catalog: pd.DataFrame) -> pd.Series:
-    """Bool Series by ID: False for the objects that the pack holds no image of, by the catalog's word."""
+    """Return a bool Series by ID: False where the catalog says that there is no image."""
     return (catalog[INDEX_COLUMN] != NO_IMAGE_INDEX).rename("has_images")
 
 
 def without_source(catalog: pd.DataFrame) -> pd.Series:
-    """Bool Series by ID: True for the objects that no background source was put into."""
+    """Return a bool Series by ID: True for objects without a background source."""
     return (catalog["n_sources"] == 0).rename("without_source")
 
 
 def labels(catalog: pd.DataFrame, rule: str) -> pd.Series:
-    """Labels by ID under a rule, float64: 1.0 lens, 0.0 non-lens, NaN dropped by the rule.
+    """Return labels by ID under a rule, float64: 1.0 lens, 0.0 non-lens, NaN dropped by the rule.
 
     ``any-source``: a background source was put in. ``official-2019``: mag_eff > 2 against mag_eff < 1.2 or no
     source, the middle dropped; without a source it is never a lens. ``official-2020``: n_source_im > 0,
@@ -125,7 +125,7 @@ def training_hash(catalog: pd.DataFrame, rule: str, task: str = "lens") -> str:
 
 
 def size_bins(catalog: pd.DataFrame) -> pd.Series:
-    """Size bin of each object by ID, int64: 0 (at most 20 pixels of ``n_pix_source``) to 5 (above 300)."""
+    """Return the size bin of each object by ID, int64: 0 (at most 20 pixels of ``n_pix_source``) to 5 (above 300)."""
     bins = np.searchsorted(SIZE_BINS, catalog["n_pix_source"].to_numpy(), side="left")
     return pd.Series(bins.astype(np.int64), index=catalog.index, name="size_bin")
 
@@ -136,7 +136,7 @@ def radius_bins(radii: ArrayLike) -> NDArray[np.int64]:
 
 
 def score_bins(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return the bins that scores are given by, int64 by ID: columns as in BIN_NAMES, 0 to 5, -1 without a value.
+    """Return the bins that scores are given by, int64 by ID: columns as in BIN_NAMES, 0 to 5, or -1 for no value.
 
     ``size`` as in `size_bins`; ``radius``: theta_E; ``lens_magnitude``: of the lens galaxy; ``source_magnitude``: of
     the background source before it is lensed.
@@ -154,7 +154,7 @@ def score_bins(catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def large_lens_labels(catalog: pd.DataFrame, rule: str, min_size: int = 150) -> pd.Series:
-    """Labels of the paper's task by ID, float64: large lenses against objects without a source.
+    """Return labels of the paper's task by ID, float64: large lenses against objects without a source.
 
     1.0 for lenses by ``rule`` with ``n_pix_source`` > ``min_size`` pixels, 0.0 without a source, else NaN (large
     images of a source that the rule does not call lensed are neither). Raises InputError for an unknown rule.
@@ -164,7 +164,7 @@ def large_lens_labels(catalog: pd.DataFrame, rule: str, min_size: int = 150) -> 
 
 
 def log_einstein_radius(catalog: pd.DataFrame) -> pd.Series:
-    """Natural logarithm of theta_E in arcsec by ID, float64; NaN where ``ein_area`` is not positive.
+    """Return the natural logarithm of theta_E in arcsec by ID, float64; NaN where ``ein_area`` is not positive.
 
     theta_E = sqrt(ein_area / pi) radians. Objects without a source have one too: it is their halo's.
     """
@@ -175,7 +175,7 @@ def log_einstein_radius(catalog: pd.DataFrame) -> pd.Series:
 
 
 def halo_groups(catalog: pd.DataFrame) -> pd.Series:
-    """Halo number by ID, int64 from 0: objects with the same ``z_lens`` and ``halo_mass`` share one.
+    """Return the halo number by ID, int64 from 0: objects with the same ``z_lens`` and ``halo_mass`` share one.
 
     The simulator re-used every halo with a random rotation, so the same halo occurs in many objects.
     """
@@ -188,7 +188,7 @@ def _label_series(catalog: pd.DataFrame, lens: pd.Series, non_lens: pd.Series) -
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Content of the file with plain line ends, proven to be UTF-8."""
+    """Return the content of the file with plain line ends; InputError where it is not UTF-8."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -210,7 +210,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _split_header(path: Path, data: bytes) -> tuple[list[str], int, bytes]:
-    """Names in the header, its line number (from 1) and everything after it."""
+    """Return the names in the header, its line number (from 1) and everything after it."""
     start, line = 0, 0
     while start < len(data):
         line += 1
@@ -246,7 +246,7 @@ def _check_header(path: Path, header: list[str], line: int) -> None:
 
 
 def _check_field_counts(path: Path, header_line: int, body: bytes) -> np.ndarray:
-    """Line number of every row (int64), blank lines left out, each proven to have 27 fields.
+    """Return the line number of every row (int64) but blank ones; InputError where one has not 27 fields.
 
     Counted on the bytes, because pandas pads short rows and moves long ones without a word.
     """
@@ -268,7 +268,7 @@ def _check_field_counts(path: Path, header_line: int, body: bytes) -> np.ndarray
 
 
 def _parse(path: Path, lines: np.ndarray, body: bytes) -> np.ndarray:
-    """Values as float64, shape (rows, 27)."""
+    """Return the values as float64, shape (rows, 27)."""
     if b'"' in body:
         body = _QUOTED.sub(rb"\1", body)
     try:
@@ -283,7 +283,7 @@ def _parse(path: Path, lines: np.ndarray, body: bytes) -> np.ndarray:
 
 
 def _first_non_number(path: Path, lines: np.ndarray, body: bytes) -> InputError:
-    """The error that names the first field neither a number nor missing. Slow: only for bad files."""
+    """Return the error that names the first field neither a number nor missing. Slow: only for bad files."""
     rows = (row for row in body.decode("utf-8").split("\n") if row)
     for line, row in zip(lines, rows, strict=True):
         for name, field in zip(_NAMES, row.split(","), strict=True):
@@ -294,7 +294,7 @@ def _first_non_number(path: Path, lines: np.ndarray, body: bytes) -> InputError:
 
 
 def _check_values(path: Path, lines: np.ndarray, values: np.ndarray) -> None:
-    """Finite everywhere but in ``mag_eff``, which may be NaN; IDs whole and not negative."""
+    """Raise InputError unless all is finite (``mag_eff`` may be NaN) and IDs are whole and not negative."""
     may_be_missing = np.array([name == "mag_eff" for name in _NAMES])
     ids = values[:, _NAMES.index("ID")]
     checks: tuple[tuple[Callable[[], np.ndarray], str], ...] = (
@@ -319,7 +319,7 @@ def _column_mask(name: str, bad_rows: np.ndarray) -> np.ndarray:
 
 
 def _one_row_per_id(path: Path, lines: np.ndarray, values: np.ndarray) -> pd.DataFrame:
-    """Table sorted by ID; identical doubles collapsed, different ones refused."""
+    """Return the table sorted by ID; identical doubles become one row, different ones raise InputError."""
     ids = values[:, _NAMES.index("ID")].astype(np.int64)
     order = np.argsort(ids, kind="stable")
     ids, values, lines = ids[order], values[order], lines[order]

@@ -1,7 +1,7 @@
 """Frames out of FITS bytes: a strict reader for the challenge's one kind of file, astropy for everything else.
 
 The strict reader knows one form: a primary HDU of two axes in 32-bit floats, unscaled, complete to the last byte of
-padding (FITS standard 4.0, sections 3 and 4). Whatever departs from it in anything that may touch the pixels is left
+padding (FITS standard 4.0, sections 3 and 4). Whatever differs from it in anything that may touch the pixels is left
 to astropy, so the strict reader never changes what is accepted or how it is read.
 """
 
@@ -39,11 +39,11 @@ _TEXT = frozenset((b"COMMENT", b"HISTORY"))
 
 
 class NotFits(Exception):
-    """The bytes hold no frame that can be used; the message says why."""
+    """The bytes are no frame that can be used; the message says why."""
 
 
 def read_frame(data: bytes) -> np.ndarray:
-    """The primary image of a whole FITS file: native float32, shape (rows, columns).
+    """Return the primary image of a whole FITS file: native float32, shape (rows, columns).
 
     Scaling by BSCALE and BZERO is applied. Raises NotFits where the file is damaged, truncated, without an image or
     of another pixel type than 32-bit floats.
@@ -53,7 +53,7 @@ def read_frame(data: bytes) -> np.ndarray:
 
 
 def strict_frame(data: bytes) -> np.ndarray | None:
-    """As :func:`read_frame` for the one form of file described above; None for any other."""
+    """Return what :func:`read_frame` does for the one form of file described above; None for any other."""
     end = _header_end(data)
     if end is None:
         return None
@@ -61,7 +61,7 @@ def strict_frame(data: bytes) -> np.ndarray | None:
     first = [pattern.fullmatch(card) for pattern, card in zip(_FIRST, cards, strict=False)]
     if len(cards) < len(_FIRST) or not all(first) or not all(map(_is_plain, cards[len(_FIRST) :])):
         return None
-    columns, rows = int(first[3][1]), int(first[4][1])
+    columns, rows = (int(match[1]) for match in first[3:] if match)
     start = end + CARD + (-(end + CARD)) % BLOCK
     size = 4 * rows * columns
     if size == 0 or len(data) != start + size + (-size) % BLOCK or data[end + CARD : start].strip(b" "):
@@ -70,7 +70,7 @@ def strict_frame(data: bytes) -> np.ndarray | None:
 
 
 def _header_end(data: bytes) -> int | None:
-    """Where the END card starts."""
+    """Return where the END card starts; None where there is none, or the header is not plain text."""
     at = data.find(_END, 0, 36 * BLOCK)
     while at % CARD and at > 0:
         at = data.find(_END, at + 1, 36 * BLOCK)
@@ -78,7 +78,7 @@ def _header_end(data: bytes) -> int | None:
 
 
 def _is_plain(card: bytes) -> bool:
-    """Whether a card behind the fifth has the simplest form, and says nothing about the pixels."""
+    """Return whether a card after the fifth has the simplest form, and says nothing about the pixels."""
     keyword = card[:8].rstrip(b" ")
     if keyword == b"EXTEND":
         return _EXTEND.fullmatch(card) is not None
@@ -90,7 +90,7 @@ def _is_plain(card: bytes) -> bool:
 
 
 def astropy_frame(data: bytes) -> np.ndarray:
-    """Return the frame as :func:`read_frame` does, read by astropy."""
+    """Return what :func:`read_frame` does, by astropy; raises NotFits as it does."""
     from astropy.io import fits  # slow to import, and most files are of the one form
 
     for axes in _NAXIS.findall(data[: 36 * BLOCK]):

@@ -1,4 +1,4 @@
-"""Which fold each catalog object belongs to. Folds hold every ID and do not depend on a label rule."""
+"""Which fold each catalog object belongs to. Folds have every ID and do not depend on a label rule."""
 
 import hashlib
 import re
@@ -26,7 +26,7 @@ def make_folds(catalog: pd.DataFrame, k: int, seed: int, group: bool = False) ->
     With ``group`` all objects of one halo fall into the same fold. Returns a Series "fold" (int64, 0 to
     k - 1) indexed by ID, ascending, each catalog ID once. The row order of ``catalog`` does not matter.
     Raises InputError for k < 2, and where there are fewer lenses or non-lenses (of the official-2020 rule;
-    with ``group`` fewer haloes that hold one) than folds.
+    with ``group`` fewer haloes that have one) than folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import, only needed here
 
@@ -52,7 +52,7 @@ def write_folds(path: Path | str, folds: pd.Series) -> None:
 
 
 def read_folds(path: Path | str, catalog: pd.DataFrame) -> pd.Series:
-    """Read a folds file and hold it against the catalog that it divides.
+    """Read a folds file and check it against the catalog that it divides.
 
     Returns a Series "fold" (int64) indexed by ID, ascending. Raises InputError for a wrong header or row, an
     ID that is doubled, missing or not in the catalog, and for fold numbers other than 0 to k - 1 with k >= 2.
@@ -60,8 +60,8 @@ def read_folds(path: Path | str, catalog: pd.DataFrame) -> pd.Series:
     path = Path(path)
     lines = _read_lines(path)
     if not lines or lines[0].strip() != HEADER:
-        found = lines[0][:60] if lines else ""
-        raise InputError(f"{path}, line 1: found {found!r}, expected the header {HEADER!r}. Run `make folds`.")
+        first = lines[0][:60] if lines else ""
+        raise InputError(f"{path}, line 1: found {first!r}, expected the header {HEADER!r}. Run `make folds`.")
     rows = np.array([_read_row(path, i, text) for i, text in enumerate(lines[1:], 2)], dtype=np.int64)
     rows = rows.reshape(-1, 2)
     folds = pd.Series(rows[:, 1], index=pd.Index(rows[:, 0], name="ID"), name="fold")
@@ -76,12 +76,12 @@ def read_folds(path: Path | str, catalog: pd.DataFrame) -> pd.Series:
 
 
 def folds_hash(folds: pd.Series) -> str:
-    """sha256, in hexadecimal, of the folds as `write_folds` writes them; row order does not matter."""
+    """Return the SHA-256 (hex) of the folds as `write_folds` writes them; row order does not matter."""
     return hashlib.sha256(_canonical(folds)).hexdigest()
 
 
 def strata_table(catalog: pd.DataFrame, folds: pd.Series) -> list[dict[str, object]]:
-    """Rows for printing: one per fold and a last one, "all".
+    """Return rows for printing: one per fold and a last one, "all".
 
     Keys: ``fold`` (int or "all"), ``n``; per label rule its name with the share of lenses among the labelled
     objects (None where none is labelled); per size bin its name with a count; ``largest_halo``, the share of
@@ -93,16 +93,17 @@ def strata_table(catalog: pd.DataFrame, folds: pd.Series) -> list[dict[str, obje
     table["bin"] = catalogs.size_bins(catalog)
     table["halo"] = catalogs.halo_groups(catalog)
     table["shared"] = folds.groupby(table["halo"]).transform("nunique") > 1
-    parts = [(int(number), table[folds == number]) for number in np.unique(folds)]
-    return [_strata_row(name, part) for name, part in [*parts, ("all", table)]]
+    rows = [_strata_row(int(number), table[folds == number]) for number in np.unique(folds)]
+    return [*rows, _strata_row("all", table)]
 
 
 def strata_counts(catalog: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
-    """Objects by stratum and fold: one row a stratum (lens size, lensed images, source put in), a column a fold."""
+    """Return objects by stratum (rows: lens size, lensed images, source put in) and fold (columns)."""
     images = np.clip(catalog["n_source_im"].to_numpy(), 0, MOST_IMAGES).astype(int)
+    sizes = catalogs.size_bins(catalog).tolist()
     strata = pd.DataFrame(
         {
-            "size": pd.Categorical.from_codes(catalogs.size_bins(catalog), list(catalogs.SIZE_BIN_NAMES), ordered=True),
+            "size": pd.Categorical.from_codes(sizes, pd.Index(catalogs.SIZE_BIN_NAMES), ordered=True),
             "images": [f"{count}+" if count == MOST_IMAGES else f"{count}" for count in images],
             "source": np.where(catalog["n_sources"].to_numpy() > 0, "yes", "no"),
             "fold": folds.reindex(catalog.index).to_numpy(),
@@ -112,7 +113,7 @@ def strata_counts(catalog: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
 
 
 def imbalance(catalog: pd.DataFrame, folds: pd.Series) -> str | None:
-    """What makes the folds unequal in size, in words; None where the largest has at most 1 % more than the smallest."""
+    """Return why the folds differ in size, in words; None where the largest has at most 1 % more than the smallest."""
     counts = np.bincount(folds)
     if counts.max() <= 1.01 * counts.min():
         return None
@@ -120,9 +121,9 @@ def imbalance(catalog: pd.DataFrame, folds: pd.Series) -> str | None:
     share = haloes.value_counts(normalize=True)
     row = catalog.loc[haloes.index[haloes == share.index[0]][0]]
     return (
-        f"The folds hold {counts.min()} to {counts.max()} objects. The largest halo (z_lens {row['z_lens']:g}, "
+        f"The folds have {counts.min()} to {counts.max()} objects. The largest halo (z_lens {row['z_lens']:g}, "
         f"halo_mass {row['halo_mass']:g}) has {share.iloc[0]:.1%} of all objects, and a grouped fold cannot split it; "
-        f"an equal fold would hold {1 / len(counts):.1%}. Fewer folds make it matter less."
+        f"an equal fold would have {1 / len(counts):.1%}. Fewer folds make it matter less."
     )
 
 
@@ -139,16 +140,17 @@ def _strata_row(name: int | str, part: pd.DataFrame) -> dict[str, object]:
 
 
 def _strata(catalog: pd.DataFrame, k: int) -> np.ndarray:
-    """Stratum of each object (int64), each with at least ``k`` members.
+    """Return the stratum of each object (int64), each with at least ``k`` members.
 
     Objects of a rare stratum are pooled with those of other rare ones that agree in size bin and n_sources,
-    then only in n_sources, then with all; what is left over joins the most frequent stratum.
+    then in n_sources only, then with all; what is left over joins the most frequent stratum.
     """
     size = catalogs.size_bins(catalog).to_numpy()
     sources = (catalog["n_sources"].to_numpy() > 0).astype(np.int64)
     images = np.clip(catalog["n_source_im"].to_numpy(), 0, MOST_IMAGES).astype(np.int64)
     stratum = _number(0, size, images, sources)
-    for level, (kept_size, kept_sources) in enumerate(((size, sources), (0, sources), (0, 0)), 1):
+    kept: tuple[tuple[np.ndarray | int, np.ndarray | int], ...] = ((size, sources), (0, sources), (0, 0))
+    for level, (kept_size, kept_sources) in enumerate(kept, 1):
         rare = _rare(stratum, k)
         stratum[rare] = np.broadcast_to(_number(level, kept_size, 0, kept_sources), stratum.shape)[rare]
     _, numbers, counts = np.unique(stratum, return_inverse=True, return_counts=True)
@@ -157,8 +159,8 @@ def _strata(catalog: pd.DataFrame, k: int) -> np.ndarray:
 
 
 def _number(level: int, size: np.ndarray | int, images: np.ndarray | int, sources: np.ndarray | int) -> np.ndarray:
-    """One whole number for a stratum: sorting a million of them is much faster than sorting rows of four."""
-    return ((np.int64(level) * 100 + size) * 100 + images) * 2 + sources
+    """Return one whole number for a stratum: sorting a million of them is much faster than sorting rows of four."""
+    return np.asarray(((np.int64(level) * 100 + size) * 100 + images) * 2 + sources)
 
 
 def _rare(stratum: np.ndarray, k: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from astropy.io import fits
@@ -31,7 +32,7 @@ MOST_PROBLEMS = 20  # files named in one message
 _BAND_WORD = re.compile(r"(?<![^\W_])(?:VIS|(?:(?:NIR|NISP)[-_. ]?)?[YJH])(?![^\W_])", re.IGNORECASE)
 _BANDS = {"S": "VIS", "Y": "Y", "J": "J", "H": "H"}  # by the last letter of such a word
 _OTHER_WORD = re.compile(r"(?<![^\W_])(?:RMS|FLAGS?|PSF|WEIGHTS?)(?![^\W_])", re.IGNORECASE)
-_Hdu = fits.PrimaryHDU | fits.ImageHDU
+_Hdu: TypeAlias = "fits.PrimaryHDU | fits.ImageHDU"
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def read_histories(run: Run) -> dict[int, pd.DataFrame]:
     return {fold: table for fold, table in histories.items() if table is not None}
 
 
-def best_first(runs: Sequence[ShownRun]) -> list[Run]:
+def best_first(runs: Sequence[ShownRun]) -> list[ShownRun]:
     """Runs that find lenses, of each rule the higher AUC first; then those of Einstein radii, by their error."""
 
     def place(run: ShownRun) -> tuple:

@@ -9,7 +9,7 @@ flips and rotations that prediction may take.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -29,7 +29,7 @@ from lensfold.models.backend import set_threads
 from lensfold.models.saved import load_model
 from lensfold.paths import BAND_SHAPES, Pack, Workspace
 from lensfold.prediction.saliency import PATCH, STEP, background_value, grad_cam, occlusion_map, scored_by
-from lensfold.report.stretch import colour, grey
+from lensfold.report.stretch import Images, Sigmas, colour, grey
 from lensfold.runs.run import Run
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def explain_objects(
 
 
 def _held_out_by(run: Run, ids: Sequence[int]) -> dict[int, int]:
-    """The fold that held out each object."""
+    """Return the fold that held out each object; InputError where none did."""
     oof = run.oof()
     absent = next((i for i in ids if i not in oof.index), None)
     if absent is not None:
@@ -99,7 +99,7 @@ def _held_out_by(run: Run, ids: Sequence[int]) -> dict[int, int]:
 
 
 def _whole_network(experiment: Experiment, model: "keras.Model") -> "keras.Model":
-    """A network from pixels to its output; of a frozen run, whose file is the head alone, with its backbone."""
+    """Return the network from pixels to output; a frozen run's file has only the head, so its backbone is added."""
     if experiment.learner.backbone is None:
         return model
     import keras
@@ -121,7 +121,7 @@ def _map_of(
 
 
 def on_frame(values: np.ndarray, pixels: PixelSettings) -> np.ndarray:
-    """A map of the network's input on the 200 × 200 VIS frame, float64; NaN outside the central crop."""
+    """Return a map of the network's input on the 200 × 200 VIS frame, float64; NaN outside the central crop."""
     side = BAND_SHAPES["VIS"][0]
     start = (side - pixels.crop) // 2
     whole = np.full((side, side), np.nan)
@@ -131,8 +131,8 @@ def on_frame(values: np.ndarray, pixels: PixelSettings) -> np.ndarray:
 
 def draw(
     path: Path,
-    images: dict,
-    sigma: dict,
+    images: Images,
+    sigma: Sigmas,
     values: np.ndarray,
     experiment: Experiment,
     method: str,
@@ -147,7 +147,7 @@ def draw(
     FigureCanvasAgg(figure)
     figure.text(0.012, 0.975, title, va="top", fontsize=14, weight="bold", parse_math=False)
     half = 0.05 * BAND_SHAPES["VIS"][0]
-    frame = {"origin": "lower", "extent": (-half, half, -half, half), "interpolation": "nearest"}
+    frame: dict[str, Any] = {"origin": "lower", "extent": (-half, half, -half, half), "interpolation": "nearest"}
     vis = grey(images["VIS"], sigma["VIS"], "VIS")
     names = ("VIS", "colour: H, mean(Y, J), VIS", f"{method}; cyan: what the network sees")
     for number, (name, shown) in enumerate(zip(names, (vis, colour(images, sigma), vis), strict=True)):
@@ -164,8 +164,8 @@ def draw(
     axes.imshow(placed, vmin=low, vmax=largest, cmap=colours, alpha=opacity, **frame)
     seen = 0.05 * experiment.pixels.crop
     axes.add_patch(Rectangle((-seen, -seen), 2 * seen, 2 * seen, fill=False, color="cyan", linewidth=1))
-    bar = ScalarMappable(Normalize(low, largest), colours)
-    bar = figure.colorbar(bar, cax=figure.add_axes((0.918, 0.12, 0.012, 0.72)))
+    shades = ScalarMappable(Normalize(low, largest), colours)
+    bar = figure.colorbar(shades, cax=figure.add_axes((0.918, 0.12, 0.012, 0.72)))
     output = "logit" if experiment.task == "lens" else "log θ_E"
     bar.set_label(f"fall of the {output} where hidden" if method == "occlusion" else f"pull on the {output}")
     with replacing(path) as temporary:

@@ -1,8 +1,8 @@
 """The gallery of a run's page: which objects it shows, and their pictures, shared between the runs of a pack.
 
-A picture is one JPEG of four frames of 200 × 200 px: VIS and colour in the stretch of `lensfold.report.pictures`, below
-them the same in a second stretch for faint light. Its name has a hash of what it was drawn from, so that one that is
-there is never drawn again.
+A picture is one JPEG of four frames of 200 × 200 px: VIS and colour in the stretch of `lensfold.report.stretch`, below
+them the same in a second stretch for faint light. Its name has a hash of what it was drawn from, so that no picture
+is drawn twice.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,10 +60,10 @@ class Card:
 
 
 def lens_lists(table: pd.DataFrame, objects: pd.DataFrame, count: int) -> dict[str, list[int]]:
-    """IDs of the lists of a lens run, up to ``count`` each. ``table``: logit and label (0 or 1) by ID.
+    """Return the IDs of the lists of a lens run, up to ``count`` each. ``table``: logit and label (0 or 1) by ID.
 
-    The missed lenses are shared out among the size bins alike; bins with few lenses leave their share to the others.
-    Equal logits: the lower ID first.
+    The missed lenses come equally from all size bins; where a bin has too few, the others fill up. Of equal logits
+    the lower ID comes first.
     """
     table = table.sort_index()
     others = table[table["label"] == 0]["logit"]
@@ -77,7 +77,7 @@ def lens_lists(table: pd.DataFrame, objects: pd.DataFrame, count: int) -> dict[s
 
 
 def _shared_out(available: np.ndarray, count: int) -> np.ndarray:
-    """``count`` given to bins in turn, the last bin first, until it or all that is available is gone."""
+    """Return how many of ``count`` each bin gets, one at a time, the last bin first, up to what is available."""
     shares = np.zeros(len(available), dtype=int)
     count = min(count, int(available.sum()))
     while shares.sum() < count:
@@ -88,7 +88,7 @@ def _shared_out(available: np.ndarray, count: int) -> np.ndarray:
 
 
 def worst_radii(truth: pd.Series, predicted: pd.Series, count: int) -> list[int]:
-    """IDs of the largest absolute errors in arcsec, up to ``count``; equal ones: the lower ID first."""
+    """Return the IDs of the largest absolute errors in arcsec, up to ``count``; of equal ones the lower ID first."""
     error = (predicted - truth).abs().sort_index()
     return error.index[np.argsort(-error.to_numpy(), kind="stable")[:count]].tolist()
 
@@ -101,7 +101,7 @@ def lens_cards(
     objects: pd.DataFrame,
     notes: Mapping[int, str],
 ) -> list[Card]:
-    """Cards of a list of a lens run; ``ranks``: within the fold, by ID; ``notes``: what else to say, by ID."""
+    """Return the cards of a list of a lens run; ``ranks`` (within the fold) and ``notes`` (more to say) are by ID."""
     cards = []
     for i in ids:
         logit = float(table["logit"][i])
@@ -114,7 +114,7 @@ def lens_cards(
 def radius_cards(
     ids: Iterable[int], truth: pd.Series, predicted: pd.Series, folds: pd.Series, objects: pd.DataFrame
 ) -> list[Card]:
-    """Cards of the list "worst"; radii in arcsec by ID."""
+    """Return the cards of the list "worst"; radii in arcsec by ID."""
     return [
         _card(i, "worst", "lens", int(folds[i]), f'predicted {predicted[i]:.2f}", true {truth[i]:.2f}"', objects,
               f'error {predicted[i] - truth[i]:+.2f}"')
@@ -132,25 +132,27 @@ def _card(i: int, name: str, label: str, fold: int, score: str, objects: pd.Data
         facts += f"source {row['mag_source']:.1f} mag, {row['n_pix_source']:.0f} px, {images}{magnified}"
     else:
         facts += "no source"
-    size = catalogs.SIZE_BIN_NAMES[int(row["bin"])]
+    size = catalogs.SIZE_BIN_NAMES[int(objects["bin"].loc[i])]
     return Card(int(i), name, label, size, fold, score, facts, note)
 
 
 def disagreement_notes(table: pd.DataFrame) -> dict[int, str]:
-    """What to say of each object that `lensfold.report.contents.disagreements` lists."""
-    return {int(row.Index): f"rank {row.other_rank:.4f} in {row.other}" for row in table.itertuples()}
+    """Return what to say of each object that `lensfold.report.contents.disagreements` lists."""
+    columns = zip(table.index, table["other_rank"], table["other"], strict=True)
+    return {int(object_id): f"rank {rank:.4f} in {other}" for object_id, rank, other in columns}
 
 
 def write_pictures(folder: Path, cache_folder: Path, ids: Sequence[int]) -> dict[int, Picture]:
-    """Draw what is absent of the objects' pictures into ``folder``; where each is, or why it has none.
+    """Draw the objects' pictures that ``folder`` lacks; return by ID where each is, or why there is none.
 
-    Pictures of these objects that were drawn from other pixels are deleted. InputError where a file cannot be written.
+    Deletes pictures of these objects that were drawn from other pixels. Raises InputError where a file cannot be
+    written.
     """
     try:
         cache = Cache(cache_folder)
     except InputError as error:
         return {i: Picture(None, str(error)) for i in ids}
-    drawn = {}
+    drawn: dict[str, list[Path]] = {}
     for path in folder.glob("*.jpg"):
         drawn.setdefault(path.name.split("-")[0], []).append(path)
     with cache:
@@ -159,18 +161,18 @@ def write_pictures(folder: Path, cache_folder: Path, ids: Sequence[int]) -> dict
 
 
 def _names(cache: Cache, ids: set[int]) -> dict[int, str]:
-    """File names of the cached ones of ``ids``: a hash of the shard, the sigmas and the way of drawing stands in it."""
+    """Return the file name of each of ``ids`` that is cached; it has a hash of shard, sigmas and way of drawing."""
     names = {}
     for shard in cache.manifest["shards"]:
-        held = ids.intersection(shard["ids"])
-        if held:
+        inside = ids.intersection(shard["ids"])
+        if inside:
             key = digest({"shard": shard["sha256"], "sigma": cache.sigma, "drawing": DRAWING})[:10]
-            names.update({i: f"{i}-{key}.jpg" for i in held})
+            names.update({i: f"{i}-{key}.jpg" for i in inside})
     return names
 
 
 def _picture(folder: Path, cache: Cache, i: int, name: str | None, drawn: Sequence[Path]) -> Picture:
-    """An object's picture, drawn unless its file is among those ``drawn``; the others are of other pixels."""
+    """Return an object's picture, drawn unless its file is among those ``drawn``; the others show other pixels."""
     if name is None:
         return Picture(None, cache.manifest["refused"].get(str(i), f"its cutout is not in {cache.folder}"))
     if folder / name in drawn:

@@ -1,8 +1,9 @@
 """The report of a pack: a static folder of pages that opens from the disk, ``runs/<pack>/report/index.html``.
 
-A page a run: learning curves, ROC, histograms, confusion by threshold, reliability, recall by size, and a gallery of
-the objects it gets wrong. Everything is relative and nothing comes from the network. Plots and numbers of a run are
-made again only when its out-of-fold logits, history, settings or this code change; pictures only when pixels do.
+Each run has a page: learning curves, ROC, histograms, confusion by threshold, reliability, recall by size, and a
+gallery of the objects it gets wrong. All links are relative and nothing is loaded from the internet. Plots and numbers
+of a run are made again only when its out-of-fold logits, history, settings or this code change; pictures only when
+pixels do.
 """
 
 import hashlib
@@ -77,7 +78,7 @@ class _Site:
     environment: Environment
 
     def write(self, page: str, template: str, **values: object) -> None:
-        """A page from its template; whatever stands in ``values`` is escaped, unless it is Markup."""
+        """Write a page from its template; ``values`` are escaped, unless they are Markup."""
         text = self.environment.get_template(template).render(
             pack=self.truth.pack, synthetic=self.truth.synthetic, version=lensfold.__version__, **values
         )
@@ -86,7 +87,7 @@ class _Site:
 
 @dataclass(frozen=True)
 class _Content:
-    """What a page shows beside its gallery: plots as (path from the page, caption), and the cuts of a lens run."""
+    """What a page shows besides its gallery: plots as (path from the page, caption), and the cuts of a lens run."""
 
     plots: list[tuple[str, str]]
     cuts: dict | None
@@ -114,10 +115,11 @@ def write_report(
     shown = best_first([run for run in found if isinstance(run, ShownRun)])
     refused = [run for run in found if isinstance(run, Refused)]
     site = _Site(workspace.report(pack.name), truth, workspace.cache(pack, "train"), gallery, _environment())
-    for run in refused:
-        log(f"{run.name}: {'skipped' if run.half_written else 'refused'}: {run.reason}")
-        if _page(run.name) != "index.html":
-            site.write(_page(run.name), "refused.html", run=run.name, reason=run.reason, half_written=run.half_written)
+    for left in refused:
+        log(f"{left.name}: {'skipped' if left.half_written else 'refused'}: {left.reason}")
+        if _page(left.name) != "index.html":
+            values = {"run": left.name, "reason": left.reason, "half_written": left.half_written}
+            site.write(_page(left.name), "refused.html", **values)
     for run in shown:
         _write_run(site, run, shown)
         log(f"{site.folder / _page(run.name)}")
@@ -138,7 +140,7 @@ def _environment() -> Environment:
 
 
 def _inlined(name: str) -> Markup:
-    """A file of the templates as it is: style and script stand in each page, which then opens wherever it is put."""
+    """Return a file of the templates as it is: with style and script inside, a page opens wherever it is put."""
     return Markup(resources.files("lensfold").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
@@ -184,11 +186,10 @@ def _limits(score: Mapping, digits: int) -> str:
 
 
 def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
-    """A run's page, with what it needs."""
-    is_lens = run.task == "lens"
-    radii = None if is_lens else _radii(run, site.truth)
+    """Write a run's page, with its plots and pictures."""
+    radii = None if run.task == "lens" else _radii(run, site.truth)
     content = _kept_content(site, run, radii)
-    lists, left_out = _lens_lists(site, run, runs) if is_lens else (_radius_lists(site, run, radii), {})
+    lists, left_out = _lens_lists(site, run, runs) if radii is None else (_radius_lists(site, run, radii), {})
     ids = list(dict.fromkeys(card.id for part in lists for card in part["cards"]))
     network = run.run.learner
     site.write(
@@ -222,7 +223,7 @@ def _counts(run: ShownRun, radii: pd.DataFrame | None) -> str:
 
 
 def _numbers(run: ShownRun) -> list[tuple[str, str, str]]:
-    """Name, value and limits of the scores that ``score.json`` has."""
+    """Return name, value and limits of the scores that ``score.json`` has."""
     numbers = []
     for name, key, digits in LENS_NUMBERS if run.task == "lens" else RADIUS_NUMBERS:
         score = (run.score or {}).get(key)
@@ -232,7 +233,7 @@ def _numbers(run: ShownRun) -> list[tuple[str, str, str]]:
 
 
 def _radii(run: ShownRun, truth: Truth) -> pd.DataFrame:
-    """True and predicted radii in arcsec, fold and size bin of the rule's lenses that have a radius, by ID."""
+    """Return true and predicted radii in arcsec, fold and size bin of the rule's lenses that have a radius, by ID."""
     lenses = run.table[run.table["label"] == 1]
     table = truth.objects.loc[lenses.index, ["theta_E", "bin"]].assign(fold=lenses["fold"], log=lenses["logit"])
     table = table[table["theta_E"].notna()]
@@ -251,7 +252,7 @@ def _code_version() -> str:
 
 
 def _kept_content(site: _Site, run: ShownRun, radii: pd.DataFrame | None) -> _Content:
-    """Plots and cuts of a run: those that are there, where they are of the same inputs and code, or new ones."""
+    """Return plots and cuts of a run: the kept ones if made from the same inputs by the same code, else new ones."""
     folder = site.folder / "plots" / run.name
     key = digest({"run": run.key, "catalog": site.truth.catalog_sha256, "folds": site.truth.folds_hash,
                   "code": _code_version(), "synthetic": site.truth.synthetic, "pack": site.truth.pack})  # fmt: skip
@@ -283,8 +284,8 @@ def _write_plots(folder: Path, site: _Site, run: ShownRun, radii: pd.DataFrame |
     heading = PlotHeading(run.name, site.truth.pack, run.rule, _counts(run, radii), site.truth.synthetic)
     histories = read_histories(run.run)
     if radii is not None:
-        columns = (radii[name].to_numpy() for name in ("theta_E", "predicted", "bin"))
-        return plots.write_radius_plots(folder, *columns, histories, heading)
+        truth, predicted, sizes = (radii[name].to_numpy() for name in ("theta_E", "predicted", "bin"))
+        return plots.write_radius_plots(folder, truth, predicted, sizes, histories, heading)
     score = (run.score or {}).get("auc")
     labelled = run.labelled
     area = auc(labelled["label"], labelled["logit"])
@@ -296,7 +297,7 @@ def _write_plots(folder: Path, site: _Site, run: ShownRun, radii: pd.DataFrame |
 
 
 def _lens_lists(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> tuple[list[dict], dict[str, str]]:
-    """The lists of a lens run for the page, and the runs that its disagreements leave out."""
+    """Return the lists of a lens run for the page, and the runs that its disagreements leave out, with why."""
     labelled, objects = run.labelled, site.truth.objects
     ids = galleries.lens_lists(labelled, objects, site.gallery)
     differing, left_out = disagreements(run, runs, site.gallery)
@@ -329,9 +330,9 @@ def _pictures(site: _Site, ids: Sequence[int]) -> dict[int, Picture]:
 
 
 def _explained(site: _Site, run: ShownRun, ids: Sequence[int]) -> dict[int, str]:
-    """Paths, as the page names them, of the explanations of these objects that `lensfold.report.explain` has made.
+    """Return the paths, as the page names them, of these objects' pictures by `lensfold.report.explain`.
 
-    Those of a network that was trained again since are left out.
+    Pictures of a network that was trained again since are left out.
     """
     found = {}
     for i in ids:
@@ -343,7 +344,7 @@ def _explained(site: _Site, run: ShownRun, ids: Sequence[int]) -> dict[int, str]
 
 
 def _network_of(picture: Path) -> str | None:
-    """The SHA-256 of the network that a PNG explains; None where it does not say, or is damaged."""
+    """Return the SHA-256 of the network that a PNG explains; None where it does not say, or is damaged."""
     try:
         with Image.open(picture) as image:
             return image.info.get(NETWORK)

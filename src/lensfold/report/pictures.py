@@ -221,7 +221,7 @@ def look(album: Album, folder: Path, seed: int = 0, per_bin: int = 8, without_so
         raise InputError(f"{count} objects to look at: a contact sheet has room for 1 to {MOST_ON_SHEET}.")
     if album.catalog is None:
         return [_contact(album, {"": _drawn(album.cache.ids, count, [seed])}, folder / "contact.png")]
-    table = album.catalog.loc[album.catalog.index.intersection(album.cache.ids)]
+    table = album.catalog.loc[album.catalog.index.intersection(pd.Index(album.cache.ids))]
     source, bins, rows = table["n_sources"] > 0, catalogs.size_bins(table), {}
     for number, size in reversed([*enumerate(catalogs.SIZE_BIN_NAMES)]):
         rows[f"source, {size} px"] = _drawn(table.index[source & (bins == number)], per_bin, [seed, number])

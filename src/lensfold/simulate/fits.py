@@ -6,10 +6,11 @@ _BLOCK = 2880
 _CARD = 80
 VIS_PIXEL = 0.1  # arcsec
 NISP_PIXEL = 0.3
+Value = bool | int | float | str
 
 
-def _value(value: bool | int | float | str) -> str:
-    """A value in the fixed format of the FITS standard 4.0, section 4.2."""
+def _value(value: Value) -> str:
+    """Return a value in the fixed format of the FITS standard 4.0, section 4.2."""
     if isinstance(value, bool):
         return f"{'T' if value else 'F':>20}"
     if isinstance(value, str):
@@ -17,8 +18,8 @@ def _value(value: bool | int | float | str) -> str:
     return f"{value:>20d}" if isinstance(value, int) else f"{value:>20.12E}"
 
 
-def _cards(band: str, object_id: int, size: int, centre: tuple[float, float]) -> list[tuple[str, object, str]]:
-    """The 28 cards before END; the reference pixel is the frame's centre, common to all bands."""
+def _cards(band: str, object_id: int, size: int, centre: tuple[float, float]) -> list[tuple[str, Value, str]]:
+    """Return the 28 cards before END; the reference pixel is the frame's centre, common to all bands."""
     step = (VIS_PIXEL if band == "VIS" else NISP_PIXEL) / 3600.0
     middle = 0.5 * (size + 1)
     return [
@@ -54,7 +55,7 @@ def _cards(band: str, object_id: int, size: int, centre: tuple[float, float]) ->
 
 
 def fits_bytes(image: np.ndarray, band: str, object_id: int, centre: tuple[float, float]) -> bytes:
-    """A whole FITS file of a square image, native float32 or float64; ``centre`` is (RA, Dec) in degrees."""
+    """Return a whole FITS file of a square image (native float32 or float64); ``centre``: (RA, Dec) in degrees."""
     lines = []
     for key, value, comment in _cards(band, object_id, image.shape[0], centre):
         line = f"{key:<8}= {_value(value):<20}" + (f" / {comment}" if comment else "")

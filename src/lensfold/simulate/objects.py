@@ -1,4 +1,4 @@
-"""One simulated object: its images and its catalog row, from (seed, split, index) alone."""
+"""One simulated object: its images and its catalog row, a function of seed, split and index only."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -41,7 +41,7 @@ class SimulatedObject:
 
 
 def _streams(seed: int, split: DrawnSplit, index: int) -> list[np.random.Generator]:
-    """Independent generators for lens, field, source, presence of the source, and noise."""
+    """Return independent generators for lens, field, source, presence of the source, and noise."""
     root = np.random.SeedSequence([seed, _SPLITS[split], index])
     return [np.random.default_rng(child) for child in root.spawn(5)]
 
@@ -54,7 +54,7 @@ def _observe(
     sigma: np.ndarray,
     p: Population,
 ) -> dict[str, np.ndarray]:
-    """Noisy images of all bands; ``sigma`` (4,) is the background's."""
+    """Return noisy images of all bands; ``sigma`` (4,) is the background's."""
     vis = observe_vis(light, p)
     nisp = observe_nisp(light.nisp if source is None else light.nisp + source.nisp, p)
     clean = [vis if source_vis is None else vis + source_vis, *nisp]
@@ -65,14 +65,14 @@ def _observe(
 
 
 def _position(rng: np.random.Generator) -> tuple[float, float]:
-    """A place on the sky in degrees, away from the poles."""
+    """Return a place on the sky in degrees, away from the poles."""
     return float(rng.uniform(0.0, 360.0)), float(np.degrees(np.arcsin(rng.uniform(-0.9, 0.9))))
 
 
 def simulate_object(
     profile: str | Population, seed: int, split: DrawnSplit, index: int, with_source: bool | None = None
 ) -> SimulatedObject:
-    """Draw object ``index`` (from 0) of a split.
+    """Return object ``index`` (from 0) of a split.
 
     ``with_source`` forces the source in or out and changes nothing else: lens, field, source and noise have
     generators of their own. With and without it the noise is made of the same random numbers, scaled by the standard
@@ -113,5 +113,5 @@ def simulate_object(
 
 
 def _satellite_places(rows: np.ndarray) -> np.ndarray:
-    """(n, 3) x, y in arcsec and VIS mag of satellites."""
+    """Return (n, 3) x, y in arcsec and VIS mag of satellites."""
     return np.stack([rows[:, X], rows[:, Y], -2.5 * np.log10(rows[:, FLUX])], axis=1)

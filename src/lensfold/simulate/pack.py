@@ -48,7 +48,7 @@ def write_object(folder: Path, item: SimulatedObject) -> None:
 
 def _write_chunk(chunk: _Chunk) -> list[Row]:
     """Draw and write the objects of a chunk, each with its twin where twins are wanted; return their catalog rows."""
-    rows = []
+    rows: list[Row] = []
     for index in range(chunk.first, chunk.last):
         item = simulate_object(chunk.population, chunk.seed, chunk.split, index)
         write_object(chunk.folder, item)
@@ -61,7 +61,9 @@ def _write_chunk(chunk: _Chunk) -> list[Row]:
 
 def _end_with_parent() -> None:
     """End this worker when its parent has ended, however that came about."""
-    parent_process().join()
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)
 
 
@@ -86,6 +88,7 @@ def _run(chunks: list[_Chunk], workers: int) -> Iterator[tuple[_Chunk, list[Row]
 
 
 def _check(n_train: int, n_test: int, seed: int, workers: int) -> None:
+    """Raise InputError for a count, seed or number of workers that is too small."""
     for name, value, least in (
         ("train objects", n_train, 1),
         ("test objects", n_test, 1),
@@ -97,7 +100,7 @@ def _check(n_train: int, n_test: int, seed: int, workers: int) -> None:
 
 
 def _refuse_foreign(pack: Pack) -> None:
-    """Never overwrite what this simulator has not written: a real pack in the same place."""
+    """Raise InputError where a file would be overwritten that is not from this simulator, such as a real pack's."""
     hint = "is not from this simulator and would be overwritten. Choose another folder."
     for catalog in (pack.catalog, pack.key):
         if catalog.is_file():
@@ -138,7 +141,7 @@ def _make_folders(split_folder: Path) -> None:
 
 
 def _remove_cutouts(split_folder: Path, kept: int) -> None:
-    """Remove the cutouts of a split but those of its first ``kept`` objects."""
+    """Remove the cutouts of a split except those of its first ``kept`` objects."""
     for band, folder in _band_folders(split_folder).items():
         for file in folder.glob(f"imageEUC_{band}-*.fits"):
             if not FIRST_ID <= int(file.stem.rsplit("-", 1)[1]) < FIRST_ID + kept:
@@ -146,7 +149,7 @@ def _remove_cutouts(split_folder: Path, kept: int) -> None:
 
 
 def _remove_empty(split_folder: Path) -> None:
-    """Remove the folders of a split that hold nothing."""
+    """Remove the empty folders of a split."""
     for folder in (*_band_folders(split_folder).values(), split_folder / "Public", split_folder):
         with suppress(OSError):
             folder.rmdir()
@@ -179,7 +182,7 @@ def simulate_pack(
     The catalog's presence means that the pack is complete, twins included; an interrupted run leaves none and can be
     started again. ``progress`` is called with (objects done, objects in all), a twin being part of its object. Needs
     an importable main module where ``workers`` > 1 (processes are spawned). Raises InputError for an unknown
-    profile, counts below one, a folder that cannot be written or that holds a pack from elsewhere.
+    profile, counts below one, and a folder that cannot be written or has another pack in it.
     """
     p = get_population(profile)
     _check(n_train, n_test, seed, workers)
@@ -189,7 +192,8 @@ def simulate_pack(
         _refuse_foreign(pack)
         _prepare(pack, counts, twins)
         rows = _simulate(_chunks(pack, p, counts, seed, twins), workers, progress)
-        for split, path in (("test", pack.key), ("train", pack.catalog)):
+        catalogs: tuple[tuple[DrawnSplit, Path], ...] = (("test", pack.key), ("train", pack.catalog))
+        for split, path in catalogs:
             write_catalog(path, rows[split], _comments(p, seed, split, counts[split]))
     except OSError as error:
         raise InputError(
@@ -199,8 +203,8 @@ def simulate_pack(
 
 
 def _chunks(pack: Pack, p: Population, counts: dict[DrawnSplit, int], seed: int, twins: bool) -> list[_Chunk]:
-    """The work, in the order of the splits and IDs."""
-    twins_folder = {"train": pack.folder / "twins" if twins else None, "test": None}
+    """Return the work, in the order of the splits and IDs."""
+    twins_folder: dict[DrawnSplit, Path | None] = {"train": pack.folder / "twins" if twins else None, "test": None}
     return [
         _Chunk(p, seed, split, first, min(first + _CHUNK, n), pack.folder / split, twins_folder[split])
         for split, n in counts.items()

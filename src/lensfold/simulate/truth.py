@@ -1,4 +1,4 @@
-"""The catalog's columns, computed from the simulation, and the CSV file that holds them."""
+"""The catalog's columns, computed from the simulation, and the CSV file they are written to."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ class Scene:
 
 
 def critical_curve(nodes: np.ndarray) -> dict[str, float]:
-    """x_crit, y_crit (radians), crit_area (steradian) and n_crit of the largest tangential critical curve."""
+    """Return x_crit, y_crit (radians), crit_area (steradian) and n_crit of the largest tangential critical curve."""
     pieces, n = ndimage.label(critical_cells(nodes))
     if n == 0:
         return {"x_crit": 0.0, "y_crit": 0.0, "crit_area": 0.0, "n_crit": 0}
@@ -64,7 +64,7 @@ def critical_curve(nodes: np.ndarray) -> dict[str, float]:
 
 
 def effective_magnification(source: Source, planes: Planes, limit: float) -> float:
-    """Flux above a surface-brightness limit, image plane over source plane; NaN where the source has none.
+    """Return the flux above a surface-brightness limit, image plane over source plane; NaN where the source has none.
 
     ``limit`` is in flux per square arcsec; no point spread function.
     """
@@ -78,20 +78,21 @@ def effective_magnification(source: Source, planes: Planes, limit: float) -> flo
 
 
 def count_pieces(mask: np.ndarray) -> int:
-    """Number of 8-connected pieces of at least two pixels."""
+    """Return the number of 8-connected pieces of at least two pixels."""
     pieces, n = ndimage.label(mask, structure=_EIGHT)
     return int(np.count_nonzero(np.bincount(pieces.ravel())[1:] >= _MIN_PIECE)) if n else 0
 
 
 def _colour(rows: np.ndarray) -> float:
-    """VIS - H of components in mag."""
+    """Return VIS - H of components in mag."""
     flux = rows[:, FLUX : FLUX + 4].sum(axis=0)
     return float(2.5 * np.log10(flux[3] / flux[0]))
 
 
 def _source_columns(scene: Scene, threshold: float) -> dict[str, float | int]:
-    """Columns that need the lensed source; all zero, NaN or -1e130 where there is none."""
-    if scene.source_planes is None:
+    """Return the columns that need the lensed source; zero, NaN or -1e130 where there is none."""
+    planes, image = scene.source_planes, scene.source_vis
+    if planes is None or image is None:
         return {
             "n_pix_source": 0,
             "source_flux": 0.0,
@@ -99,23 +100,22 @@ def _source_columns(scene: Scene, threshold: float) -> dict[str, float | int]:
             "mag_eff": math.nan,
             "sb_contrast": NO_SOURCE,
         }
-    image = scene.source_vis
-    bright = image > threshold
-    magnification = effective_magnification(scene.source, scene.source_planes, threshold / (2 * PIXEL) ** 2)
+    bright: np.ndarray = np.asarray(image > threshold)
+    magnification = effective_magnification(scene.source, planes, threshold / (2 * PIXEL) ** 2)
     contrast = NO_SOURCE
     if not math.isnan(magnification) and bright.any():
         contrast = float(np.mean(image[bright] / (scene.lens_vis[bright] + scene.sigma)))
     return {
         "n_pix_source": int(np.count_nonzero(bright)),
         "source_flux": float(image.sum(dtype=np.float64)),
-        "n_source_im": count_pieces(bin_vis(scene.source_planes.vis) > threshold),
+        "n_source_im": count_pieces(bin_vis(planes.vis) > threshold),
         "mag_eff": magnification,
         "sb_contrast": contrast,
     }
 
 
 def truth_row(scene: Scene, p: Population, object_id: int) -> dict[str, float | int]:
-    """The 26 named columns of the catalog for one object."""
+    """Return the 26 named columns of the catalog for one object."""
     threshold = p.k_pix * scene.sigma
     x, y, mag = scene.places.T
     near = np.hypot(x, y)[mag < p.neighbour_mag]
@@ -143,7 +143,7 @@ def truth_row(scene: Scene, p: Population, object_id: int) -> dict[str, float | 
 
 
 def _text(value: float | int) -> str:
-    """Shortest text that reads back as the same number; NaN is empty."""
+    """Return the shortest text that reads back as the same number; NaN is empty."""
     if isinstance(value, int):
         return str(value)
     return "" if math.isnan(value) else repr(float(value))

@@ -17,8 +17,7 @@ R = TypeVar("R")
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Return the function compiled on first use; kept on disk where numba finds a place that it can write to."""
-    options = {"fastmath": True, "error_model": "numpy"}
     try:
-        return njit(cache=True, **options)(function)
+        return njit(function, cache=True, fastmath=True, error_model="numpy")
     except RuntimeError:  # numba: no locator available
-        return njit(**options)(function)
+        return njit(function, fastmath=True, error_model="numpy")

@@ -33,9 +33,9 @@ def make_deflector(
     nfw_radius: float = 20.0,
     satellites: np.ndarray | None = None,
 ) -> Deflector:
-    """Build a lens whose ellipsoid and NFW halo have mean convergence one inside ``einstein_radius``.
+    """Return a lens whose ellipsoid and NFW halo have mean convergence one inside ``einstein_radius``.
 
-    ``nfw_share`` of the deflection there is the halo's, ``nfw_radius`` is its scale radius, ``shear`` is
+    The halo has ``nfw_share`` of the deflection there and the scale radius ``nfw_radius`` (arcsec); ``shear`` is
     (gamma_1, gamma_2), ``angle`` is that of the major axis in radians, ``satellites`` is (n, 3).
     """
     q = min(max(axis_ratio, 0.2), 0.9999)
@@ -51,7 +51,10 @@ def make_deflector(
 
 
 def nfw_shape(x: np.ndarray) -> np.ndarray:
-    """Deflection of an NFW halo at x = r / r_s up to a constant: g(x) / x of Wright & Brainerd (2000), equation 13."""
+    """Return the deflection of an NFW halo at x = r / r_s up to a constant.
+
+    It is g(x) / x of Wright & Brainerd (2000), equation 13.
+    """
     x = np.asarray(x, dtype=float)
     safe = np.where(x > 1e-8, x, 1.0)
     inner, outer = safe < 1.0 - 1e-6, safe > 1.0 + 1e-6
@@ -62,19 +65,19 @@ def nfw_shape(x: np.ndarray) -> np.ndarray:
 
 
 def deflection(lens: Deflector, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Deflection angles at positions of any shape: two float64 arrays of that shape, arcsec."""
+    """Return the deflection angles at positions of any shape: two float64 arrays of that shape, arcsec."""
     x, y = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
     out = kernels.deflect_points(x.ravel(), y.ravel(), lens.main, lens.nfw, lens.satellites)
     return out[:, 0].reshape(x.shape), out[:, 1].reshape(x.shape)
 
 
 def map_nodes(lens: Deflector, cells: int, step: float) -> np.ndarray:
-    """Source positions of the nodes of a centred grid of cells: (cells + 1, cells + 1, 2) float64."""
+    """Return the source positions of the nodes of a centred grid of cells: (cells + 1, cells + 1, 2) float64."""
     return kernels.map_nodes(cells, step, lens.main, lens.nfw, lens.satellites)
 
 
 def critical_cells(nodes: np.ndarray) -> np.ndarray:
-    """Cells with 1 - kappa - gamma < 0, i.e. inside the tangential critical curve: bool, one smaller than ``nodes``.
+    """Return which cells are inside the tangential critical curve (1 - kappa - gamma < 0): bool, (cells, cells).
 
     kappa and gamma come from finite differences of the mapped corners (whose distance cancels).
     """

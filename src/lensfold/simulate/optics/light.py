@@ -13,6 +13,7 @@ POINT    5    a star: all its flux at the centre
 ======== ==== ===========================================================================================
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -40,11 +41,12 @@ from lensfold.simulate.optics.light_kernels import (
 )
 
 COLUMNS = 17
+Values = float | np.ndarray
 
 
 @cache
 def sersic_table() -> np.ndarray:
-    """Sersic profiles of unit total flux, half-light radius and axis ratio one: (78, 512) float64, read-only.
+    """Return Sersic profiles of unit total flux, half-light radius and axis ratio one: (78, 512) float64, read-only.
 
     Row k has index 0.3 + 0.1 k; the nodes are uniform in sqrt(r / r_e) from 0 to sqrt(12). b_n is exact:
     Graham & Driver (2005), equations 1-4.
@@ -58,27 +60,38 @@ def sersic_table() -> np.ndarray:
     return table
 
 
-def components(n: int = 1, **values: float | np.ndarray) -> np.ndarray:
-    """Build ``n`` smooth components: (n, COLUMNS) float64.
+def components(
+    n: int = 1,
+    *,
+    radius: Values,
+    flux: np.ndarray,
+    x: Values = 0.0,
+    y: Values = 0.0,
+    angle: Values = 0.0,
+    axis: Values = 1.0,
+    index: Values = 1.0,
+    kind: Values = SMOOTH,
+    params: Sequence[float] | np.ndarray = (),
+) -> np.ndarray:
+    """Return ``n`` components, (n, COLUMNS) float64; each value is one for all of them or has n entries.
 
-    Keywords: x, y, angle (radians), axis, radius, index, flux ((4,) or (n, 4)), kind, params (up to five numbers).
+    ``radius`` in arcsec, ``flux`` (4,) or (n, 4), ``angle`` in radians, ``params``: up to five numbers of the kind.
     """
     rows = np.zeros((n, COLUMNS))
-    angle = np.asarray(values.get("angle", 0.0))
-    rows[:, X], rows[:, Y] = values.get("x", 0.0), values.get("y", 0.0)
+    rows[:, X], rows[:, Y] = x, y
     rows[:, COS], rows[:, SIN] = np.cos(angle), np.sin(angle)
-    rows[:, AXIS] = values.get("axis", 1.0)
-    rows[:, RADIUS] = values["radius"]
-    rows[:, INDEX] = values.get("index", 1.0)
-    rows[:, FLUX : FLUX + 4] = values["flux"]
-    rows[:, KIND] = values.get("kind", SMOOTH)
-    params = np.asarray(values.get("params", ()), dtype=float)
-    rows[:, PARAM : PARAM + params.size] = params
+    rows[:, AXIS] = axis
+    rows[:, RADIUS] = radius
+    rows[:, INDEX] = index
+    rows[:, FLUX : FLUX + 4] = flux
+    rows[:, KIND] = kind
+    given = np.asarray(params, dtype=float)
+    rows[:, PARAM : PARAM + given.size] = given
     return rows
 
 
 def rotated(rows: np.ndarray, angle: float) -> np.ndarray:
-    """Copy of components turned about the origin by ``angle`` radians."""
+    """Return a copy of components, turned about the origin by ``angle`` radians."""
     out = rows.copy()
     c, s = np.cos(angle), np.sin(angle)
     for a, b in ((X, Y), (COS, SIN)):
@@ -87,7 +100,7 @@ def rotated(rows: np.ndarray, angle: float) -> np.ndarray:
 
 
 def smooth_parts(rows: np.ndarray) -> np.ndarray:
-    """SMOOTH components prepared for ``brightness``: (n, 11) float64.
+    """Return SMOOTH components as ``lensing_kernels.brightness`` takes them: (n, 11) float64.
 
     Columns: x, y, cos, sin, 1 / axis ratio, scale of the table's abscissa, its row, amplitudes in four bands.
     """
@@ -111,5 +124,5 @@ def draw(vis: np.ndarray, nisp: np.ndarray, rows: np.ndarray, pixel: float, floo
 
 
 def sample_brightness(parts: np.ndarray, n: int, step: float) -> np.ndarray:
-    """VIS surface brightness of components on an n x n grid about the first: float64, flux per square arcsec."""
+    """Return the VIS surface brightness of components on an n x n grid about the first: float64, flux/arcsec^2."""
     return sample_parts(parts[0, X], parts[0, Y], n, step, smooth_parts(parts), sersic_table())

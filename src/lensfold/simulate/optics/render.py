@@ -36,7 +36,7 @@ class Planes:
 
     @classmethod
     def empty(cls) -> "Planes":
-        """Planes of zeros."""
+        """Return planes of zeros."""
         return cls(np.zeros((FINE, FINE), np.float32), np.zeros((3, FINE // 2, FINE // 2), np.float32))
 
 
@@ -47,7 +47,7 @@ def add_light(planes: Planes, rows: np.ndarray, p: Population) -> None:
 
 
 def source_reach(parts: np.ndarray, p: Population) -> float:
-    """Radius in arcsec beyond which a source is not drawn: 7.5 half-light radii, or less where the disc is faint."""
+    """Return the radius (arcsec) beyond which a source is not drawn: 7.5 half-light radii, less for a faint disc."""
     disc = parts[0]
     flux = disc[FLUX : FLUX + 4].max() / disc[AXIS]
     peak = flux * _DISC_B**2 / (2.0 * np.pi * disc[RADIUS] ** 2) * (2 * PIXEL) ** 2
@@ -56,19 +56,19 @@ def source_reach(parts: np.ndarray, p: Population) -> float:
 
 
 def coarse_nodes(lens: Deflector) -> np.ndarray:
-    """Source positions of the nodes of the 0.2 arcsec grid: (109, 109, 2) float64."""
+    """Return the source positions of the nodes of the 0.2 arcsec grid: (109, 109, 2) float64."""
     return map_nodes(lens, COARSE_CELLS, COARSE_STEP)
 
 
 def lensed_source(lens: Deflector, nodes: np.ndarray, parts: np.ndarray, p: Population) -> Planes:
-    """Image of a source, unconvolved."""
+    """Return the image of a source through a lens, before the point spread function."""
     planes = Planes.empty()
     draw_lensed(planes.vis, planes.nisp, nodes, PIXEL, source_reach(parts, p), lens, parts)
     return planes
 
 
 def moffat(n: int, pixel: float, fwhm: float, beta: float) -> np.ndarray:
-    """Moffat kernel of unit sum on an n x n grid, its centre at pixel (0, 0) with wrap-around: float64."""
+    """Return a Moffat kernel of unit sum on an n x n grid, centred on pixel (0, 0) with wrap-around: float64."""
     offset = fft.fftfreq(n, 1.0 / n) * pixel
     alpha = 0.5 * fwhm / np.sqrt(2.0 ** (1.0 / beta) - 1.0)
     kernel = (1.0 + (offset[:, None] ** 2 + offset[None, :] ** 2) / alpha**2) ** -beta
@@ -77,13 +77,13 @@ def moffat(n: int, pixel: float, fwhm: float, beta: float) -> np.ndarray:
 
 @cache
 def _vis_transfer(n: int, fwhm: float, beta: float) -> np.ndarray:
-    """Transform of the VIS kernel on n x n fine pixels: (n, n / 2 + 1) complex64."""
+    """Return the transform of the VIS kernel on n x n fine pixels: (n, n / 2 + 1) complex64."""
     return fft.rfft2(moffat(n, PIXEL, fwhm, beta)).astype(np.complex64)
 
 
 @cache
 def _nisp_transfer(fwhm: tuple[float, ...], beta: tuple[float, ...]) -> np.ndarray:
-    """Transforms of the Y, J, H kernels at 0.1 arcsec: (3, 216, 109) complex64."""
+    """Return the transforms of the Y, J, H kernels at 0.1 arcsec: (3, 216, 109) complex64."""
     kernels = [fft.rfft2(moffat(FINE // 2, 2 * PIXEL, f, b)) for f, b in zip(fwhm, beta, strict=True)]
     return np.stack(kernels).astype(np.complex64)
 
@@ -95,7 +95,7 @@ def _convolve(image: np.ndarray, transfer: np.ndarray) -> np.ndarray:
 
 
 def bin_sum(image: np.ndarray, factor: int) -> np.ndarray:
-    """Sum of factor x factor pixels of an image whose sizes factor divides, in its dtype."""
+    """Return sums of factor x factor pixels of an image whose sides factor divides, in its dtype."""
     out = np.empty((image.shape[0] // factor, image.shape[1] // factor), image.dtype)
     if factor == 2:
         sum_pairs(image, out)
@@ -105,12 +105,12 @@ def bin_sum(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def bin_vis(fine: np.ndarray) -> np.ndarray:
-    """The VIS frame (200, 200) of a fine image (432, 432)."""
+    """Return the VIS frame (200, 200) of a fine image (432, 432)."""
     return bin_sum(fine[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN], 2)
 
 
 def observe_vis(planes: Planes, p: Population) -> np.ndarray:
-    """Noise-free VIS image: (200, 200) float32. Light that lies within +-5.6 arcsec is convolved in a smaller field."""
+    """Return the noise-free VIS image, (200, 200) float32; compact light (+-5.6 arcsec) takes a smaller field."""
     edge = (FINE - _SMALL) // 2
     inner = slice(edge + _MARGIN, FINE - edge - _MARGIN)
     small = not (planes.vis[: inner.start].any() or planes.vis[inner.stop :].any())
@@ -128,19 +128,19 @@ def observe_vis(planes: Planes, p: Population) -> np.ndarray:
 
 
 def observe_nisp(nisp: np.ndarray, p: Population) -> np.ndarray:
-    """Noise-free Y, J, H images (3, 66, 66) float32 of planes (3, 216, 216)."""
+    """Return the noise-free Y, J, H images (3, 66, 66) float32 of planes (3, 216, 216)."""
     image = _convolve(nisp, _nisp_transfer(p.psf_fwhm[1:], p.psf_beta[1:]))
     edge = _MARGIN // 2 + 1
     return np.stack([bin_sum(band[edge:-edge, edge:-edge], 3) for band in image])
 
 
 def draw_sigma(rng: np.random.Generator, p: Population) -> np.ndarray:
-    """Background sigma of an object in VIS, Y, J, H: (4,) float64."""
+    """Return the background sigma of an object in VIS, Y, J, H: (4,) float64."""
     low, high = np.array(p.sigma).T
     return rng.uniform(low, high)
 
 
 def add_noise(rng: np.random.Generator, image: np.ndarray, sigma: float, flux_per_electron: float) -> np.ndarray:
-    """Image plus uncorrelated Gaussian noise of variance sigma^2 + flux_per_electron * flux: float32."""
+    """Return the image plus uncorrelated Gaussian noise of variance sigma^2 + flux_per_electron * flux: float32."""
     variance = np.float32(sigma**2) + np.float32(flux_per_electron) * np.maximum(image, np.float32(0))
     return image + np.sqrt(variance) * rng.standard_normal(image.shape, dtype=np.float32)

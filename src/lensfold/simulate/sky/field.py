@@ -1,4 +1,4 @@
-"""What is drawn afresh for every object: field galaxies, interlopers, stars, and the background source."""
+"""What is drawn anew for every object: field galaxies, interlopers, stars, and the background source."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ FIELD_HALF = 10.8  # half side of the field in arcsec
 
 @dataclass(frozen=True)
 class Source:
-    """A background source: its components at their place in the source plane, with catalog values."""
+    """A background source: ``parts`` at their place in the source plane, and its catalog values."""
 
     parts: np.ndarray
     number: int
@@ -25,7 +25,7 @@ class Source:
 
 
 def _counts(rng: np.random.Generator, n: int, limits: tuple[float, float], slope: float) -> np.ndarray:
-    """``n`` magnitudes with number counts 10^(slope m) between two limits."""
+    """Return ``n`` magnitudes with number counts 10^(slope m) between two limits."""
     low, high = limits
     u = rng.random(n)
     floor = 10.0 ** (slope * (low - high))
@@ -33,12 +33,13 @@ def _counts(rng: np.random.Generator, n: int, limits: tuple[float, float], slope
 
 
 def _positions(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
+    """Return x, y and angle of ``n`` components at random over the field."""
     x, y = rng.uniform(-FIELD_HALF, FIELD_HALF, (2, n))
     return {"x": x, "y": y, "angle": rng.uniform(0, np.pi, n)}
 
 
 def _field_galaxies(rng: np.random.Generator, p: Population) -> tuple[np.ndarray, np.ndarray]:
-    """Components of the field and (n, 3) x, y, mag of its galaxies."""
+    """Return the components of the field, and (n, 3) x, y, mag of its galaxies."""
     n = int(rng.poisson(p.field_density * (2 * FIELD_HALF / 60.0) ** 2))
     mag = _counts(rng, n, (p.field_mag_bright, p.field_mag_limit), p.field_mag_slope)
     z = np.clip((0.25 + 0.13 * (mag - 19.0)) * 10.0 ** rng.normal(0.0, 0.15, n), 0.05, 3.0)
@@ -82,7 +83,7 @@ def _structure(rng: np.random.Generator, p: Population, row: np.ndarray, mag: fl
 
 
 def _interlopers(rng: np.random.Generator, p: Population) -> np.ndarray:
-    """Very bright compact galaxies, and stars."""
+    """Return the components of very bright compact galaxies, and of stars."""
     n = int(rng.poisson(p.interlopers))
     mag = _counts(rng, n, p.interloper_mag, p.field_mag_slope)
     galaxies = components(
@@ -106,21 +107,21 @@ def _interlopers(rng: np.random.Generator, p: Population) -> np.ndarray:
 
 
 def draw_field(rng: np.random.Generator, p: Population) -> tuple[np.ndarray, np.ndarray]:
-    """Everything beside the lens, its satellites and the source.
+    """Return everything but the lens, its satellites and the source.
 
-    Returns components (n, COLUMNS) and the galaxies that n_gal_* counts as (m, 3) x, y in arcsec and VIS mag.
+    These are components (n, COLUMNS), and the galaxies that n_gal_* counts: (m, 3) x, y in arcsec and VIS mag.
     """
     galaxies, places = _field_galaxies(rng, p)
     return np.concatenate([galaxies, _interlopers(rng, p)]), places
 
 
 def draw_source_redshift(rng: np.random.Generator, p: Population, z_lens: float) -> float:
-    """Redshift of the source, at least ``z_gap`` behind the lens."""
+    """Return the redshift of the source, at least ``z_gap`` behind the lens."""
     return float(np.clip(rng.normal(*p.z_source), z_lens + p.z_gap, 6.0))
 
 
 def draw_source(rng: np.random.Generator, p: Population, z: float, einstein_radius: float) -> Source:
-    """A source at redshift ``z`` at its place behind a lens of this Einstein radius (arcsec)."""
+    """Return a source at redshift ``z`` at its place behind a lens of this Einstein radius (arcsec)."""
     mag = float(_counts(rng, 1, p.source_mag, p.source_mag_slope)[0])
     zero, slope, pivot, scatter = p.source_radius
     radius = zero * 10.0 ** (slope * (mag - pivot) + rng.normal(0.0, scatter))

@@ -1,5 +1,7 @@
 """Builders of single galaxies as components (see light.py): centrals of every morphology, and sources."""
 
+from typing import Any, TypeVar
+
 import numpy as np
 
 from lensfold.simulate.optics.light import components
@@ -9,20 +11,21 @@ from lensfold.simulate.sky.sed import DISC, EARLY, STAR_FORMING, YOUNG, Sed, ban
 
 MORPHOLOGIES = ("early", "spiral", "ring", "edge-on", "merger")
 _FULL_CIRCLE = 2.0 * np.pi
+Mag = TypeVar("Mag", float, np.ndarray)
 
 
-def magnitude_flux(mag: float | np.ndarray) -> float | np.ndarray:
-    """Flux 10^(-0.4 m_AB) of zero point 0."""
+def magnitude_flux(mag: Mag) -> Mag:
+    """Return the flux 10^(-0.4 m_AB) of zero point 0."""
     return 10.0 ** (-0.4 * mag)
 
 
 def _coloured(flux: float, sed: Sed, z: float, tilt: float = 0.0) -> np.ndarray:
-    """Fluxes (4,) of a component with this flux in VIS."""
+    """Return the fluxes (4,) of a component with this flux in VIS."""
     return flux * band_ratios(sed, z, tilt)
 
 
 def spiral_params(rng: np.random.Generator) -> tuple[float, ...]:
-    """Parameters of a SPIRAL component: two or three arms of pitch 10-25 degrees, more or less regular."""
+    """Return the parameters of a SPIRAL component: two or three arms of pitch 10-25 degrees, more or less regular."""
     arms = 2 if rng.random() < 0.65 else 3
     pitch = np.radians(rng.uniform(10.0, 25.0))
     turn = rng.choice((-1.0, 1.0)) / np.tan(pitch)
@@ -30,21 +33,21 @@ def spiral_params(rng: np.random.Generator) -> tuple[float, ...]:
 
 
 def ripple_params(rng: np.random.Generator) -> tuple[float, ...]:
-    """Parameters of a RIPPLE component: an irregular galaxy of a few patches."""
+    """Return the parameters of a RIPPLE component: an irregular galaxy of a few patches."""
     a, b = rng.uniform(1.2, 3.0, 2)
     p, q = rng.uniform(0, _FULL_CIRCLE, 2)
     return rng.uniform(0.25, 0.5), a, p, b, q
 
 
 def dust_params(rng: np.random.Generator, height: float) -> tuple[float, ...]:
-    """Parameters of a DUST component whose lane has about this height in arcsec."""
+    """Return the parameters of a DUST component whose lane has about this height in arcsec."""
     return rng.uniform(0.35, 0.8), height * rng.uniform(0.7, 1.3), height * rng.normal(0.0, 0.5)
 
 
 def knots(
     rng: np.random.Generator, n: int, disc: np.ndarray, flux: np.ndarray, radius: tuple[float, float]
 ) -> np.ndarray:
-    """``n`` compact knots spread over a disc (one component), sharing ``flux`` (4,): (n, COLUMNS)."""
+    """Return ``n`` compact knots spread over a disc (one component), sharing ``flux`` (4,): (n, COLUMNS)."""
     r = disc[RADIUS] * np.sqrt(-2.0 * np.log(1.0 - 0.95 * rng.random(n))) * 0.9
     phi = rng.uniform(0, _FULL_CIRCLE, n)
     u, v = r * np.cos(phi), disc[AXIS] * r * np.sin(phi)
@@ -59,12 +62,15 @@ def knots(
     )
 
 
-def _early(rng: np.random.Generator, p: Population, base: dict, radius: float, flux: np.ndarray) -> list:
+def _early(
+    rng: np.random.Generator, p: Population, base: dict[str, Any], radius: float, flux: np.ndarray
+) -> list[np.ndarray]:
     """Body and envelope; one in eight with a dust lane."""
     envelope = rng.uniform(*p.envelope_share)
     index = float(np.clip(rng.normal(*p.lens_sersic), 1.5, 6.0))
     dusty = rng.random() < 0.125
-    kind, params = (DUST, dust_params(rng, 0.15)) if dusty else (SMOOTH, ())
+    params = dust_params(rng, 0.15) if dusty else ()
+    kind = DUST if dusty else SMOOTH
     body = components(radius=radius, index=index, flux=(1 - envelope) * flux, kind=kind, params=params, **base)
     outer = {**base, "axis": max(0.4, base["axis"] - abs(rng.normal(0.0, 0.08)))}
     halo = components(
@@ -73,7 +79,9 @@ def _early(rng: np.random.Generator, p: Population, base: dict, radius: float, f
     return [body, halo]
 
 
-def _spiral(rng: np.random.Generator, base: dict, radius: float, flux: float, z: float, tilt: float) -> list:
+def _spiral(
+    rng: np.random.Generator, base: dict[str, Any], radius: float, flux: float, z: float, tilt: float
+) -> list[np.ndarray]:
     """Red bulge, blue disc with arms, young knots."""
     bulge = rng.uniform(0.15, 0.45)
     disc = components(
@@ -88,7 +96,9 @@ def _spiral(rng: np.random.Generator, base: dict, radius: float, flux: float, z:
     return [core, disc, knots(rng, int(rng.integers(8, 20)), disc[0], young, (0.06, 0.24))]
 
 
-def _edge_on(rng: np.random.Generator, base: dict, radius: float, flux: float, z: float, tilt: float) -> list:
+def _edge_on(
+    rng: np.random.Generator, base: dict[str, Any], radius: float, flux: float, z: float, tilt: float
+) -> list[np.ndarray]:
     """A thin disc behind a dust lane, and its bulge."""
     bulge = rng.uniform(0.1, 0.35)
     thin = {**base, "axis": rng.uniform(0.12, 0.22)}
@@ -105,7 +115,7 @@ def _edge_on(rng: np.random.Generator, base: dict, radius: float, flux: float, z
     return [disc, core]
 
 
-def _ring(rng: np.random.Generator, base: dict, flux: float, z: float) -> np.ndarray:
+def _ring(rng: np.random.Generator, base: dict[str, Any], flux: float, z: float) -> np.ndarray:
     """A blue knotty ring about the body."""
     radius = rng.uniform(1.2, 3.0)
     params = (radius, radius * rng.uniform(0.06, 0.16), 9.0, 0.0, rng.uniform(0, _FULL_CIRCLE))
@@ -138,7 +148,7 @@ def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
     )
 
 
-def _merger(rng: np.random.Generator, flux: float, z: float, tilt: float) -> list:
+def _merger(rng: np.random.Generator, flux: float, z: float, tilt: float) -> list[np.ndarray]:
     """A second nucleus and one or two tidal arcs."""
     share, phi, r = rng.uniform(0.1, 0.45), rng.uniform(0, _FULL_CIRCLE), rng.uniform(0.4, 1.5)
     companion = components(
@@ -162,11 +172,11 @@ def central_galaxy(
     radius: float,
     axis: float,
 ) -> np.ndarray:
-    """The lens galaxy at the origin with its major axis along x: (n, COLUMNS).
+    """Return the lens galaxy at the origin, its major axis along x: (n, COLUMNS).
 
     ``flux`` is its VIS flux, ``radius`` the half-light radius of an early type's body in arcsec.
     """
-    base = {"axis": axis}
+    base: dict[str, Any] = {"axis": axis}
     tilt = rng.normal(0.0, 0.12)
     if morphology == "spiral":
         parts = _spiral(rng, base, radius, flux, z, tilt)
@@ -182,9 +192,9 @@ def central_galaxy(
 
 
 def source_galaxy(rng: np.random.Generator, p: Population, mag: float, radius: float, z: float) -> np.ndarray:
-    """An unlensed source at the origin of the source plane, total VIS flux 10^(-0.4 mag): (n, COLUMNS).
+    """Return an unlensed source at the origin of the source plane, total VIS flux 10^(-0.4 mag): (n, COLUMNS).
 
-    An exponential disc (always the first row), a bulge and up to five clumps with colours of their own.
+    It has an exponential disc (always the first row), a bulge and up to five clumps with colours of their own.
     """
     flux = magnitude_flux(mag)
     red = rng.random() < p.source_red_share
@@ -192,7 +202,7 @@ def source_galaxy(rng: np.random.Generator, p: Population, mag: float, radius: f
     bulge = rng.uniform(*p.source_bulge)
     n = int(rng.integers(0, p.source_clumps + 1))
     clumps = rng.uniform(*p.clump_share) if n else 0.0
-    base = {"angle": rng.uniform(0, np.pi), "axis": rng.uniform(0.35, 1.0)}
+    base: dict[str, Any] = {"angle": rng.uniform(0, np.pi), "axis": rng.uniform(0.35, 1.0)}
     disc = components(
         radius=radius,
         flux=_coloured((1 - bulge) * (1 - clumps) * flux, EARLY if red else STAR_FORMING, z, tilt),
@@ -210,7 +220,7 @@ def source_galaxy(rng: np.random.Generator, p: Population, mag: float, radius: f
 
 
 def field_params(rng: np.random.Generator, spiral: bool) -> tuple[int, tuple[float, ...]]:
-    """Kind and parameters of a late field galaxy: a spiral, or an irregular in one of three others."""
+    """Return kind and parameters of a late field galaxy: a spiral, or else one in three is patchy."""
     if spiral:
         return SPIRAL, spiral_params(rng)
     if rng.random() < 0.35:

@@ -1,5 +1,5 @@
-"""The library of haloes: each with its mass, its central galaxy, its satellites and its deflection, drawn from
-(seed, halo number) alone, so that every object that re-uses a halo gets the same one."""
+"""The library of haloes: each with its mass, its central galaxy, its satellites and its deflection, drawn
+from the seed and the halo's number only, so that every object that re-uses a halo gets the same one."""
 
 from dataclasses import dataclass
 
@@ -46,14 +46,14 @@ class Halo:
 
 
 def _normal_quantile(u: float, mean_sd: tuple[float, float], limits: tuple[float, float]) -> float:
-    """Quantile u of a normal distribution cut to limits."""
+    """Return quantile u of a normal distribution cut to limits."""
     mean, sd = mean_sd
     low, high = (ndtr((limit - mean) / sd) for limit in limits)
     return float(mean + sd * ndtri(low + u * (high - low)))
 
 
 def pick_halo(rng: np.random.Generator, p: Population) -> int:
-    """Number of a halo of the library, 0-based; number k has probability proportional to (k + 1)^-exponent."""
+    """Return the number of a halo of the library, from 0; k has a probability proportional to (k + 1)^-exponent."""
     weight = np.cumsum(np.arange(1, p.halo_library + 1, dtype=float) ** -p.halo_exponent)
     return int(np.searchsorted(weight, rng.random() * weight[-1], side="right"))
 
@@ -61,7 +61,7 @@ def pick_halo(rng: np.random.Generator, p: Population) -> int:
 def _satellites(
     rng: np.random.Generator, p: Population, log_mass: float, z: float, stars_mag: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Satellite galaxies (components) and those that deflect (x, y, theta_E per D_ls/D_s)."""
+    """Return satellite galaxies (components) and those that deflect (x, y, theta_E per D_ls/D_s)."""
     mean = p.satellites[0] * 10.0 ** (p.satellites[1] * (log_mass - 14.0))
     n = int(rng.poisson(mean))
     r = 1.5 + 10.5 * rng.random(n) ** 0.8
@@ -87,7 +87,7 @@ def _satellites(
 
 
 def draw_halo(p: Population, seed: int, number: int) -> Halo:
-    """Halo ``number`` of the library of ``seed``, with its major axis of light along x."""
+    """Return halo ``number`` of the library of ``seed``, with its major axis of light along x."""
     rng = np.random.default_rng([seed, LIBRARY_STREAM, number])
     shift = np.random.default_rng([seed, LIBRARY_STREAM]).random(3)
     u_mass, u_kind, u_z = (shift + (number + 1) * _R3) % 1.0
@@ -96,7 +96,7 @@ def draw_halo(p: Population, seed: int, number: int) -> Halo:
     zero, slope, scatter = p.log_stars
     log_stars = zero + slope * (log_mass - 13.9) + rng.normal(0.0, scatter)
     mag_zero, per_z, per_stars, mag_scatter = p.lens_mag
-    mag = mag_zero + per_z * (z - 0.62) + per_stars * (log_stars - 11.87) + rng.normal(0.0, mag_scatter)
+    mag = float(mag_zero + per_z * (z - 0.62) + per_stars * (log_stars - 11.87) + rng.normal(0.0, mag_scatter))
     kind = MORPHOLOGIES[int(np.searchsorted(np.cumsum(p.morphology), u_kind * sum(p.morphology)))]
     axis = float(np.clip(rng.normal(*p.lens_axis), 0.45, 0.98))
     radius = p.lens_radius * 10.0 ** (0.5 * (log_stars - 11.87) + rng.normal(0.0, 0.1))
@@ -109,7 +109,7 @@ def draw_halo(p: Population, seed: int, number: int) -> Halo:
         mass=10.0**log_mass,
         stars=10.0**log_stars,
         z=z,
-        mag=float(mag),
+        mag=mag,
         morphology=kind,
         central=central,
         satellites=satellites,
@@ -124,7 +124,7 @@ def draw_halo(p: Population, seed: int, number: int) -> Halo:
 
 
 def turned_lens(halo: Halo, angle: float, z_source: float) -> tuple[Deflector, float]:
-    """Deflector of a halo turned by ``angle`` radians for sources at ``z_source``, and its Einstein radius."""
+    """Return the deflector of a halo turned by ``angle`` radians for sources at ``z_source``, and theta_E in arcsec."""
     ratio = distance_ratio(halo.z, z_source)
     einstein = halo.einstein * ratio
     c, s = np.cos(angle), np.sin(angle)
@@ -144,5 +144,5 @@ def turned_lens(halo: Halo, angle: float, z_source: float) -> tuple[Deflector, f
 
 
 def turned_light(halo: Halo, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Components of the central galaxy and of the satellites of a halo turned by ``angle`` radians."""
+    """Return the components of the central galaxy and of the satellites of a halo turned by ``angle`` radians."""
     return rotated(halo.central, angle), rotated(halo.satellites, angle)

@@ -32,7 +32,7 @@ STELLAR = Sed(2.0, 2.0, -0.6, 0.3)
 
 
 def _magnitude(sed: Sed, x: np.ndarray) -> np.ndarray:
-    """AB magnitude up to a constant at log10 of the rest wavelength in micrometres."""
+    """Return the AB magnitude up to a constant at log10 of the rest wavelength in micrometres."""
     ultraviolet = np.maximum(_EDGES[0] - x, 0.0)
     optical = np.clip(_EDGES[1] - x, 0.0, _EDGES[1] - _EDGES[0])
     infrared = np.minimum(_EDGES[1] - x, 0.0)
@@ -42,7 +42,7 @@ def _magnitude(sed: Sed, x: np.ndarray) -> np.ndarray:
 
 @cache
 def _colours(sed: Sed) -> np.ndarray:
-    """VIS minus each band in mag at redshifts 0, 0.01 .. 8: (801, 4) float64, read-only."""
+    """Return VIS minus each band in mag at redshifts 0, 0.01 .. 8: (801, 4) float64, read-only."""
     x = np.log10(np.array(WAVELENGTHS)) - np.log10(1.0 + np.arange(801) * _Z_STEP)[:, None]
     mag = _magnitude(sed, x)
     colours = mag[:, :1] - mag
@@ -51,7 +51,7 @@ def _colours(sed: Sed) -> np.ndarray:
 
 
 def band_ratios(sed: Sed, z: float | np.ndarray, tilt: float | np.ndarray = 0.0) -> np.ndarray:
-    """Flux in VIS, Y, J, H over the flux in VIS.
+    """Return the flux in VIS, Y, J, H over the flux in VIS.
 
     ``z`` (0 to 7.9) and ``tilt`` broadcast to shape (n,) or (); the result is (n, 4) or (4,) float64. ``tilt`` is
     added to VIS - H in mag and falls on the other bands in proportion to log wavelength.
