@@ -34,6 +34,19 @@ def test_twins_are_a_split_of_simulated_packs(tmp_path):
     assert workspace.cache(pack, "twins") == tmp_path / "data" / "p" / "cache" / "twins"
 
 
+def test_a_simulated_pack_has_a_key_or_says_so_in_its_catalog(tmp_path):
+    pack = Pack("p", tmp_path)
+    assert not pack.is_simulated
+    pack.catalog.write_text(",ID\n# SYNTHETIC\n")
+    assert not pack.is_simulated
+    pack.catalog.write_text("# SYNTHETIC: simulated\n,ID\n")
+    assert pack.is_simulated
+    pack.catalog.unlink()
+    pack.key.parent.mkdir()
+    pack.key.write_text("")
+    assert pack.is_simulated
+
+
 def test_a_pack_is_filed_under_its_folder_or_given_name(tmp_path):
     workspace = Workspace(tmp_path)
     assert workspace.pack(None).folder == tmp_path / "data" / "sample"

@@ -32,7 +32,7 @@ def test_single_pixels_are_mended(sky, value):
     untouched = np.ones_like(sky, dtype=bool)
     untouched[[20, 99, 199], [30, 99, 0]] = False
     np.testing.assert_array_equal(image[untouched], sky[untouched])
-    # on the sky by noise alone, on the peak of the galaxy by a few per cent
+    # on the sky by pure noise, on the peak of the galaxy by a few per cent
     assert abs(image[20, 30]) < 3 * SIGMA
     assert image[99, 99] == pytest.approx(sky[99, 99], rel=0.3)
 

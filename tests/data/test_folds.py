@@ -275,7 +275,7 @@ def test_strata_table(catalog):
 
 
 def test_shared_haloes_by_hand():
-    """Halo A in folds 0 and 1, B in fold 0 alone, C in all three."""
+    """Halo A in folds 0 and 1, B only in fold 0, C in all three."""
     catalog = fake_catalog(8).assign(halo_mass=1e14, z_lens=[0.1, 0.1, 0.2, 0.2, 0.2, 0.3, 0.3, 0.3])
     folds = pd.Series([0, 1, 0, 0, 0, 0, 1, 2], index=catalog.index, name="fold")
     rows = strata_table(catalog, folds)

@@ -43,13 +43,13 @@ def test_bands_as_delivered(tmp_path):
         "EUC_VIS/7 EUC_Y/7 EUC_J/7 EUC_H/7",
     ],
 )
-@pytest.mark.parametrize("told", ["header", "name", "instrument"])
-def test_four_single_bands_make_an_object(tmp_path, names, told):
-    told = "header" if "/" in names else told  # a folder's name tells no band
+@pytest.mark.parametrize("place", ["header", "name", "instrument"])
+def test_four_single_bands_make_an_object(tmp_path, names, place):
+    place = "header" if "/" in names else place  # a folder's name says nothing of the band
     files = []
     for band, name in zip(BANDS, names.split("|" if "|" in names else " "), strict=True):
-        cards = {} if told == "header" else {"FILTER": None if told == "name" else "OPEN"}
-        instrument = {"INSTRUME": "VIS" if band == "VIS" else "NISP"} if told == "instrument" else {}
+        cards = {} if place == "header" else {"FILTER": None if place == "name" else "OPEN"}
+        instrument = {"INSTRUME": "VIS" if band == "VIS" else "NISP"} if place == "instrument" else {}
         files.append(write_single(tmp_path / "in" / f"{name}.fits", band, **cards, **instrument))
     assert [group for _, group in group_files(files[::-1])] == [tuple(files)]
     frames = read_euclid(files)

@@ -143,8 +143,8 @@ def test_worst_radii_are_first(reported):
 
 
 def test_the_slider_has_exact_counts(reported):
-    told = json.loads(re.search(r'id="cuts">(.*?)</script>', page(reported, "first.html").source).group(1))
-    assert told["lenses"] + told["others"] == 60 and told["cuts"][-1][1:] == [told["lenses"], told["others"]]
+    cuts = json.loads(re.search(r'id="cuts">(.*?)</script>', page(reported, "first.html").source).group(1))
+    assert cuts["lenses"] + cuts["others"] == 60 and cuts["cuts"][-1][1:] == [cuts["lenses"], cuts["others"]]
 
 
 def test_pictures_are_shared_and_show_the_object(reported):

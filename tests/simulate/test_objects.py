@@ -73,7 +73,7 @@ def test_pair_images_differ_only_by_the_source_and_its_poisson_noise(pairs):
 
 
 def test_a_twin_has_the_same_sky_and_the_same_noise():
-    """Without Poisson noise a pair differs by the source's light alone; with it the noise under the source does too."""
+    """Without Poisson noise a pair differs only by the source's light; with it the noise under the source does too."""
     smoke = get_population("smoke")
     quiet = replace(smoke, flux_per_electron=(0.0,) * 4)
     for k in range(3):
@@ -92,7 +92,7 @@ def test_a_twin_has_the_same_sky_and_the_same_noise():
 
 
 def test_streams_are_separate():
-    """A sky that differs in its sources alone has the same lens, field and noise, and the other way round."""
+    """A sky that differs only in its sources has the same lens, field and noise, and the other way round."""
     bright, faint = (simulate_object(name, SEED, "test", 2, with_source=False) for name in ("sample", "challenge"))
     for band in BANDS:
         np.testing.assert_array_equal(bright.images[band], faint.images[band])

@@ -257,7 +257,7 @@ def test_twins_are_cached_from_the_command_line_and_never_predicted(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize(("sent", "whole_group"), [(signal.SIGINT, True), (signal.SIGKILL, False)])
 def test_workers_end_with_their_parent(tmp_path, sent, whole_group):
-    """After Ctrl-C (to the group) and after a kill of the parent alone no process of the group is left."""
+    """After Ctrl-C (to the group) and after a kill of only the parent no process of the group is left."""
     script = tmp_path / "run.py"
     script.write_text(
         "import signal\nimport sys\nfrom pathlib import Path\nfrom lensfold.simulate import simulate_pack\n"

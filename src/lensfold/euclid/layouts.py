@@ -32,7 +32,7 @@ MOST_PROBLEMS = 20  # files named in one message
 _BAND_WORD = re.compile(r"(?<![^\W_])(?:VIS|(?:(?:NIR|NISP)[-_. ]?)?[YJH])(?![^\W_])", re.IGNORECASE)
 _BANDS = {"S": "VIS", "Y": "Y", "J": "J", "H": "H"}  # by the last letter of such a word
 _OTHER_WORD = re.compile(r"(?<![^\W_])(?:RMS|FLAGS?|PSF|WEIGHTS?)(?![^\W_])", re.IGNORECASE)
-_Hdu: TypeAlias = "fits.PrimaryHDU | fits.ImageHDU"
+_Hdu: TypeAlias = fits.PrimaryHDU | fits.ImageHDU
 
 
 @dataclass(frozen=True)
