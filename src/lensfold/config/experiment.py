@@ -288,5 +288,5 @@ INFRARED_MIXES: dict[str, tuple[tuple[float, float, float], ...]] = {
 
 
 def channel_count(settings: PixelSettings) -> int:
-    """Number of channels of a mix."""
+    """Return the number of channels of a mix."""
     return 1 + len(INFRARED_MIXES[settings.mix])

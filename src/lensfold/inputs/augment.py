@@ -30,7 +30,7 @@ class D4(A.D4):
     """albumentations' D4 by OpenCV, which copies an image in a quarter of the time."""
 
     def apply(self, img: np.ndarray, group_element: str, **_: object) -> np.ndarray:
-        """The image flipped or turned, same shape and dtype."""
+        """Return the image flipped or turned, same shape and dtype."""
         turned = img if group_element == "e" else _D4[group_element](img)
         return turned.reshape(img.shape)  # OpenCV drops a last axis of one channel
 
@@ -44,7 +44,7 @@ class SkyNoise(A.ImageOnlyTransform):
         self.sigma = sigma
 
     def apply(self, img: np.ndarray, **_: object) -> np.ndarray:
-        """The image with noise added, float32."""
+        """Return the image with noise added, float32."""
         level = np.float32(self.random_generator.uniform(0, self.sigma))
         return img + level * self.random_generator.standard_normal(img.shape, dtype=np.float32)
 
@@ -58,7 +58,7 @@ class FluxGain(A.ImageOnlyTransform):
         self.gain = gain
 
     def apply(self, img: np.ndarray, **_: object) -> np.ndarray:
-        """The scaled image, float32."""
+        """Return the scaled image, float32."""
         return img * np.float32(self.random_generator.uniform(1 - self.gain, 1 + self.gain))
 
 

@@ -1,7 +1,7 @@
 """Batches of network input from a cache: for training shuffled and augmented, for prediction plain.
 
-Batches are prepared ahead, by a thread or by processes that never import TensorFlow. Each is a function of its
-arguments alone, so how many processes there are changes nothing.
+Batches are prepared ahead, by a thread or by processes that never import TensorFlow. Each depends on
+nothing but its arguments, so how many processes there are changes nothing.
 """
 
 import json
@@ -27,7 +27,7 @@ class Preparation:
     """How one run turns cached rows into network input, in training and in prediction alike."""
 
     def __init__(self, cache: Cache, experiment: Experiment, constants: StretchConstants, twins: Cache | None = None):
-        """Rows come from ``cache``, the stretch from ``constants`` (those of the run, whatever pack is scored).
+        """Take rows from ``cache``, the stretch from ``constants`` (those of the run, whatever pack is scored).
 
         ``twins``: the cache of a simulated pack's twins, which negative IDs ask for.
         """
@@ -39,16 +39,16 @@ class Preparation:
         self._augmentation = Augmentation(experiment.augment)
 
     def __reduce__(self) -> tuple:
-        """What travels to another process: where the caches are, not what is open of them."""
+        """Return what travels to another process: where the caches are, not what is open of them."""
         twins = self._twins.folder if self._twins else None
         return _opened, (self._cache.folder, twins, self._experiment, json.dumps(self._constants))
 
     def plain(self, ids: np.ndarray) -> np.ndarray:
-        """Network input of the given objects, float32, shape (n, side, side, channels)."""
+        """Return network input of the given objects, float32, shape (n, side, side, channels)."""
         return np.stack([standardised(image, self._pixels, self._constants) for image in self._linear(ids)])
 
     def augmented(self, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
-        """As :meth:`plain`, each image augmented from the seed (seed, fold, epoch, its position in the epoch)."""
+        """Return what :meth:`plain` does, each image augmented from the seed (seed, fold, epoch, its position)."""
         images = [
             self._augmentation(image, seed, fold, epoch, int(position))
             for image, position in zip(self._linear(ids), positions, strict=True)
@@ -71,18 +71,18 @@ class Preparation:
 
 @lru_cache(maxsize=1)
 def _opened(cache_folder: Path, twins_folder: Path | None, experiment: Experiment, constants: str) -> Preparation:
-    """A preparation in another process, opened at its first batch and kept for the next ones."""
+    """Return a preparation in another process, opened at its first batch and kept for the next ones."""
     twins = Cache(twins_folder) if twins_folder else None
     return Preparation(Cache(cache_folder), experiment, json.loads(constants), twins)
 
 
 def slices(count: int, batch_size: int) -> list[slice]:
-    """Consecutive slices of at most ``batch_size`` that cover ``count`` items."""
+    """Return consecutive slices of at most ``batch_size`` that cover ``count`` items."""
     return [slice(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
 
 
 def whole_slices(count: int, batch_size: int) -> list[slice]:
-    """As :func:`slices`, without an incomplete last one, unless it is the only one."""
+    """Return :func:`slices` without an incomplete last one, unless it is the only one."""
     parts = slices(count, batch_size)
     return parts if len(parts) == 1 or count % batch_size == 0 else parts[:-1]
 
@@ -111,5 +111,5 @@ def ahead(
 
 
 def preparing_processes(count: int) -> ProcessPoolExecutor:
-    """Processes to prepare batches in. Spawned: a fork of a process that runs TensorFlow may hang."""
+    """Return processes to prepare batches in. Spawned: a fork of a process that runs TensorFlow may hang."""
     return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))

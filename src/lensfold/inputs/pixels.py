@@ -26,7 +26,7 @@ class StretchConstants(TypedDict):
 
 
 def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigma: dict[str, float]) -> np.ndarray:
-    """One object's bands, in flux units, in units of each channel's background sigma, central crop, unstretched.
+    """Return one object's bands, given in flux units, in background sigmas: central crop, mixed, unstretched.
 
     Returns float32 of shape (side, side, channels). NISP pixels are spread over the VIS grid by exactly × 3, one
     VIS pixel in (their frame covers VIS pixels 1 to 198), with bilinear interpolation.
@@ -40,13 +40,13 @@ def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigm
 
 
 def on_vis_grid(nisp: np.ndarray) -> np.ndarray:
-    """A 66 × 66 NISP frame on the 200 × 200 VIS grid, float32; the rim it leaves bare repeats its edge."""
+    """Return a 66 × 66 NISP frame on the 200 × 200 VIS grid, float32; the rim that it leaves bare repeats its edge."""
     enlarged = cv2.resize(np.ascontiguousarray(nisp, dtype=np.float32), (198, 198), interpolation=cv2.INTER_LINEAR)
     return cv2.copyMakeBorder(enlarged, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
 
 
 def _cropped(image: np.ndarray, settings: PixelSettings, sigma: float) -> np.ndarray:
-    """The central square in units of ``sigma``, binned, float32."""
+    """Return the central square in units of ``sigma``, binned, float32."""
     start = (image.shape[0] - settings.crop) // 2
     crop = np.asarray(image[start : start + settings.crop, start : start + settings.crop], dtype=np.float32)
     if settings.bin > 1:
@@ -57,7 +57,7 @@ def _cropped(image: np.ndarray, settings: PixelSettings, sigma: float) -> np.nda
 
 
 def stretched(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
-    """asinh(x / a), or sign(x) log(1 + |x| / a), or x / a, with a the softening in sigmas; float32, same shape."""
+    """Return asinh(x / a), or sign(x) log(1 + |x| / a), or x / a, a the softening in sigmas; float32, same shape."""
     if settings.stretch == "none":
         return np.ascontiguousarray(linear / np.float32(settings.softening), dtype=np.float32)
     # numpy has vectorised float32 log and sqrt, but not arcsinh and log1p: written out, and in place, it is several
@@ -78,7 +78,7 @@ def stretched(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
 
 
 def standardised(linear: np.ndarray, settings: PixelSettings, constants: StretchConstants) -> np.ndarray:
-    """Network input from sigma units: stretch, then (x − mean) / scale with the run's constants; float32.
+    """Return network input from sigma units: stretch, then (x − mean) / scale with the run's constants; float32.
 
     With ``scaling = "image"`` as :func:`scaled_by_itself` instead.
     """
@@ -93,7 +93,7 @@ def standardised(linear: np.ndarray, settings: PixelSettings, constants: Stretch
 
 
 def scaled_by_itself(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
-    """Network input as the paper's code made it, each channel of each image by its own values; float32, same shape.
+    """Return network input as the paper's code made it, each channel scaled by its own values; float32, same shape.
 
     Minimum to maximum become 0 to 1, then log(1 + 1000 x) / log(1001) where a stretch is asked for (astropy's
     LogStretch), then mean 0 and standard deviation 1. A channel without any contrast becomes 0.
@@ -109,7 +109,7 @@ def scaled_by_itself(linear: np.ndarray, settings: PixelSettings) -> np.ndarray:
 def fit_constants(
     sample: Sequence[dict[str, np.ndarray]], settings: PixelSettings, sigma: dict[str, float]
 ) -> StretchConstants:
-    """Stretch constants from a sample of train objects, each a dict of its bands in flux units.
+    """Return stretch constants from a sample of train objects, each a dict of its bands in flux units.
 
     Unless ``scaling = "pack"`` the mean is 0 and the scale 1, which change nothing.
     """

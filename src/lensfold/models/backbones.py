@@ -87,7 +87,7 @@ def keras_network(name: str, inputs: keras.KerasTensor) -> keras.Model:
 
 
 def block_plan(name: str) -> list[Block]:
-    """Blocks of B0 to B7 or Lite0 in order, "block1a_" first, with filters and repeats scaled."""
+    """Return blocks of B0 to B7 or Lite0 in order, "block1a_" first, with filters and repeats scaled."""
     width, depth = SCALES[name]
     return [
         Block(
@@ -103,7 +103,7 @@ def block_plan(name: str) -> list[Block]:
 
 
 def scaled_filters(filters: int, width: float) -> int:
-    """``filters`` times ``width`` as a multiple of 8: the nearest, or the next where that takes away over a tenth."""
+    """Return ``filters`` x ``width`` as a multiple of 8: the nearest, or the next if that takes away over a tenth."""
     wanted = filters * width
     nearest = max(8, int(wanted + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * wanted else nearest
@@ -123,7 +123,7 @@ def _scaled_backbone(name: str, x, prefix: str) -> dict:
 
 
 def _block(inputs, block: Block, prefix: str, lite: bool):
-    """Inverted residual: widen, depthwise convolution, squeeze-and-excitation (not Lite), narrow, add the input."""
+    """Widen, convolve depthwise, squeeze and excite (not Lite), narrow, add the input: an inverted residual."""
     filters_in = inputs.shape[-1]
     x = inputs
     if block.expand != 1:

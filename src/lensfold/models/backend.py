@@ -6,7 +6,7 @@ import os
 def start_tensorflow() -> None:
     """Import TensorFlow with oneDNN, its fast convolutions, and without the lines that it then writes to stderr.
 
-    TensorFlow chooses oneDNN by itself on newer Intel processors alone; on others with AVX2 it is as good. A value
+    TensorFlow chooses oneDNN on its own only on newer Intel processors; on others with AVX2 it is as good. A value
     of TF_ENABLE_ONEDNN_OPTS that the user has set stays. Call before anything imports Keras: afterwards it does
     nothing.
     """

@@ -35,7 +35,7 @@ def check_bands(name: str, pixels: int, channels: int) -> None:
 
 
 def first_centre(pixels: int) -> int:
-    """Row (and column) of the first centre of a NISP pixel in a central crop of even side ``pixels``: 0, 1 or 2.
+    """Return the row (and column) of the first centre of a NISP pixel in a central crop of even side: 0, 1 or 2.
 
     The last one lies as far from the other edge: even crops leave the four corners alike.
     """
@@ -43,13 +43,13 @@ def first_centre(pixels: int) -> int:
 
 
 def vis_band(image: keras.KerasTensor) -> keras.KerasTensor:
-    """VIS of (None, side, side, 4): (None, side, side, 1)."""
+    """Return VIS of (None, side, side, 4): (None, side, side, 1)."""
     # "channels_first" makes the layer crop its axes 2 and 3, which here are the columns and the bands
     return layers.Cropping2D(((0, 0), (0, len(BANDS) - 1)), data_format="channels_first", name="vis_band")(image)
 
 
 def nisp_pixels(image: keras.KerasTensor) -> keras.KerasTensor:
-    """The original Y, J and H pixels under (None, side, side, 4): (None, n, n, 3) with n about side / 3."""
+    """Return the original Y, J and H pixels under (None, side, side, 4): (None, n, n, 3) with n about side / 3."""
     x = layers.Cropping2D(((0, 0), (1, 0)), data_format="channels_first", name="nisp_bands")(image)
     x = layers.Cropping2D(first_centre(image.shape[1]), name="nisp_crop")(x)
     # the maximum of one pixel is that pixel: only the stride acts

@@ -49,9 +49,9 @@ def efficientnet(
 
 
 def _head(ends: dict[str, keras.KerasTensor], dropout: float, dense: tuple[int, ...]) -> keras.KerasTensor:
-    """Average and maximum of each feature of several stages, normalised, then dense units, the last one alone.
+    """Return a logit: average and maximum of the features of several stages, normalised, then dense units.
 
-    The later stages of a frozen backbone know animals and furniture; an arc is told by the middle ones. Features
+    The later stages of a frozen backbone know animals and furniture; the middle ones recognise an arc. Features
     differ in scale by factors of a hundred; normalised, the logit learns in a few epochs. Momentum 0.9, since the
     default needs 500 steps before predictions use the right statistics.
     """
@@ -71,7 +71,7 @@ def _head(ends: dict[str, keras.KerasTensor], dropout: float, dense: tuple[int, 
 
 
 def _pooled_names(stage: str) -> tuple[str, str]:
-    """Names of the two poolings: of stage "3" head_average3, of "vis_3" head_vis_average3, and the maximum's."""
+    """Return names of the two poolings: of stage "3" head_average3, of "vis_3" head_vis_average3, and the maximum's."""
     branch, _, number = stage.rpartition("_")
     prefix = f"head_{branch}_" if branch else "head_"
     return f"{prefix}average{number}", f"{prefix}maximum{number}"

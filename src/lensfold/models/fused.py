@@ -76,17 +76,17 @@ class Swish(keras.layers.Layer):
     """x * sigmoid(x) (Ramachandran et al. 2017, arXiv:1710.05941), which keeps the sigmoid for its gradient."""
 
     def call(self, inputs, training=None):
-        """Swish of every number."""
+        """Return swish of every number."""
         fusable = training and keras.backend.backend() == "tensorflow"
         return _swish(inputs) if fusable else keras.ops.silu(inputs)
 
     def compute_output_shape(self, input_shape):
-        """The shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
 
 def faster(layer: keras.layers.Layer, name: str) -> keras.layers.Layer:
-    """A new layer of another name that gives what ``layer`` gives, of a class from here where there is one."""
+    """Return a new layer of another name that gives what ``layer`` gives, of a class from here where there is one."""
     settings = layer.get_config() | {"name": name}
     if isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.silu:
         return Swish.from_config({key: settings[key] for key in ("name", "trainable", "dtype")})
@@ -130,7 +130,7 @@ def _depthwise(x, kernel, stride: int, padding: str):
 
 
 def _padding(x, kernel, axis: int, stride: int, padding: str) -> tuple[int, int]:
-    """Rows (axis 1) or columns (axis 2) of zeros before and after, as TensorFlow's "same" padding sets them."""
+    """Return rows (axis 1) or columns (axis 2) of zeros before and after, as TensorFlow's "same" padding sets them."""
     if padding == "VALID":
         return 0, 0
     size, taps = x.shape[axis], kernel.shape[axis - 1]

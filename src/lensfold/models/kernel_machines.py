@@ -46,7 +46,7 @@ class Seeds:
 
 
 def seeds_of(seed: int, fold: int) -> Seeds:
-    """The seeds of a fold of an experiment."""
+    """Return the seeds of a fold of an experiment."""
     return Seeds(*(int(word) for word in np.random.SeedSequence([seed, fold, PURPOSE]).generate_state(4)))
 
 
@@ -64,11 +64,11 @@ class TrainingSpan(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-        """As fit and then transform, without computing again what the factorisation has."""
+        """Fit and then transform, without computing again what the factorisation has."""
         return np.column_stack([self._factorise(X), np.zeros(len(X))])
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Coordinates of rows (n, features)."""
+        """Return coordinates of rows (n, features)."""
         inside = X @ self.axes_
         squares = np.einsum("ij,ij->i", X, X) - np.einsum("ij,ij->i", inside, inside)
         return np.column_stack([inside, np.sqrt(np.maximum(squares, 0))])
@@ -132,7 +132,7 @@ class KernelComponents(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Components of rows (n, features)."""
+        """Return components of rows (n, features)."""
         return self.centre_.transform(self._kernel(X)) @ self.axes_
 
     def _kernel(self, X: np.ndarray) -> np.ndarray:
@@ -153,7 +153,7 @@ class UnitLength(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Rows (n, features), divided."""
+        """Return rows (n, features), divided."""
         return X / self.length_
 
 
@@ -169,7 +169,7 @@ class KernelMachine:
     tried: tuple[dict, ...]
 
     def decisions(self, images: np.ndarray) -> np.ndarray:
-        """Decision values of network input (n, …) of any float: float64, (n, 1); log-odds, or an SVM's distances."""
+        """Return decisions on network input (n, …) of any float: float64, (n, 1); log-odds, or an SVM's distances."""
         rows = images.reshape(len(images), -1).astype(np.float64)
         return self.pipeline.decision_function(rows)[:, None]
 
@@ -191,8 +191,8 @@ def fit_machine(
     """Fit a machine to rows (n, features) with labels 0 and 1, with the settings ``chosen`` or else searched for.
 
     The same arguments give the same machine. Standardisation and span are those of all rows, in the search too: they
-    know nothing of labels. Random features are made from the rows themselves: they are no function of a kernel's
-    values, and the length outside of the span, 0 for training rows alone, would shift those of all other rows.
+    know nothing of labels. Random features are made from the rows themselves: they do not follow from a kernel's
+    values, and the length outside of the span, 0 only for training rows, would shift those of all other rows.
     """
     span = [] if settings.approximation == "random" else [TrainingSpan()]
     basis = make_pipeline(StandardScaler(copy=False), *span)
@@ -209,7 +209,7 @@ def fit_machine(
 
 
 def _machine(settings: KernelLearner, seed: int) -> Pipeline:
-    """The steps from coordinates to a decision, not fitted."""
+    """Return the steps from coordinates to a decision, not fitted."""
     if settings.method == "svm" and settings.approximation == "none":
         return Pipeline([("classifier", SVC(kernel=SVC_KERNELS[settings.kernel]))])
     # Newton's method, because the features' variances differ by powers of ten
@@ -220,7 +220,7 @@ def _machine(settings: KernelLearner, seed: int) -> Pipeline:
 
 
 def _map(settings: KernelLearner, seed: int) -> BaseEstimator:
-    """The feature map of a kernel, exact or approximated."""
+    """Return the feature map of a kernel, exact or approximated."""
     if settings.method == "pca":
         return KernelComponents(settings.kernel)
     if settings.approximation != "random":
@@ -231,13 +231,13 @@ def _map(settings: KernelLearner, seed: int) -> BaseEstimator:
 
 
 def _owner(settings: KernelLearner, name: str) -> str:
-    """The step that a setting belongs to."""
+    """Return the step that a setting belongs to."""
     exact_svm = settings.method == "svm" and settings.approximation == "none"
     return "classifier" if name == "C" or exact_svm else "map"
 
 
 def _space(settings: KernelLearner, features: int) -> dict:
-    """What the search draws from. Of standardised rows 1 / features is the gamma that makes a kernel's argument 1."""
+    """Return what the search draws from. Of standardised rows gamma = 1 / features makes a kernel's argument 1."""
     space = {"gamma": loguniform(1e-2 / features, 1e1 / features), "C": loguniform(1e-3, 1e3)}
     if settings.kernel == "polynomial":
         space |= {"degree": [2, 3], "coef0": uniform(0, 2)}
@@ -252,7 +252,7 @@ def _space(settings: KernelLearner, features: int) -> dict:
 def _searched(
     settings: KernelLearner, coordinates: np.ndarray, labels: np.ndarray, features: int, seeds: Seeds
 ) -> tuple[dict, ...]:
-    """Settings drawn at random, each with its AUC, the mean over the parts that it was fitted without."""
+    """Draw settings at random; return each with its AUC, the mean over the parts that it was fitted without."""
     search = RandomizedSearchCV(
         _machine(settings, seeds.map),
         {f"{_owner(settings, name)}__{name}": values for name, values in _space(settings, features).items()},

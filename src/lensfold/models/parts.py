@@ -1,4 +1,4 @@
-"""The parts of a network that learn, and how deep each variable lies, both told by the names of the layers."""
+"""The parts of a network that learn, and how deep each variable lies, both from the names of the layers."""
 
 from typing import TYPE_CHECKING, get_args
 
@@ -51,7 +51,7 @@ def set_trainable(model: "keras.Model", part: Part) -> None:
 
 
 def block_depth(model: "keras.Model") -> dict[str, int]:
-    """Path of each variable of a model -> blocks between it and the logit, for learning rates that fall with depth.
+    """Return the blocks between each variable, by its path, and the logit, for learning rates that fall with depth.
 
     EfficientNets: head 0, top convolution 1, the last block 2 and so on down, the stem one more than block 1 (9
     where there are seven blocks); branches count alike. Other networks: head 0, everything else 1.
@@ -83,7 +83,7 @@ def _inside(layer_name: str) -> str:
 
 
 def _block_number(name: str) -> int:
-    """3 for "block3" and "block3b_add", 0 for a name that is of no block."""
+    """Return 3 for "block3" and "block3b_add", 0 for a name that is of no block."""
     return int(name[5]) if name.startswith("block") else 0
 
 

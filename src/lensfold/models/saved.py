@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def load_model(path: Path) -> "keras.Model":
-    """A trained network; InputError where the file is absent or damaged. Nothing in it is executed."""
+    """Return a trained network; InputError where the file is absent or damaged. Nothing in it is executed."""
     import keras
 
     from lensfold.models import fused  # noqa: F401  # Keras must know the classes that the file names

@@ -75,7 +75,7 @@ def wide_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
 
 
 def _classified(x, dropout: float):
-    """Last convolution, average and maximum of it, one dense layer, logit."""
+    """Return the logit: last convolution, average and maximum of it, one dense layer."""
     x = _convolution(x, 128, "top_conv")
     x = fused.BatchNormalization(momentum=0.9, name="top_bn")(x)
     # The average says how much of a feature there is, the maximum whether it is anywhere: an arc is small.
@@ -95,13 +95,13 @@ def _logit(x):
 
 
 def _pooled(x, number: int):
-    """Maximum of 2 x 2, normalised."""
+    """Return maximum of 2 x 2, normalised."""
     x = layers.MaxPooling2D(2, name=f"pool{number}")(x)
     return fused.BatchNormalization(momentum=0.9, name=f"bn{number}")(x)
 
 
 def _convolution(x, filters: int, name: str, kernel: int = 3, strides: int = 1, padding: str = "same"):
-    """Convolution with a ReLU; He initialisation keeps the variance through ReLUs."""
+    """Convolve, with a ReLU; He initialisation keeps the variance through ReLUs."""
     return layers.Conv2D(
         filters,
         kernel,

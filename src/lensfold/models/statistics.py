@@ -1,4 +1,4 @@
-"""Batch normalisation's statistics measured anew, for the weights that a training ended with."""
+"""Batch normalisation's statistics, measured again for the weights that a training ended with."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -75,5 +75,5 @@ def _statistics_of_the_last_batch(model: "keras.Model", learning: list) -> Itera
 
 
 def _statistics(layer) -> tuple[np.ndarray, np.ndarray]:
-    """Copies of the moving mean and variance."""
+    """Return copies of the moving mean and variance."""
     return np.array(layer.moving_mean.numpy()), np.array(layer.moving_variance.numpy())

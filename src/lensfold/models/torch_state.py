@@ -103,7 +103,7 @@ def _read_storage(stream: io.BytesIO, storage: _Storage) -> np.ndarray:
 
 
 def _view(key: str, tensor: _Tensor, numbers: np.ndarray) -> np.ndarray:
-    """The tensor's array, a copy; strides count numbers and may not leave the storage."""
+    """Return the tensor's array, a copy; strides count numbers and may not leave the storage."""
     _, offset, shape, strides, *_ = tensor
     last = offset + sum((length - 1) * step for length, step in zip(shape, strides, strict=True))
     inside = offset >= 0 and min((*shape, *strides), default=0) >= 0 and last < numbers.size

@@ -31,7 +31,7 @@ class KerasFile(NamedTuple):
 
 
 def keras_file(name: str) -> KerasFile:
-    """Weight file of an EfficientNet of keras.applications, by the name it has here: "efficientnet_v2_b0".
+    """Return the weight file of an EfficientNet of keras.applications, by its name here: "efficientnet_v2_b0".
 
     Address and checksum are those that keras itself uses.
     """
@@ -50,7 +50,7 @@ def keras_file(name: str) -> KerasFile:
 
 
 def keras_path(name: str, weights_file: str | None) -> Path:
-    """Path of the checked weights of an EfficientNet but Lite0: ``weights_file``, or ``models/`` in keras' folder.
+    """Return the checked weights of an EfficientNet but Lite0: ``weights_file``, or a file in keras' ``models/``.
 
     keras' folder is ``$KERAS_HOME``, or ``~/.keras``. Raises InputError where the file is absent or its md5 is
     not the published one, naming both sums and where to get the file.
@@ -64,7 +64,7 @@ def keras_path(name: str, weights_file: str | None) -> Path:
 
 
 def lite0_content(weights_file: str | None) -> tuple[bytes, str]:
-    """Bytes of the checked Lite0 weights and the file's name, from ``weights_file`` or the installed package.
+    """Return bytes and name of the checked Lite0 weights, from ``weights_file`` or the installed package.
 
     Raises InputError where the package or the file is absent, or the sha256 is not that of version 0.1.0.
     """
@@ -109,7 +109,7 @@ def fill_backbone(model, source: dict[str, list[np.ndarray]], name: str, advice:
 
     Where the model has branches each is filled. The kernel of ``stem_conv`` is inflated to the channels it has.
     Raises InputError, and copies nothing, if a layer has no weights in ``source``, if shapes differ, or if
-    ``source`` holds a layer that the model lacks: a backbone that is pretrained in part looks like one that learns
+    ``source`` has a layer that the model lacks: a backbone that is pretrained in part looks like one that learns
     badly.
     """
     branches: dict[str, dict] = {}
@@ -127,7 +127,7 @@ def fill_backbone(model, source: dict[str, list[np.ndarray]], name: str, advice:
 
 
 def _matched(layers: dict, source: dict[str, list[np.ndarray]], before: str, after: str) -> list[tuple]:
-    """Pairs (layer, its arrays) of one backbone; the message of an InputError goes between the two texts."""
+    """Return pairs (layer, its arrays) of one backbone; an InputError's message goes between the two texts."""
     if layers.keys() != source.keys():
         missing, extra = sorted(layers.keys() - source.keys()), sorted(source.keys() - layers.keys())
         raise InputError(f"{before}layers missing {missing}, layers not expected {extra}{after}")

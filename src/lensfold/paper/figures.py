@@ -25,7 +25,7 @@ FITTED = 64
 
 
 def pack_figures(album: Album, folder: Path) -> None:
-    """Figures 1 to 4: extreme examples, the pre-processing, the histogram of sizes, lenses of falling size."""
+    """Draw figures 1 to 4: extreme examples, preprocessing, the histogram of sizes, lenses of falling size."""
     table = album.catalog.loc[album.catalog.index.intersection(album.cache.ids)]
     large = _of_size(table, table["n_pix_source"].quantile(0.995))
     clean = int(table.index[catalogs.without_source(table)][0])
@@ -38,7 +38,7 @@ def pack_figures(album: Album, folder: Path) -> None:
 
 
 def _of_size(table: pd.DataFrame, size: float) -> int:
-    """The object with a source whose lens size is nearest, in ratio, to ``size`` pixels."""
+    """Return the object with a source whose lens size is nearest, in ratio, to ``size`` pixels."""
     seen = table["n_pix_source"][(table["n_sources"] > 0) & (table["n_pix_source"] > 0)]
     return int(np.abs(np.log(seen / size)).idxmin())
 
@@ -50,7 +50,7 @@ def _sheet(album: Album, ids: list[int], path: Path, title: str, columns: int) -
 
 
 def preprocessing(album: Album, object_id: int, path: Path) -> None:
-    """Figure 2: VIS of one object after each step of the preprocessing, with the histogram of its pixels."""
+    """Draw figure 2: VIS of one object after each step of the preprocessing, with the histogram of its pixels."""
     images = split_bands(album.cache.read([object_id])[0])
     settings = PixelSettings(mix="vis", crop=200, bin=1, stretch="log")
     sample = [split_bands(row) for row in album.cache.read(album.cache.ids[:FITTED])]
@@ -81,7 +81,7 @@ def preprocessing(album: Album, object_id: int, path: Path) -> None:
 def run_figures(
     workspace: Workspace, pack: Pack, names: dict[str, str], labels: pd.Series, scores: dict[str, dict], folder: Path
 ) -> None:
-    """Figures 5 and 6 of each run: learning curves, ROC with its AUC on the paper's task. ``names``: file → run."""
+    """Draw figures 5 and 6 of each run: learning curves, ROC on the paper's task. ``names``: file → run."""
     synthetic = pack.is_simulated
     catalog = catalogs.read_catalog(pack.catalog)
     for file, name in names.items():
@@ -94,12 +94,12 @@ def run_figures(
         whole = PlotHeading(name, pack.name, RULE, f"n = {len(catalog):,}", synthetic)
         learning_curves(folder / f"figure5-{file}.png", histories, whole)
         auc = scores[name]["auc"]
-        told = f"AUC {auc['value']:.3f} ({auc['low']:.3f}–{auc['high']:.3f})"
-        roc_and_precision(folder / f"figure6-{file}.png", table, told, heading)
+        text = f"AUC {auc['value']:.3f} ({auc['low']:.3f}–{auc['high']:.3f})"
+        roc_and_precision(folder / f"figure6-{file}.png", table, text, heading)
 
 
 def spectrum_figure(shares: dict[str, list[float]], heading: PlotHeading, path: Path) -> None:
-    """The eigenvalues of each kernel PCA, as shares of their sum."""
+    """Draw the eigenvalues of each kernel PCA, as shares of their sum."""
     plot = Plot("Kernel PCA: the largest eigenvalues", heading)
     axes = plot.axes(0.08, 0.75, "component", "share of the sum of all")
     for name, values in shares.items():

@@ -26,7 +26,7 @@ BALANCE_PURPOSE = 0x70617065
 
 
 def paper_task(catalog: pd.DataFrame) -> pd.Series:
-    """Labels of the paper's task by ID: lenses of more than 150 pixels (1), as many objects without a source (0).
+    """Return labels of the paper's task by ID: lenses of more than 150 pixels (1), as many without a source (0).
 
     Of the larger class as many are drawn as the smaller has, the same for every run, as the paper loaded equal
     numbers of both.
@@ -47,7 +47,7 @@ def paper_task(catalog: pd.DataFrame) -> pd.Series:
 
 
 def task_scores(workspace: Workspace, pack: Pack, name: str, labels: pd.Series, ranked: bool = False) -> dict:
-    """Accuracy and AUC of a run on the paper's task with their intervals, and n.
+    """Return accuracy and AUC of a run on the paper's task with their intervals, and n.
 
     ``ranked``: scores are ranks within their fold, for machines whose decisions have a scale of their own in each.
     """
@@ -65,36 +65,36 @@ def task_scores(workspace: Workspace, pack: Pack, name: str, labels: pd.Series, 
 
 
 def right_decisions(scored: pd.DataFrame) -> np.ndarray:
-    """1.0 where an object is on the right side of the threshold with the best accuracy on the other folds, else 0.0."""
+    """Return 1.0 for objects on the right side of the threshold most accurate on the other folds, else 0.0."""
     decided = cross_fitted_decisions(scored["label"], scored["logit"], scored["fold"], best_accuracy_threshold)
     return (decided == (scored["label"] == 1)).to_numpy(dtype=np.float64)
 
 
 def _mean(values: np.ndarray, labels: pd.Series) -> tuple[float, float]:
-    """The mean over objects, and its standard error where the number of each class is given."""
+    """Return the mean over objects, and its standard error where the number of each class is given."""
     labels = labels.to_numpy()
     variance = sum((labels == label).sum() * values[labels == label].var() for label in (0, 1))
     return float(values.mean()), float(np.sqrt(variance)) / len(values)
 
 
 def trained_objects(workspace: Workspace, pack: Pack, names: Sequence[str]) -> int:
-    """The most objects that a fold of these kernel machines was fitted to."""
+    """Return the most objects that a fold of these kernel machines was fitted to."""
     records = [path for name in names for path in workspace.run(pack.name, name).glob("fold*/run.json")]
     return max(json.loads(path.read_text())["objects"] for path in records)
 
 
 def seeds_together(parts: Sequence[dict]) -> dict:
-    """The mean of the scores of runs that differ in their seed alone, and the mean interval."""
-    told: dict[str, object] = {"n": parts[0]["n"], "seeds": len(parts)}
+    """Return the mean of the scores, and of the intervals, of runs that differ only in their seed."""
+    mean: dict[str, object] = {"n": parts[0]["n"], "seeds": len(parts)}
     for key in ("accuracy", "auc"):
-        told[key] = {limit: float(np.mean([part[key][limit] for part in parts])) for limit in ("value", "low", "high")}
-    return told
+        mean[key] = {limit: float(np.mean([part[key][limit] for part in parts])) for limit in ("value", "low", "high")}
+    return mean
 
 
 def improvement(
     workspace: Workspace, pack: Pack, pairs: Sequence[tuple[str, str]], labels: pd.Series, score: str = "accuracy"
 ) -> dict:
-    """What the second runs gain over the first ones, a pair for each seed: mean, and its 95 % limits.
+    """Return what the second runs gain over the first ones, a pair for each seed: mean, and its 95 % limits.
 
     Two half-widths are added in squares: of the objects (normal, with the mean standard error of the paired
     differences: the same objects for every seed, so it does not shrink with them) and of the seeds (Student's t, with
@@ -106,8 +106,8 @@ def improvement(
         if score == "accuracy":
             value, error = _mean(right_decisions(two) - right_decisions(one), one["label"])
         else:
-            told = paired_table(one["label"], (one["logit"], one["fold"]), (two["logit"], two["fold"]), draws=300)
-            value, error = told[score]["value"], told[score]["error"]
+            paired = paired_table(one["label"], (one["logit"], one["fold"]), (two["logit"], two["fold"]), draws=300)
+            value, error = paired[score]["value"], paired[score]["error"]
         differences.append(value)
         errors.append(error)
     mean, count = float(np.mean(differences)), len(differences)
@@ -118,13 +118,13 @@ def improvement(
 
 
 def rule_scores(workspace: Workspace, pack: Pack, name: str, catalog: pd.DataFrame) -> dict:
-    """AUC under the label rule, of all lenses and by lens size, with intervals."""
+    """Return AUC under the label rule, of all lenses and by lens size, with intervals."""
     scores = score_oof(catalog, Run(workspace.run(pack.name, name)).oof(), RULE)
     return {"n": scores["n"], "auc": scores["auc"], "auc_large": scores["auc_large"], "by_size": scores["auc_by_size"]}
 
 
 def entry_grade(workspace: Workspace, pack: Pack) -> dict:
-    """AUC of the entry on the key of a simulated pack's test split, all lenses and those of the paper's task."""
+    """Return AUC of the entry on the key of a simulated pack's test split, all lenses and those of the paper's task."""
     submitted = read_submission(workspace.submission(pack, "entry"), header=False, score="probability")
     key = catalogs.read_catalog(pack.key)
     table = pd.DataFrame({"logit": submitted[submitted.index.isin(key.index)], "fold": 0})
@@ -133,13 +133,13 @@ def entry_grade(workspace: Workspace, pack: Pack) -> dict:
 
 
 def eigenvalues(workspace: Workspace, pack: Pack, name: str) -> list[float]:
-    """Shares of the first ten eigenvalues of a kernel PCA in their sum, of the first fold."""
+    """Return shares of the first ten eigenvalues of a kernel PCA in their sum, of the first fold."""
     table = pd.read_csv(workspace.run(pack.name, name) / "fold0" / "eigenvalues.csv")
     return table["share"].head(10).tolist()
 
 
 def on_task(workspace: Workspace, pack: Pack, name: str, labels: pd.Series) -> pd.DataFrame:
-    """Label, logit and fold of the task's objects that the run has, by ID."""
+    """Return label, logit and fold of the task's objects that the run has, by ID."""
     oof = Run(workspace.run(pack.name, name)).oof()
     common = labels.index.intersection(oof.index)
     return pd.DataFrame({"label": labels[common], "logit": oof["logit"][common], "fold": oof["fold"][common]})

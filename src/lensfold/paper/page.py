@@ -1,4 +1,4 @@
-"""The page of the reproduction: every table and figure of the paper beside what was measured, from results alone."""
+"""The page of the reproduction: every table and figure of the paper beside what was measured, from the results."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ FIGURES = (
     ("Figure 6, EfficientNet", "figure6-efficientnet.png", "ROC on the paper's task; the paper's AUC is 0.909"),
 )
 SIZE_RUNS = {
-    "table2-all-seed1": "lenses > 150 px alone",
+    "table2-all-seed1": "only lenses > 150 px",
     "later-everything": "all lenses, one stage",
     "later-restarts": "all lenses, in four stages",
     "later-falling-sizes": "falling sizes: 300, 150, 70, 20 px",
@@ -39,7 +39,7 @@ SIZE_RUNS = {
 
 
 def render(results: dict) -> str:
-    """The page as Markdown; ``results`` as `reproduction` measured them."""
+    """Return the page as Markdown; ``results`` as `reproduction` measured them."""
     environment = Environment(
         loader=PackageLoader("lensfold"), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
     )  # Markdown; what is put in are numbers, and names of a pack and of runs, which have letters and digits only
@@ -95,9 +95,9 @@ def _table1(task: dict) -> str:
 
 
 def _best_method(task: dict, source: str) -> dict:
-    """Scores of the method of Table 1 with the highest AUC; the best of many, chosen on the objects it is scored on."""
-    runs = [told for name, told in task.items() if name.startswith(f"table1-{source}-")]
-    return max(runs, key=lambda told: told["auc"]["value"])
+    """Return the scores of Table 1's method with the highest AUC, chosen on the objects that it is scored on."""
+    runs = [scores for name, scores in task.items() if name.startswith(f"table1-{source}-")]
+    return max(runs, key=lambda scores: scores["auc"]["value"])
 
 
 def _embeddings_change(results: dict) -> str:
@@ -112,18 +112,18 @@ def _spectra(spectra: dict) -> str:
 
 
 def _first_eigenvalue(spectra: dict[str, list[float]]) -> str:
-    """How far the first eigenvalue stands out, on pixels and on embeddings."""
-    told = []
+    """Return how far the first eigenvalue stands out, on pixels and on embeddings."""
+    phrases = []
     for source in ("pixels", "embeddings"):
         ratios = [shares[0] / shares[1] for name, shares in spectra.items() if name.startswith(source)]
-        told.append(f"{min(ratios):.1f} to {max(ratios):.1f} times the second on {source}")
-    return f"Here the first is {' and '.join(told)}."
+        phrases.append(f"{min(ratios):.1f} to {max(ratios):.1f} times the second on {source}")
+    return f"Here the first is {' and '.join(phrases)}."
 
 
 def _table2(steps: dict) -> str:
     rows = [
-        [step, PAPER_TABLE2[step], _points(told["gain"]), _percent(told["accuracy"]), _auc(told["auc"])]
-        for step, told in steps.items()
+        [step, PAPER_TABLE2[step], _points(scores["gain"]), _percent(scores["accuracy"]), _auc(scores["auc"])]
+        for step, scores in steps.items()
     ]
     return _table(("added to the plain VIS image", "paper, accuracy", "here, accuracy gained", "accuracy", "AUC"), rows)
 
@@ -160,9 +160,9 @@ def _scalings(results: dict) -> str:
     rows = []
     for scaling, shown in (("pack", "one set of constants"), ("image", "each image by itself")):
         for below, called in (("drop", "left out"), ("negative", "called non-lenses")):
-            told = results["rule"][f"scaling-{scaling}-{below}"]
+            whole = results["rule"][f"scaling-{scaling}-{below}"]
             own = results["task"][f"scaling-{scaling}-{below}"]
-            rows.append([shown, called, _auc(own["auc"]), _auc(told["auc"]), *_by_size(told)])
+            rows.append([shown, called, _auc(own["auc"]), _auc(whole["auc"]), *_by_size(whole)])
     columns = ("pixels scaled by", "smaller lenses", "AUC, paper's task", "AUC, all lenses", *_size_names())
     return _table(columns, rows)
 
@@ -170,8 +170,8 @@ def _scalings(results: dict) -> str:
 def _entry(grade: dict | None) -> str:
     if grade is None:
         return "this pack has no key of its test split, so its grade is the organisers'"
-    told = f"AUC {_auc(grade['auc'])}, > 150 px {_auc(grade['auc_large'])}"
-    return f"its grade on the key of the pack's test split, n = {grade['n']:,}: {told}"
+    scores = f"AUC {_auc(grade['auc'])}, > 150 px {_auc(grade['auc_large'])}"
+    return f"its grade on the key of the pack's test split, n = {grade['n']:,}: {scores}"
 
 
 def _layers(table: Sequence) -> str:
@@ -183,8 +183,8 @@ def _size_names() -> list[str]:
     return [f"{name} px" for name in catalogs.SIZE_BIN_NAMES[1:]]
 
 
-def _by_size(told: dict) -> list[str]:
-    return ["–" if row["value"] is None else f"{row['value']:.3f}" for row in told["by_size"][1:]]
+def _by_size(scores: dict) -> list[str]:
+    return ["–" if row["value"] is None else f"{row['value']:.3f}" for row in scores["by_size"][1:]]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -131,7 +131,7 @@ def all_lenses(scale: Scale) -> dict[str, dict]:
     """Return runs on all lenses against all non-lenses: with sizes that fall from stage to stage, and at once.
 
     All have as many epochs, with as many images in each: classes are balanced by repetition. Each stage starts the
-    learning rate anew, so all lenses in the same stages are the control.
+    learning rate again, so all lenses in the same stages are the control.
     """
     first = max(1, scale.epochs // 6)
     sizes = [(300, first), (LARGE, first), (70, first), (20, max(1, scale.epochs - 3 * first))]

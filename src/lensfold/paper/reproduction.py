@@ -89,7 +89,7 @@ def reproduce_paper(
 
 
 def _workspace(root: Path, scale: Scale) -> Workspace:
-    """The project folder of a scale, which shares the packs and caches of the project around it."""
+    """Make the project folder of a scale, which shares the packs and caches of the project around it."""
     workspace = Workspace(root / "paper" / scale.name)
     for name in ("experiments", "folds", "submissions"):
         (workspace.root / name).mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def _prepare(workspace: Workspace, pack: Pack, skip_bad: bool, processes: int) -
 
 
 def _networks() -> tuple[str, str, bool]:
-    """The EfficientNet of Table 3, a larger one, and whether that has ImageNet weights: B0 where its file is here."""
+    """Return Table 3's EfficientNet (B0 if its file is here), a larger one, and whether that has ImageNet weights."""
     start_tensorflow()
     from lensfold.models.weights import keras_path
 
@@ -144,7 +144,7 @@ def _networks() -> tuple[str, str, bool]:
 
 
 def _write_experiments(workspace: Workspace, experiments: dict[str, dict]) -> list[str]:
-    """A TOML file for each, checked against the settings; their names."""
+    """Write a TOML file for each, checked against the settings; return their names."""
     for name, content in experiments.items():
         validated(content, Experiment, workspace.experiment(name))
         write_if_changed(workspace.experiment(name), as_toml(content).encode())
@@ -152,7 +152,7 @@ def _write_experiments(workspace: Workspace, experiments: dict[str, dict]) -> li
 
 
 def as_toml(content: dict) -> str:
-    """An experiment's plain values as TOML: numbers and strings first, then tables, then the stages."""
+    """Return an experiment's plain values as TOML: numbers and strings first, then tables, then the stages."""
     single = [f"{key} = {json.dumps(value)}" for key, value in content.items() if not isinstance(value, dict | list)]
     parts = ["\n".join(single)] if single else []
     for key, value in content.items():
@@ -163,7 +163,7 @@ def as_toml(content: dict) -> str:
 
 
 def _entry(workspace: Workspace, pack: Pack) -> None:
-    """An entry for the challenge: the test split, scored by the network of all lenses and the EfficientNet."""
+    """Submit an entry: the test split, scored by the network of all lenses and the EfficientNet."""
     members = "".join(f'\n[[member]]\nexperiment = "{name}"\n' for name in ENTRY)
     settings = f'# The entry for the challenge.\ncombine = "logit-mean"\n{members}'
     write_if_changed(workspace.submission_settings("entry"), settings.encode())
@@ -173,7 +173,7 @@ def _entry(workspace: Workspace, pack: Pack) -> None:
 
 
 def _draw(workspace: Workspace, pack: Pack, results: dict, labels: pd.Series, folder: Path) -> None:
-    """The figures, from the pack and the results."""
+    """Draw the figures, from the pack and the results."""
     curves = {"small-cnn": "table2-all-seed1", "efficientnet": "table3-efficientnet"}
     with open_album(workspace, pack, "train") as album:
         figures.pack_figures(album, folder)
@@ -183,7 +183,7 @@ def _draw(workspace: Workspace, pack: Pack, results: dict, labels: pd.Series, fo
 
 
 def _measure(workspace: Workspace, pack: Pack, scale: Scale, networks: tuple, labels: pd.Series) -> dict:
-    """Every number of the page."""
+    """Return every number of the page."""
     catalog = catalogs.read_catalog(pack.catalog)
     kernels = list(plan.table1(scale))
     known = {
@@ -224,7 +224,7 @@ def _spectra(workspace: Workspace, pack: Pack) -> dict[str, list[float]]:
 
 
 def _table2(workspace: Workspace, pack: Pack, scale: Scale, labels: pd.Series, known: dict) -> dict[str, dict]:
-    """Each step's scores over the seeds, and what it gains over none."""
+    """Return each step's scores over the seeds, and what it gains over none."""
     rows = {}
     for step in plan.PREPROCESSING:
         runs = [f"table2-{step.replace(' ', '-')}-seed{seed}" for seed in scale.seeds]
@@ -236,7 +236,7 @@ def _table2(workspace: Workspace, pack: Pack, scale: Scale, labels: pd.Series, k
 
 
 def _gains(workspace: Workspace, pack: Pack, labels: pd.Series) -> dict[str, dict]:
-    """What one run gains over another on the paper's task, in AUC."""
+    """Return what one run gains over another on the paper's task, in AUC."""
     return {
         f"{first} → {second}": measures.improvement(workspace, pack, [(first, second)], labels, "auc")
         for first, second in COMPARED
@@ -244,7 +244,7 @@ def _gains(workspace: Workspace, pack: Pack, labels: pd.Series) -> dict[str, dic
 
 
 def _layers(scale: Scale, efficientnet: str) -> dict[str, list]:
-    """Figures 7 and 8: layers with output shapes and parameters."""
+    """Return figures 7 and 8: layers with output shapes and parameters."""
     from lensfold.models import build_model, layer_table
 
     side = scale.crop // scale.bin

@@ -38,7 +38,7 @@ class Features:
             self._start = stream.tell()
 
     def plain(self, ids: np.ndarray) -> np.ndarray:
-        """Features of the given objects, float32, shape (n, features); InputError where the file is cut off."""
+        """Return features of the given objects, float32, shape (n, features); InputError where the file is cut off."""
         rows = np.empty((len(ids), self._columns), dtype="<f4")
         with self._path.open("rb", buffering=0) as stream:
             for target, object_id in zip(rows, ids, strict=True):
@@ -48,7 +48,7 @@ class Features:
         return rows
 
     def augmented(self, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
-        """As :meth:`plain`: a frozen backbone's features are not augmented."""
+        """Return what :meth:`plain` does: a frozen backbone's features are not augmented."""
         return self.plain(ids)
 
 
@@ -59,7 +59,7 @@ def network_input(
     progress: Progress | None = None,
     twins: Cache | None = None,
 ) -> Preparation | Features:
-    """What the network of a run is fed with: its pixels, or, frozen, its features, kept with the cache.
+    """Return what the network of a run is fed with: its pixels, or, frozen, its features, kept with the cache.
 
     Features are computed where there are none of these pixels, settings and weights yet; the first process does it,
     others that come meanwhile wait. Every run of the same backbone and pixels reads the same file.
@@ -79,7 +79,7 @@ def network_input(
 
 
 def progress_lines(log: Callable[[str], None]) -> Progress:
-    """Progress of a fold's features as lines of its log: one at every fifth of the way."""
+    """Return a progress that writes a line of a fold's log at every fifth of the way."""
     shown = [0]
 
     def report(done: int, total: int) -> None:

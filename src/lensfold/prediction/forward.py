@@ -32,13 +32,13 @@ class Inference:
     """The outputs of a network for any number of inputs, with batches halved until they fit into memory."""
 
     def __init__(self, function_of: Callable[[int], Function], batch_size: int):
-        """``function_of`` gives the function that takes batches of exactly so many inputs."""
+        """Take ``function_of``, which gives the function for batches of exactly so many inputs."""
         self._function_of = function_of
         self._batch_size = batch_size
         self._function: Function | None = None
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Outputs (n, …) of inputs (n, …), n at least 1. InputError where not even a single one fits into memory."""
+        """Return outputs (n, …) of inputs (n, …), n at least 1. InputError where not even one fits into memory."""
         outputs, start = [], 0
         while start < len(inputs):
             batch = inputs[start : start + self._batch_size]
@@ -72,7 +72,7 @@ class Inference:
 
 
 def inference_of(model: "keras.Model", batch_size: int) -> Inference:
-    """The outputs of ``model`` with the weights that it has now, in batches of at most ``batch_size``.
+    """Return the outputs of ``model`` with the weights that it has now, in batches of at most ``batch_size``.
 
     On a CPU 16-bit networks are computed in 32 bits. An input's outputs do not depend on its batch, and are the same
     bytes each time with the same number of threads.
@@ -112,7 +112,7 @@ def _openvino_function(model: "keras.Model", batch_size: int) -> Function:
 
 
 def _frozen_graph(model: "keras.Model", batch_size: int) -> bytes:
-    """TensorFlow's GraphDef of the network in inference mode, its weights as constants."""
+    """Return TensorFlow's GraphDef of the network in inference mode, its weights as constants."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 

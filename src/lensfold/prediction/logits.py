@@ -29,7 +29,7 @@ def logits(
     d4_average: bool,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Logits of ``ids`` in their order, float64, shape (n,); with ``d4_average`` the mean over flips and rotations.
+    """Return logits of ``ids`` in their order, float64, (n,); with ``d4_average`` the mean over flips and rotations.
 
     Batches that do not fit into memory are halved; InputError where not even one object does.
     """
@@ -44,7 +44,7 @@ def logits_of(
     d4_average: bool,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """As :func:`logits`, of anything that gives outputs (n, 1 or more) of network input (n, …)."""
+    """Do as :func:`logits`, with anything that gives outputs (n, 1 or more) of network input (n, …)."""
     result = np.empty(len(ids))
     parts = slices(len(ids), batch_size)
     batches = ahead(preparation.plain, [(ids[part],) for part in parts])
@@ -65,7 +65,7 @@ def predict_part(
     path: Path,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """As :func:`logits_of`, kept in ``path``, from where they come if it holds exactly ``ids``."""
+    """Do as :func:`logits_of`, and keep it in ``path``, from where it comes if that has exactly ``ids``."""
     kept = kept_part(path, ids)
     if kept is None:
         kept = logits_of(inference, preparation, ids, settings.batch_size, settings.d4_average, progress)
@@ -82,10 +82,10 @@ def logits_in_parts(
     progress: Progress | None = None,
     count: int | None = None,
 ) -> np.ndarray:
-    """As :func:`logits_of`, each part kept in ``folder``: a prediction that was stopped goes on, parts may come from
-    other processes, and what is absent or does not hold exactly its IDs is predicted here.
+    """Do as :func:`logits_of`, with each part kept in ``folder``, so that a prediction that was stopped goes on.
 
-    ``folder`` must be of these outputs, pixels and settings alone; whoever keeps the logits deletes it.
+    Parts may come from other processes; what is absent or has not exactly its IDs is predicted here. ``folder`` must
+    be used for nothing but these outputs, pixels and settings; whoever keeps the logits deletes it.
     """
     count = part_count(len(ids)) if count is None else count
     values = np.empty(len(ids))
@@ -98,7 +98,7 @@ def logits_in_parts(
 
 
 def kept_logits(folder: Path, ids: np.ndarray, count: int) -> np.ndarray | None:
-    """Logits of ``ids`` from the ``count`` parts in ``folder``; None unless each has exactly its IDs, once."""
+    """Return logits of ``ids`` from the ``count`` parts in ``folder``; None unless each has exactly its IDs, once."""
     parts = [
         kept_part(part_file(folder, number, count), ids[part])
         for number, part in enumerate(part_slices(len(ids), count))
@@ -107,7 +107,7 @@ def kept_logits(folder: Path, ids: np.ndarray, count: int) -> np.ndarray | None:
 
 
 def d4_views(images: np.ndarray) -> Iterator[np.ndarray]:
-    """The eight flips and rotations of a batch (n, side, side, channels), one at a time to spare memory."""
+    """Yield the eight flips and rotations of a batch (n, side, side, channels), one at a time to spare memory."""
     for turns in range(4):
         turned = np.rot90(images, turns, axes=(1, 2))
         yield np.ascontiguousarray(turned)

@@ -26,16 +26,16 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 def background_value(constants: StretchConstants) -> np.ndarray:
-    """Network input where there is no light, a value a channel, float32."""
+    """Return network input where there is no light, a value a channel, float32."""
     mean, scale = (np.asarray(constants[name], dtype=np.float64) for name in ("mean", "scale"))
     return (-mean / scale).astype(np.float32)
 
 
 def occlusion_map(score: Score, image: np.ndarray, fill: np.ndarray, patch: int, step: int) -> np.ndarray:
-    """By how much ``score`` falls where squares of ``patch`` pixels become ``fill``: float64, (side, side).
+    """Return how far ``score`` falls where squares of ``patch`` pixels become ``fill``: float64, (side, side).
 
     ``image``: (side, side, channels); ``fill``: a value a channel. The squares stand ``step`` pixels apart, the last
-    ones at the edge; a pixel's value is the mean over the squares that hold it.
+    ones at the edge; a pixel's value is the mean over the squares that cover it.
     """
     side = len(image)
     if not 0 < step <= patch <= side:
@@ -55,7 +55,7 @@ def occlusion_map(score: Score, image: np.ndarray, fill: np.ndarray, patch: int,
 
 
 def grad_cam(model: "keras.Model", image: np.ndarray) -> np.ndarray:
-    """Grad-CAM of the model's last convolution for one image (side, side, channels): float64, (side, side), >= 0.
+    """Return Grad-CAM of the last convolution for one image (side, side, channels): float64, (side, side), >= 0.
 
     Raises InputError for a model without a convolution.
     """
@@ -78,7 +78,7 @@ def grad_cam(model: "keras.Model", image: np.ndarray) -> np.ndarray:
 
 
 def scored_by(model: "keras.Model") -> Score:
-    """A model's first output, by batches of BATCH so that TensorFlow compiles it for one shape only."""
+    """Return a model's first output, by batches of BATCH so that TensorFlow compiles it for one shape only."""
 
     def score(images: np.ndarray) -> np.ndarray:
         results = np.empty(len(images))

@@ -1,6 +1,6 @@
 """Fit the kernel machine of one fold, predict its held-out objects, and fit it again where it is to predict others.
 
-No fitted machine is written, since only pickles could hold one, and whoever reads a pickle runs what is in it. What is
+No fitted machine is written, since that would be a pickle, and whoever reads a pickle runs what is in it. What is
 written is what it was fitted with: the objects and the settings that the search chose. The same fit gives the same
 machine, and its out-of-fold decisions prove it.
 """

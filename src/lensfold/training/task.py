@@ -27,11 +27,11 @@ class FoldTask:
     folder: Path
 
     def held_out(self, cached: np.ndarray) -> np.ndarray:
-        """Those of the ``cached`` IDs that this fold holds out, int64, in the order of the folds."""
+        """Return those of the ``cached`` IDs that this fold's network never sees, int64, in the order of the folds."""
         return _ids_in(self.folds[self.folds == self.fold], cached)
 
     def training(self, cached: np.ndarray) -> np.ndarray:
-        """Those of the ``cached`` IDs that are in other folds, int64, in the order of the folds."""
+        """Return those of the ``cached`` IDs that are in other folds, int64, in the order of the folds."""
         return _ids_in(self.folds[self.folds != self.fold], cached)
 
     def is_trained(self, file: str) -> bool:
