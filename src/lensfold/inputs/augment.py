@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Callable
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks a server for newer versions when imported
 
@@ -15,7 +16,7 @@ cv2.setNumThreads(0)  # its own threads would fight with TensorFlow's for the sa
 
 
 #: element of the group of flips and quarter turns, in albumentations' names -> what OpenCV calls it
-_D4 = {
+_D4: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "r90": lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
     "r180": lambda image: cv2.rotate(image, cv2.ROTATE_180),
     "r270": lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),

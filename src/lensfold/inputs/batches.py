@@ -8,7 +8,7 @@ import json
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -61,7 +61,7 @@ class Preparation:
 
     def _rows(self, ids: np.ndarray) -> np.ndarray:
         is_twin = ids < 0
-        if not is_twin.any():
+        if self._twins is None or not is_twin.any():
             return self._cache.read(ids)
         rows = np.empty((len(ids), PIXELS_PER_OBJECT), dtype=np.float32)
         rows[~is_twin] = self._cache.read(ids[~is_twin])
@@ -94,11 +94,11 @@ def ahead(
 
     Without an ``executor`` in a thread of its own.
     """
-    own = ThreadPoolExecutor(max_workers=1) if executor is None else None
-    waiting = deque()
+    working = ThreadPoolExecutor(max_workers=1) if executor is None else executor
+    waiting: deque[Future[Result]] = deque()
     try:
         for call in calls:
-            waiting.append((executor or own).submit(function, *call))
+            waiting.append(working.submit(function, *call))
             if len(waiting) > depth:
                 yield waiting.popleft().result()
         while waiting:
@@ -106,8 +106,8 @@ def ahead(
     finally:
         for future in waiting:
             future.cancel()
-        if own:
-            own.shutdown()
+        if executor is None:
+            working.shutdown()
 
 
 def preparing_processes(count: int) -> ProcessPoolExecutor:

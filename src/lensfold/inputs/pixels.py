@@ -33,7 +33,8 @@ def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigm
     """
     channels = [_cropped(images["VIS"], settings, sigma["VIS"])]
     for weights in INFRARED_MIXES[settings.mix]:
-        mixed = sum(np.float32(w) * images[band] for w, band in zip(weights, BANDS[1:], strict=True) if w)
+        parts = [np.float32(w) * images[band] for w, band in zip(weights, BANDS[1:], strict=True) if w]
+        mixed = sum(parts[1:], start=parts[0])
         noise = np.sqrt(sum((w * sigma[band]) ** 2 for w, band in zip(weights, BANDS[1:], strict=True)))
         channels.append(_cropped(on_vis_grid(mixed), settings, noise))
     return cv2.merge(channels).reshape(settings.side, settings.side, -1)
@@ -48,7 +49,7 @@ def on_vis_grid(nisp: np.ndarray) -> np.ndarray:
 def _cropped(image: np.ndarray, settings: PixelSettings, sigma: float) -> np.ndarray:
     """Return the central square in units of ``sigma``, binned, float32."""
     start = (image.shape[0] - settings.crop) // 2
-    crop = np.asarray(image[start : start + settings.crop, start : start + settings.crop], dtype=np.float32)
+    crop: np.ndarray = np.asarray(image[start : start + settings.crop, start : start + settings.crop], dtype=np.float32)
     if settings.bin > 1:
         # the mean of whole pixels, a hundred times faster than numpy's over two axes
         crop = cv2.resize(crop, (settings.side, settings.side), interpolation=cv2.INTER_AREA)

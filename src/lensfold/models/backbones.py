@@ -109,7 +109,7 @@ def scaled_filters(filters: int, width: float) -> int:
     return nearest + 8 if nearest < 0.9 * wanted else nearest
 
 
-def _scaled_backbone(name: str, x, prefix: str) -> dict:
+def _scaled_backbone(name: str, x: keras.KerasTensor, prefix: str) -> dict[str, keras.KerasTensor]:
     lite, width = name == LITE0, SCALES[name][0]
     x = _convolution(x, scaled_filters(_STEM_FILTERS, width), 3, 2, f"{prefix}stem_conv")
     x = _normalise(x, f"{prefix}stem_bn", lite, f"{prefix}stem_activation")
@@ -122,7 +122,7 @@ def _scaled_backbone(name: str, x, prefix: str) -> dict:
     return ends
 
 
-def _block(inputs, block: Block, prefix: str, lite: bool):
+def _block(inputs: keras.KerasTensor, block: Block, prefix: str, lite: bool) -> keras.KerasTensor:
     """Widen, convolve depthwise, squeeze and excite (not Lite), narrow, add the input: an inverted residual."""
     filters_in = inputs.shape[-1]
     x = inputs
@@ -147,7 +147,7 @@ def _block(inputs, block: Block, prefix: str, lite: bool):
     return x
 
 
-def _squeeze_excite(x, prefix: str, squeezed: int):
+def _squeeze_excite(x: keras.KerasTensor, prefix: str, squeezed: int) -> keras.KerasTensor:
     """Scale each channel by a number in 0..1 computed from the averages of all channels."""
     filters = x.shape[-1]
     scale = layers.GlobalAveragePooling2D(keepdims=True, name=f"{prefix}se_squeeze")(x)
@@ -158,7 +158,7 @@ def _squeeze_excite(x, prefix: str, squeezed: int):
     return layers.Multiply(name=f"{prefix}se_excite")([x, scale])
 
 
-def _convolution(x, filters: int, kernel: int, strides: int, name: str):
+def _convolution(x: keras.KerasTensor, filters: int, kernel: int, strides: int, name: str) -> keras.KerasTensor:
     # "same" is TensorFlow's padding in every backend, and what the weight files were trained with.
     return layers.Conv2D(
         filters,
@@ -171,7 +171,7 @@ def _convolution(x, filters: int, kernel: int, strides: int, name: str):
     )(x)
 
 
-def _normalise(x, name: str, lite: bool, activation_name: str):
+def _normalise(x: keras.KerasTensor, name: str, lite: bool, activation_name: str) -> keras.KerasTensor:
     # keras' defaults, epsilon 1e-3 and momentum 0.99, are those of the weight files.
     x = fused.BatchNormalization(name=name)(x)
     if lite:
@@ -183,7 +183,9 @@ def _initializer() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
 
 
-def _copied(network: keras.Model, inputs, x, prefix: str) -> dict:
+def _copied(
+    network: keras.Model, inputs: keras.KerasTensor, x: keras.KerasTensor, prefix: str
+) -> dict[str, keras.KerasTensor]:
     """Repeat a network on another tensor, its layers new ones with other names, without its stochastic depth."""
     made, ends = {id(inputs): x}, {}
     for layer in network.layers:

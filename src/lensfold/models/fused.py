@@ -3,8 +3,10 @@
 Keras composes batch normalisation of a dozen operations and differentiates swish by six; half of a training step
 of EfficientNet goes there. Everything here is its Keras layer where TensorFlow is not the backend or an option is
 used that the faster way lacks. Saved networks name these classes, so that this module must be imported before one
-is loaded (predict.load_model does).
+is loaded (models.saved does).
 """
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -17,7 +19,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Input (n, rows, columns, channels), float32 or a 16-bit float with statistics in float32.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Normalise by the batch in training, by the moving statistics otherwise and where the layer is frozen."""
         if not (training and self.trainable and self._is_fusable(inputs, mask)):
             return super().call(inputs, training=training, mask=mask)
@@ -38,7 +40,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         return outputs
 
-    def _is_fusable(self, inputs, mask) -> bool:
+    def _is_fusable(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> bool:
         plain = self.center and self.scale and not self.renorm and not self.synchronized and mask is None
         return (
             keras.backend.backend() == "tensorflow"
@@ -57,13 +59,13 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     faster ones. It leaves operations with explicit padding to TensorFlow.
     """
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Convolve each channel with its own kernel."""
         if not (training and self._is_fusable(inputs)):
             return super().call(inputs)
         return _depthwise(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], self.padding.upper())
 
-    def _is_fusable(self, inputs) -> bool:
+    def _is_fusable(self, inputs: tf.Tensor) -> bool:
         plain = not self.use_bias and self.activation is keras.activations.linear
         square = self.strides[0] == self.strides[1] and self.dilation_rate in (1, (1, 1))
         known = None not in inputs.shape[1:3]
@@ -75,12 +77,12 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 class Swish(keras.layers.Layer):
     """x * sigmoid(x) (Ramachandran et al. 2017, arXiv:1710.05941), which keeps the sigmoid for its gradient."""
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Return swish of every number."""
         fusable = training and keras.backend.backend() == "tensorflow"
         return _swish(inputs) if fusable else keras.ops.silu(inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the input."""
         return input_shape
 
@@ -90,7 +92,7 @@ def faster(layer: keras.layers.Layer, name: str) -> keras.layers.Layer:
     settings = layer.get_config() | {"name": name}
     if isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.silu:
         return Swish.from_config({key: settings[key] for key in ("name", "trainable", "dtype")})
-    kinds: dict[type, type] = {
+    kinds: dict[type[keras.layers.Layer], type[keras.layers.Layer]] = {
         keras.layers.BatchNormalization: BatchNormalization,
         keras.layers.DepthwiseConv2D: DepthwiseConv2D,
     }
@@ -98,19 +100,21 @@ def faster(layer: keras.layers.Layer, name: str) -> keras.layers.Layer:
 
 
 @tf.custom_gradient
-def _swish(x):
+def _swish(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     sigmoid = tf.sigmoid(x)
     swish = x * sigmoid
     return swish, lambda upstream: upstream * (sigmoid + swish * (1 - sigmoid))
 
 
-def _depthwise(x, kernel, stride: int, padding: str):
+def _depthwise(x: tf.Tensor, kernel: tf.Tensor, stride: int, padding: str) -> tf.Tensor:
     strides = [1, stride, stride, 1]
     explicit = [0, 0, *_padding(x, kernel, 1, stride, padding), *_padding(x, kernel, 2, stride, padding), 0, 0]
 
     @tf.custom_gradient
-    def convolved(x, kernel):
-        def gradient(upstream):
+    def convolved(
+        x: tf.Tensor, kernel: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             by_input = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
                 input_sizes=tf.shape(x), filter=kernel, out_backprop=upstream, strides=strides, padding=padding
             )
@@ -129,7 +133,7 @@ def _depthwise(x, kernel, stride: int, padding: str):
     return convolved(x, kernel)
 
 
-def _padding(x, kernel, axis: int, stride: int, padding: str) -> tuple[int, int]:
+def _padding(x: tf.Tensor, kernel: tf.Tensor, axis: int, stride: int, padding: str) -> tuple[int, int]:
     """Return rows (axis 1) or columns (axis 2) of zeros before and after, as TensorFlow's "same" padding sets them."""
     if padding == "VALID":
         return 0, 0

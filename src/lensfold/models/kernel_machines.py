@@ -9,6 +9,7 @@ training rows span (:class:`TrainingSpan`), which changes no kernel value and ma
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh, qr
@@ -84,6 +85,8 @@ class Landmarks(Nystroem):
     With all rows as components it is exact: products of features are the kernel's values, so that logistic regression
     on them is kernel logistic regression. Of an indefinite kernel (tanh) negative eigenvalues change their sign.
     """
+
+    n_components: int
 
     def fit(self, X: np.ndarray, y: np.ndarray | None = None) -> "Landmarks":
         """Learn the map from rows (n, features)."""
@@ -197,7 +200,7 @@ def fit_machine(
     span = [] if settings.approximation == "random" else [TrainingSpan()]
     basis = make_pipeline(StandardScaler(copy=False), *span)
     coordinates = basis.fit_transform(rows.astype(np.float64))
-    tried = ()
+    tried: tuple[dict[str, Any], ...] = ()
     if chosen is None:
         tried = _searched(settings, coordinates, labels, rows.shape[1], seeds)
         best = tried[int(np.argmax([one["auc"] for one in tried]))]
@@ -238,7 +241,7 @@ def _owner(settings: KernelLearner, name: str) -> str:
 
 def _space(settings: KernelLearner, features: int) -> dict:
     """Return what the search draws from. Of standardised rows gamma = 1 / features makes a kernel's argument 1."""
-    space = {"gamma": loguniform(1e-2 / features, 1e1 / features), "C": loguniform(1e-3, 1e3)}
+    space: dict[str, Any] = {"gamma": loguniform(1e-2 / features, 1e1 / features), "C": loguniform(1e-3, 1e3)}
     if settings.kernel == "polynomial":
         space |= {"degree": [2, 3], "coef0": uniform(0, 2)}
     if settings.kernel == "sigmoid":

@@ -30,8 +30,8 @@ def find_source(name: str, weights_file: str | None) -> Source:
     Raises InputError as weights.keras_path and weights.lite0_content do. Nothing is downloaded.
     """
     if name == LITE0:
-        content, path = weights.lite0_content(weights_file)
-        return Source(lambda: _lite0_arrays(content, path), path, weights.LITE0_ADVICE)
+        content, file = weights.lite0_content(weights_file)
+        return Source(lambda: _lite0_arrays(content, file), file, weights.LITE0_ADVICE)
     path = weights.keras_path(name, weights_file)
     advice = f"Download {weights.keras_file(name).url} again."
     return Source(lambda: _arrays_of_keras(name, path, advice), str(path), advice)

@@ -74,7 +74,7 @@ def wide_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
     return keras.Model(inputs, _classified(x, dropout), name="wide_cnn")
 
 
-def _classified(x, dropout: float):
+def _classified(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
     """Return the logit: last convolution, average and maximum of it, one dense layer."""
     x = _convolution(x, 128, "top_conv")
     x = fused.BatchNormalization(momentum=0.9, name="top_bn")(x)
@@ -89,18 +89,20 @@ def _classified(x, dropout: float):
     return _logit(layers.Dense(64, activation="relu", name="head_dense")(x))
 
 
-def _logit(x):
+def _logit(x: keras.KerasTensor) -> keras.KerasTensor:
     # float32 also where the network computes in 16 bits: a logit of those has three digits
     return layers.Dense(1, dtype="float32", name="head_logit")(x)
 
 
-def _pooled(x, number: int):
-    """Return maximum of 2 x 2, normalised."""
+def _pooled(x: keras.KerasTensor, number: int) -> keras.KerasTensor:
+    """Return the maximum of 2 x 2, normalised."""
     x = layers.MaxPooling2D(2, name=f"pool{number}")(x)
     return fused.BatchNormalization(momentum=0.9, name=f"bn{number}")(x)
 
 
-def _convolution(x, filters: int, name: str, kernel: int = 3, strides: int = 1, padding: str = "same"):
+def _convolution(
+    x: keras.KerasTensor, filters: int, name: str, kernel: int = 3, strides: int = 1, padding: str = "same"
+) -> keras.KerasTensor:
     """Convolve, with a ReLU; He initialisation keeps the variance through ReLUs."""
     return layers.Conv2D(
         filters,

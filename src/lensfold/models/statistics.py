@@ -74,6 +74,6 @@ def _statistics_of_the_last_batch(model: "keras.Model", learning: list) -> Itera
             layer.moving_variance.assign(variance)
 
 
-def _statistics(layer) -> tuple[np.ndarray, np.ndarray]:
+def _statistics(layer: "keras.layers.BatchNormalization") -> tuple[np.ndarray, np.ndarray]:
     """Return copies of the moving mean and variance."""
     return np.array(layer.moving_mean.numpy()), np.array(layer.moving_variance.numpy())

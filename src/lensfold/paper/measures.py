@@ -72,8 +72,8 @@ def right_decisions(scored: pd.DataFrame) -> np.ndarray:
 
 def _mean(values: np.ndarray, labels: pd.Series) -> tuple[float, float]:
     """Return the mean over objects, and its standard error where the number of each class is given."""
-    labels = labels.to_numpy()
-    variance = sum((labels == label).sum() * values[labels == label].var() for label in (0, 1))
+    known = labels.to_numpy()
+    variance = sum((known == label).sum() * values[known == label].var() for label in (0, 1))
     return float(values.mean()), float(np.sqrt(variance)) / len(values)
 
 
@@ -106,7 +106,9 @@ def improvement(
         if score == "accuracy":
             value, error = _mean(right_decisions(two) - right_decisions(one), one["label"])
         else:
-            paired = paired_table(one["label"], (one["logit"], one["fold"]), (two["logit"], two["fold"]), draws=300)
+            paired: dict = paired_table(
+                one["label"], (one["logit"], one["fold"]), (two["logit"], two["fold"]), draws=300
+            )
             value, error = paired[score]["value"], paired[score]["error"]
         differences.append(value)
         errors.append(error)

@@ -1,13 +1,14 @@
 """What is trained for the paper's tables: the experiments of each section, as settings, at three scales."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from lensfold.errors import InputError
 
 #: lenses of more pixels than this are the paper's task
 LARGE = 150
 #: what Table 2 adds to the plain image, one at a time and together
-PREPROCESSING = {
+PREPROCESSING: dict[str, dict[str, Any]] = {
     "none": {"mix": "vis", "stretch": "none", "softening": 1.0, "scaling": "none"},
     "standardisation": {"mix": "vis", "stretch": "none", "softening": 1.0, "scaling": "pack"},
     "log scale": {"mix": "vis", "stretch": "log", "scaling": "none"},
@@ -158,7 +159,7 @@ def stage(min_size: int, epochs: int, negatives: str, **more: object) -> dict[st
     return {"min_size": min_size, "negatives": negatives, "epochs": epochs, **{"learning_rate": 0.001, **more}}
 
 
-def small_cnn(scale: Scale, seed: int = 1, stages: list[dict] | None = None, **pixels: object) -> dict:
+def small_cnn(scale: Scale, seed: int = 1, stages: list[dict] | None = None, **pixels: Any) -> dict:
     """Return the paper's small CNN on its task, with all of the preprocessing unless ``pixels`` says otherwise."""
     chosen = {**PREPROCESSING["all"], "crop": scale.crop, "bin": scale.bin, **pixels}
     return {

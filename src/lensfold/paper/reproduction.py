@@ -243,7 +243,7 @@ def _gains(workspace: Workspace, pack: Pack, labels: pd.Series) -> dict[str, dic
     }
 
 
-def _layers(scale: Scale, efficientnet: str) -> dict[str, list]:
+def _layers(scale: Scale, efficientnet: str) -> dict[str, object]:
     """Return figures 7 and 8: layers with output shapes and parameters."""
     from lensfold.models import build_model, layer_table
 

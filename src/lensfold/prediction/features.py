@@ -43,7 +43,7 @@ class Features:
         with self._path.open("rb", buffering=0) as stream:
             for target, object_id in zip(rows, ids, strict=True):
                 place = self._start + self._place[int(object_id)] * target.nbytes
-                if os.preadv(stream.fileno(), [target], place) != target.nbytes:
+                if os.preadv(stream.fileno(), [target.data], place) != target.nbytes:
                     raise InputError(f"{self._path}: ends too early. Delete it; the same command computes it again.")
         return rows
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -86,7 +86,8 @@ def inference_of(model: "keras.Model", batch_size: int) -> Inference:
 
 def _openvino_is_installed() -> bool:
     # OpenVINO reports each use over the network where this package is present, and takes its absence well
-    sys.modules.setdefault("openvino_telemetry", None)
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)
     try:
         import openvino  # noqa: F401
     except ImportError:

@@ -90,20 +90,27 @@ def logits_in_parts(
     count = part_count(len(ids)) if count is None else count
     values = np.empty(len(ids))
     for number, part in enumerate(part_slices(len(ids), count)):
-        report = (lambda done, _, start=part.start: progress(start + done, len(ids))) if progress else None
+        report = _shifted(progress, part.start, len(ids)) if progress else None
         values[part] = predict_part(
             inference, preparation, ids[part], settings, part_file(folder, number, count), report
         )
     return values
 
 
+def _shifted(progress: Progress, start: int, total: int) -> Progress:
+    """Return the progress of a part that begins at ``start`` of ``total`` objects."""
+    return lambda done, _: progress(start + done, total)
+
+
 def kept_logits(folder: Path, ids: np.ndarray, count: int) -> np.ndarray | None:
     """Return logits of ``ids`` from the ``count`` parts in ``folder``; None unless each has exactly its IDs, once."""
-    parts = [
-        kept_part(part_file(folder, number, count), ids[part])
-        for number, part in enumerate(part_slices(len(ids), count))
-    ]
-    return None if any(part is None for part in parts) else np.concatenate(parts)
+    found = []
+    for number, part in enumerate(part_slices(len(ids), count)):
+        kept = kept_part(part_file(folder, number, count), ids[part])
+        if kept is None:
+            return None
+        found.append(kept)
+    return np.concatenate(found)
 
 
 def d4_views(images: np.ndarray) -> Iterator[np.ndarray]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -268,7 +269,7 @@ class _FoldTraining:
 
 def save_checkpoint(path: Path, variables: Sequence[keras.Variable], history: list[dict], config_hash: str) -> None:
     """Write the values of ``variables`` in their order, the epochs so far and the settings they belong to."""
-    state = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(variables)}
+    state: dict[str, Any] = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(variables)}
     state["history"] = np.array(json.dumps(history))
     state["config_hash"] = np.array(config_hash)
     with replacing(path) as temporary, temporary.open("wb") as stream:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,17 +13,19 @@ from lensfold.config import Experiment, StageSettings, TrainSettings
 class BlockwiseAdamW(keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter 2019) whose learning rate differs between variables by fixed factors."""
 
-    def __init__(self, factors: dict[str, float], **arguments):
+    def __init__(self, factors: dict[str, float], **arguments: Any):
         """``factors``: variable path → factor on the learning rate, 1 where it is absent."""
         super().__init__(**arguments)
         self._factors = factors
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         """Create the state for ``variables``, and look up the factor of each."""
         super().build(variables)
         self._rates = [self._factors.get(variable.path, 1.0) for variable in variables]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: keras.KerasTensor, variable: keras.Variable, learning_rate: keras.KerasTensor
+    ) -> None:
         """Do one step of one variable."""
         rate = self._rates[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate if rate == 1 else learning_rate * rate)
