@@ -6,11 +6,13 @@ from contextlib import contextmanager
 
 from rich import progress as bars
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-#: columns of a table that is piped: of one that may fold, and of one that should not
-PIPED, WIDE = 100, 200
+#: columns of what is piped, and between the columns of a table
+PIPED, GAP = 100, 2
 #: shows how many of how many are done
 Progress = Callable[[int, int], None]
 
@@ -55,7 +57,7 @@ def _lines(title: str, unit: str) -> Progress:
 
 
 def width() -> int:
-    """Return the columns of the terminal; of a pipe or a file the 100 that a table may have there."""
+    """Return the columns of the terminal; 100 where the output is a pipe or a file."""
     console = Console()
     return console.width if console.is_terminal else PIPED
 
@@ -64,21 +66,64 @@ def show_table(
     title: str,
     columns: Sequence[str],
     rows: Sequence[Sequence[object]],
-    caption: str | None = None,
+    caption: str = "",
     most: int | None = None,
+    left: int = 1,
 ) -> None:
-    """Print a table; the first column is left-aligned, numbers to the right. Cells are folded where it is too wide.
+    """Print a table that is never wider than `width`, nor than ``most``: every line fits the terminal.
 
-    ``most``: columns of the terminal that it may have; without it a wide table is not cut when piped.
+    The first ``left`` columns are aligned to the left, the others to the right. Headers are wrapped where that saves
+    room. Of a table that is still too wide the other columns follow below, behind the same left ones; a cell that
+    needs more than its share is folded.
     """
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=most or WIDE)
-    elif most:
-        console = Console(width=min(most, console.width))
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    room = min(width(), most or width())
+    console = Console(width=room)
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = _widths(columns, texts, room, left)
+    console.print(Text(title, style="italic"))
+    for shown in _parts(widths, room, left):
+        cells = [[row[i] for i in shown] for row in texts]
+        console.print(_table([columns[i] for i in shown], cells, [widths[i] for i in shown], left))
+    if caption:
+        console.print(Text(caption, style="dim"))
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int, left: int) -> list[int]:
+    """The width of each column: its widest cell and the longest word of its header, or its share of the room.
+
+    Headers are on one line where all columns fit beside each other that way.
+    """
+    cells = [max((cell_len(row[i]) for row in rows), default=0) for i in range(len(columns))]
+    whole = [max(cell, cell_len(name)) for cell, name in zip(cells, columns, strict=True)]
+    if sum(whole) + GAP * (len(whole) - 1) <= room:
+        return whole
+    words = [max(map(cell_len, name.split()), default=0) for name in columns]
+    least = [max(cell, word) for cell, word in zip(cells, words, strict=True)]
+    share = max(1, (room // 2 - GAP * left) // left)
+    least[:left] = [min(needed, share) for needed in least[:left]]
+    rest = room - sum(least[:left]) - GAP * left
+    return [*least[:left], *(min(needed, rest) for needed in least[left:])]
+
+
+def _parts(widths: Sequence[int], room: int, left: int) -> list[list[int]]:
+    """Numbers of the columns of each table: the left ones, and as many of the others as fit behind them."""
+    head = list(range(left))
+    parts, used = [[*head]], room
+    for number in range(left, len(widths)):
+        needed = GAP + widths[number]
+        if len(parts[-1]) > left and used + needed > room:
+            parts.append([*head])
+        if len(parts[-1]) == left:
+            used = sum(widths[:left]) + GAP * (left - 1)
+        parts[-1].append(number)
+        used += needed
+    return parts
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], left: int) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    for place, (name, size) in enumerate(zip(columns, widths, strict=True)):
+        table.add_column(Text(name), justify="left" if place < left else "right", width=size, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console.print(table)
+        table.add_row(*map(Text, row))
+    return table

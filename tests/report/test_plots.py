@@ -92,7 +92,7 @@ def test_the_roc_begins_before_its_first_false_positive():
 
 
 def test_empty_bins_are_not_drawn():
-    names, counts, bins = plots._held_bins(["a", "b", "c", "d"], np.array([3, 1, 3]))
+    names, counts, bins = plots._filled_bins(["a", "b", "c", "d"], np.array([3, 1, 3]))
     assert names == ["b", "d"] and counts.tolist() == [1, 2] and bins.tolist() == [1, 0, 1]
 
 

@@ -56,7 +56,7 @@ def folds(
 ) -> None:
     """Write folds/<pack>.csv (every catalog ID once) and show what is in each fold."""
     from lensfold.pipeline.folds import check_pack_folds, make_pack_folds
-    from lensfold.report.terminal import show_folds, show_strata
+    from lensfold.report.packs import show_folds, show_strata
 
     workspace, chosen = chosen_pack(root, pack, data)
     catalog, made = (check_pack_folds if check else make_pack_folds)(workspace, chosen)
@@ -77,7 +77,7 @@ def cache(
     """Read the FITS files of a split, or its archive, once, into shards; list what cannot be used by ID and reason."""
     split = checked_split(split)
     from lensfold.pipeline.cache import cache_split
-    from lensfold.report.terminal import show_cache
+    from lensfold.report.packs import show_cache
 
     workspace, chosen = chosen_pack(root, pack, data)
     show_cache(chosen.name, split, cache_split(workspace, chosen, split, skip_bad, workers))
@@ -91,7 +91,7 @@ def import_euclid(
 ) -> None:
     """Turn real Euclid cutouts into a pack in the challenge's geometry and units, ready for predict."""
     from lensfold.pipeline.look import import_pack
-    from lensfold.report.terminal import show_import
+    from lensfold.report.packs import show_import
 
     table, pictures = import_pack(files, out, overwrite)
     show_import(table, out, pictures)
@@ -147,7 +147,7 @@ def verify(
     """Compare every shard of a cache with its recorded checksum; name the damaged ones."""
     split = checked_split(split)
     from lensfold.pipeline.cache import verify_split
-    from lensfold.report.terminal import show_verified
+    from lensfold.report.packs import show_verified
 
     workspace, chosen = chosen_pack(root, pack, data)
     problems = verify_split(workspace, chosen, split, rebuild, deep)

@@ -106,7 +106,7 @@ def run(order: Order, executor: Executor) -> None:
 def _make_folds(order: Order) -> None:
     work = order.work
     if ("folds" in order.steps or work.trained) and not are_folds_made(work.workspace, work.pack):
-        from lensfold.report.terminal import show_folds
+        from lensfold.report.packs import show_folds
 
         show_folds(work.pack.name, *make_pack_folds(work.workspace, work.pack))
 
@@ -115,7 +115,7 @@ def _build_caches(work: Work) -> None:
     """On this machine the caches come first, with all cores; elsewhere they are jobs among the others."""
     for split in splits_of(work):
         if not is_cached(work.workspace, work.pack, split):
-            from lensfold.report.terminal import show_cache
+            from lensfold.report.packs import show_cache
 
             cache_split_once(work.workspace, work.pack, split, work.skip_bad, cores())
             show_cache(work.pack.name, split, read_manifest(work.workspace.cache(work.pack, split)))

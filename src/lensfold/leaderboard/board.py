@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lensfold.config import Task
@@ -12,25 +12,26 @@ from lensfold.leaderboard.differences import Difference, paired_differences
 from lensfold.leaderboard.history import of_ensemble, read_history
 from lensfold.leaderboard.rows import REPORT_FOLDER, Problem, Row, read_board
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.scores import Score
+from lensfold.runs.scores import SCORE_NAMES, Score, ScoreName
 from lensfold.submission.public_scores import PublicScore, known_submissions, read_public_scores
 
-#: Scores that can sort a board, with their names in tables and their digits; the size bins can, too.
-SORTS = {
-    "auc": ("AUC", 3),
-    "mean_fold_auc": ("mean fold AUC", 3),
-    "f1": ("F1", 3),
-    "accuracy": ("accuracy", 3),
-    "average_precision": ("average precision", 3),
-    "one_minus_f_beta": ("1 − F_beta", 4),
-    "tpr0": ("TPR0", 3),
-    "tpr10": ("TPR10", 3),
-    "auc_large": ("> 150 px AUC", 3),
-    **{name: (f"AUC {name} px", 3) for name in catalogs.SIZE_BIN_NAMES},
-    "mse": ("MSE", 3),
+_SORTS = (
+    "auc",
+    "mean_fold_auc",
+    "f1",
+    "accuracy",
+    "average_precision",
+    "one_minus_f_beta",
+    "tpr0",
+    "tpr10",
+    "auc_large",
+)
+#: scores that can sort a board, the size bins among them, and how each is shown
+SORTS: Mapping[str, ScoreName] = {
+    **{name: SCORE_NAMES[name] for name in _SORTS},
+    **{name: ScoreName(f"AUC {name} px") for name in catalogs.SIZE_BIN_NAMES},
+    "mse": SCORE_NAMES["mse"],
 }
-#: Scores of which less is better.
-LOSSES = ("one_minus_f_beta", "mse")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Board:
-    """Everything a leaderboard tells of a pack. ``is_simulated``: None where the pack's folder is not here."""
+    """Everything on the leaderboard of a pack. ``is_simulated``: None where the pack's folder is not here."""
 
     pack: str
     is_simulated: bool | None
@@ -69,42 +70,55 @@ def build_board(workspace: Workspace, pack: Pack, sort: str = "auc") -> Board:
         raise InputError(f"--sort {sort!r}: no such score. Choose one of: {', '.join(choices)}.")
     rows, problems = read_board(workspace, pack)
     history = _history(workspace, pack, problems)
-    grouped = defaultdict(list)
-    for row in rows:
-        of = row.scores
-        grouped[of.task != "lens", of.pack != pack.name, of.pack, of.rule].append(row)
-    earlier = _earlier(history, rows)
-    standings = []
-    # the task and the rule with most rows first
-    for key, members in sorted(grouped.items(), key=lambda item: (*item[0][:2], -len(item[1]), *item[0][2:])):
-        is_radius, _, trained_on, rule = key
-        by = "mse" if is_radius else sort
-        ordered = sort_rows(members, by)
-        source = pack if trained_on == pack.name else workspace.pack(trained_on)
-        store = workspace.run(pack.name, REPORT_FOLDER) / "differences.json"
-        differences, reasons = paired_differences(source, ordered, by, store)
-        problems.extend(reasons)
-        task = "einstein-radius" if is_radius else "lens"
-        past = earlier.pop((task, rule), []) if trained_on == pack.name else []
-        standings.append(Standing(task, rule, trained_on, by, tuple(ordered), tuple(differences), tuple(past)))
-    for (task, rule), past in sorted(earlier.items()):  # of rules that no run has any more
-        by = "mse" if task == "einstein-radius" else sort
-        standings.append(Standing(task, rule, pack.name, by, (), (), tuple(past)))
+    standings = _standings(workspace, pack, sort, rows, _earlier(history, rows), problems)
     public = _public(workspace, pack, problems)
-    told = tuple(replace(problem, reason=_without_root(problem.reason, workspace)) for problem in problems)
     return Board(
         pack.name,
         pack.is_simulated if pack.key.is_file() or pack.catalog.is_file() else None,
         sort,
         tuple(standings),
-        told,
+        tuple(replace(problem, reason=_without_root(problem.reason, workspace)) for problem in problems),
         _newest(rows, history),
         tuple(public),
     )
 
 
+def _standings(
+    workspace: Workspace,
+    pack: Pack,
+    sort: str,
+    rows: Sequence[Row],
+    earlier: dict[tuple[Task, str], list[dict]],
+    problems: list[Problem],
+) -> list[Standing]:
+    """The tables of a board, lenses before radii, this pack's before others', those with most rows first.
+
+    ``earlier`` scores without a row of their task and rule come last. What cannot be compared is added to ``problems``.
+    """
+    grouped: dict[tuple[bool, bool, str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        of = row.scores
+        grouped[of.task != "lens", of.pack != pack.name, of.pack, of.rule].append(row)
+    store = workspace.run(pack.name, REPORT_FOLDER) / "differences.json"
+    rest, standings = dict(earlier), []
+    for key, members in sorted(grouped.items(), key=lambda item: (*item[0][:2], -len(item[1]), *item[0][2:])):
+        is_radius, _, trained_on, rule = key
+        by = "mse" if is_radius else sort
+        ordered = sort_rows(members, by)
+        source = pack if trained_on == pack.name else workspace.pack(trained_on)
+        differences, reasons = paired_differences(source, ordered, by, store)
+        problems.extend(reasons)
+        task: Task = "einstein-radius" if is_radius else "lens"
+        past = rest.pop((task, rule), []) if trained_on == pack.name else []
+        standings.append(Standing(task, rule, trained_on, by, tuple(ordered), tuple(differences), tuple(past)))
+    for (task, rule), past in sorted(rest.items()):  # of rules that no run has any more
+        by = "mse" if task == "einstein-radius" else sort
+        standings.append(Standing(task, rule, pack.name, by, (), (), tuple(past)))
+    return standings
+
+
 def score_of(row: Row, score: str) -> Score:
-    """A row's score by its name in SORTS; of value None where it has none."""
+    """Return a row's score by its name in SORTS; of value None where it has none."""
     if score in catalogs.SIZE_BIN_NAMES:
         place = catalogs.SIZE_BIN_NAMES.index(score)
         found = next((cell for cell in row.scores.auc_by_size or () if cell.bin == place), None)
@@ -114,8 +128,8 @@ def score_of(row: Row, score: str) -> Score:
 
 
 def sort_rows(rows: Sequence[Row], score: str) -> list[Row]:
-    """Rows with every fold first, each part best first, those without a value last; by name where they are equal."""
-    sign = 1 if score in LOSSES else -1
+    """Return rows with every fold first, each part best first, those without a value last; equal ones by name."""
+    sign = 1 if SORTS[score].is_loss else -1
 
     def key(row: Row) -> tuple:
         value = score_of(row, score).value
@@ -149,15 +163,15 @@ def _without_root(text: str, workspace: Workspace) -> str:
     return text.replace(f"{workspace.root}{os.sep}", "") if workspace.root.is_absolute() else text
 
 
-def _earlier(history: Sequence[dict], rows: Sequence[Row]) -> dict[tuple[str, str], list[dict]]:
+def _earlier(history: Sequence[dict], rows: Sequence[Row]) -> dict[tuple[Task, str], list[dict]]:
     """By task and rule the last line of each experiment and settings that no run has now, newest first."""
     present = {(row.name, row.config_hash[:12]) for row in rows if row.config_hash}
-    last = {}
+    last: dict[tuple[Task, str, str, str], dict] = {}
     for line in history:
         if (line["name"], line["config"]) not in present:
-            task = "einstein-radius" if line.get("mse") else "lens"
+            task: Task = "einstein-radius" if line.get("mse") else "lens"
             last[task, line.get("rule") or "?", line["name"], line["config"]] = line
-    earlier = defaultdict(list)
+    earlier: dict[tuple[Task, str], list[dict]] = defaultdict(list)
     for (task, rule, *_), line in sorted(last.items(), key=lambda item: item[1].get("time") or "", reverse=True):
         earlier[task, rule].append(line)
     return dict(earlier)

@@ -22,15 +22,15 @@ from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_
 from lensfold.scoring.ranking import Ranking
 from lensfold.scoring.score_table import paired_table
 
-#: Draws behind a standard error: 100 tell it to 7 %, and a pair of runs of 100,000 objects takes half a second.
+#: draws behind a standard error: 100 give it to 7 %, and a pair of runs of 100,000 objects takes half a second
 DRAWS = 100
-#: Settings that change how fast a result comes, never the result.
+#: settings that change how fast a result comes, never the result
 IRRELEVANT = ("predict.batch_size", "train.workers")
-#: Changed modules that are named before the rest is only counted.
+#: changed modules that are named before the rest is only counted
 MODULES_SHOWN = 4
-#: The order in which changed settings are told, by their first word; the others come last.
+#: the order in which changed settings are listed, by their first word; the others come last
 ORDER = ("task", "label_rule", "learner", "pixels", "stage", "train", "augment", "predict")
-#: Scores of a ranking that are areas under a curve, which a few sums a draw give.
+#: scores of a ranking that are areas under a curve, which a few sums a draw give
 AREAS = ("auc", "auc_large", *catalogs.SIZE_BIN_NAMES)
 
 
@@ -46,11 +46,11 @@ class Difference:
 def paired_differences(
     pack: Pack, rows: Sequence[Row], score: str, store: Path
 ) -> tuple[list[Difference | None], list[Problem]]:
-    """For each row the difference to the row above it (None for the first), and why there are none where there could.
+    """Return for each row the difference to the row above it (None for the first), and which could not be compared.
 
     ``rows``: of one task and rule, trained on ``pack``. ``score``: "auc", the name of a size bin, any other score of
     `lensfold.scoring.score_table`, or "mse" for rows of Einstein radii. What ``store`` (a file, made where it is
-    absent) knows of the same out-of-fold files is not computed again.
+    absent) has of the same out-of-fold files is not computed again.
     """
     kept = _read_store(store)
     catalog_hash = file_sha256(pack.catalog) if pack.catalog.is_file() else None
@@ -58,7 +58,7 @@ def paired_differences(
     differences, reasons, is_new = [None] * len(rows), [], False
     for place, (above, own) in enumerate(zip(rows, rows[1:], strict=False), start=1):
         if above.data_hash != own.data_hash:
-            continue  # told in the rows' notes
+            continue  # the page says so
         try:
             key = _pair_key(above, own, score)
             known = kept.get(key)
@@ -80,7 +80,7 @@ def _read_store(path: Path) -> dict:
     """Differences computed before, by key; nothing where the file is absent or damaged: it is only a convenience."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return {key: told for key, told in kept.items() if set(told) == {"catalog", "value", "error", "n"}}
+        return {key: one for key, one in kept.items() if set(one) == {"catalog", "value", "error", "n"}}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
 
@@ -162,8 +162,8 @@ def _lens_difference(
         logits = [table["logit"].to_numpy() for table in (first, second)]
         return _area_difference(y, asked.labels, logits, rows, groups)
     sides = [(table["logit"].to_numpy(), table["fold"].to_numpy()) for table in (first, second)]
-    told = paired_table(asked.labels, *sides, draws=DRAWS, groups=groups)[score]
-    return Difference(told["value"], told["error"], len(asked.ids))
+    paired = paired_table(asked.labels, *sides, draws=DRAWS, groups=groups)[score]
+    return Difference(paired["value"], paired["error"], len(asked.ids))
 
 
 def _area_difference(
@@ -205,12 +205,12 @@ def _drawn(
     size = sum(map(len, strata))
     units = None if groups is None else np.unique(groups, return_inverse=True)[1]
     drawn = drawn_estimates(lambda weights: {"gain": gain(weights)}, strata, units, size, DRAWS, 0)
-    told = difference(gain(np.ones((1, size))), drawn["gain"])
-    return Difference(told["value"], told["error"], n)
+    found = difference(gain(np.ones((1, size))), drawn["gain"])
+    return Difference(found["value"], found["error"], n)
 
 
 def settings_changes(above: dict, own: dict) -> list[str]:
-    """Settings of one experiment that differ from another's, as ``dotted.key old → new``."""
+    """Return the settings of one experiment that differ from another's, as ``dotted.key old → new``."""
     one, two = _flat(above), _flat(own)
     changes = []
     stages = [len(settings.get("stage") or ()) for settings in (above, own)]
@@ -250,7 +250,7 @@ def _shown(flat: dict[str, object], key: str) -> str:
 
 
 def code_changes(above: dict | None, own: dict | None) -> str | None:
-    """How the code of one training differs from another's; None where it is the same or neither kept it."""
+    """Return how the code of one training differs from another's; None where it is the same or neither kept it."""
     if not above and not own:
         return None
     if not above or not own:

@@ -1,12 +1,14 @@
 """A pack's history: one line a finished score, so that editing an experiment loses no past result."""
 
 import csv
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from lensfold.errors import InputError
 from lensfold.files import replacing
+from lensfold.runs.scores import Score
 
 #: begins the name of an ensemble's line, where a run's has its own
 ENSEMBLE = "submission:"
@@ -29,6 +31,10 @@ HISTORY_COLUMNS = (
     "config",
     "mse",
     "mse_constant",
+    "auc_low",
+    "auc_high",
+    "mse_low",
+    "mse_high",
 )
 
 
@@ -39,6 +45,9 @@ def append_history(path: Path, scores: dict, config_hash: str) -> None:
     Raises InputError where the file cannot be read or written.
     """
     values = {name: scores[name]["value"] for name in HISTORY_COLUMNS if isinstance(scores.get(name), dict)}
+    for name in ("auc", "mse"):
+        if isinstance(scores.get(name), dict):
+            values |= {f"{name}_{limit}": scores[name][limit] for limit in ("low", "high")}
     row = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "config": config_hash[:12],
@@ -60,18 +69,29 @@ def of_ensemble(line: dict) -> bool:
     return str(line.get("name")).startswith(ENSEMBLE)
 
 
-def last_before(lines: Sequence[dict], scores: dict, key: str) -> float | None:
-    """Return the last earlier value of a score, from lines of the same name, rule, objects and folds; None without one.
+def last_before(lines: Sequence[dict], scores: dict, key: str) -> Score | None:
+    """Return the last earlier score, from lines of the same name, rule, objects and folds; None without one.
 
-    Lines with the value that ``scores`` has now, at the end, are of this very score and not earlier.
+    ``key``: "auc" or "mse". Lines with the value that ``scores`` has now, at the end, are of this very score and not
+    earlier; lines without a readable value are passed over. Lines of an older file have no limits.
     """
     folds = f"{len(scores['folds'])} of {scores['of_folds']}"
     same = {"name": scores["name"], "rule": scores["rule"], "n": str(scores["n"]), "folds": folds}
-    values = [line[key] for line in lines if line.get(key) and all(line.get(k) == v for k, v in same.items())]
-    numbers = [float(value) for value in values]
-    while numbers and numbers[-1] == scores[key]["value"]:
-        numbers.pop()
-    return numbers[-1] if numbers else None
+    for line in reversed(lines):
+        value = _number(line.get(key))
+        if any(line.get(column) != expected for column, expected in same.items()) or value is None:
+            continue
+        if value != scores[key]["value"]:
+            return Score(value=value, low=_number(line.get(f"{key}_low")), high=_number(line.get(f"{key}_high")))
+    return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def read_history(path: Path) -> list[dict]:

@@ -12,6 +12,7 @@ from lensfold.ensemble.members import check_common_folds, check_task, short
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.run import Run
+from lensfold.runs.scores import SCORE_NAMES
 from lensfold.scoring.out_of_fold import folds_are_grouped, lens_task
 from lensfold.scoring.score_table import paired_table
 
@@ -124,7 +125,7 @@ def _verdict(tables: list[dict], key: str, confirmed_by: str | None = None) -> s
     if difference["value"] is None or difference["error"] is None:
         return None
     over = "haloes" if tables[-1]["bootstrap"]["over"] == "groups" else "objects"
-    name, digits, better = ("AUC", 4, "B") if key == "auc" else ("1-F_beta", 5, "A")
+    name, digits, better = SCORE_NAMES[key].label, SCORE_NAMES[key].digits + 1, "A" if SCORE_NAMES[key].is_loss else "B"
     if difference["value"] == 0 and difference["error"] == 0:
         return f"A and B have the same {name}."
     winner = better if difference["value"] > 0 else {"A": "B", "B": "A"}[better]
@@ -138,7 +139,8 @@ def _verdict(tables: list[dict], key: str, confirmed_by: str | None = None) -> s
         limits += f", at the best thresholds {best['low']:+.{digits}f} to {best['high']:+.{digits}f},"
     verdict = "the difference is real" if real else "the difference may be chance"
     return (
-        f"{winner} beats {loser} by {abs(difference['value']):.{digits}f} ± {difference['error']:.{digits}f} {name}; {verdict} "
+        f"{winner} beats {loser} by {abs(difference['value']):.{digits}f} ± {difference['error']:.{digits}f} {name}; "
+        f"{verdict} "
         f"(B - A is {limits} at 95 % over {over})."
     )
 

@@ -19,7 +19,7 @@ def show_submission(workspace: Workspace, pack: Pack, content: dict, every_table
         _show_every_table(content)
     _show_files(target, content)
     if content["radius"]:
-        show_rows(workspace, training, content["radius"]["scores"], simulated)
+        show_rows(workspace, training, content["radius"]["scores"], simulated, f"{content['submission']}_radius")
     show_rows(workspace, training, content["scores"], simulated, content["submission"])
 
 

@@ -74,15 +74,20 @@ def submit(
         **summary,
     }
     write_json(targets[0].with_suffix(".json"), content)
-    _keep_history(workspace, pack, name, content)
+    _keep_history(workspace, training, name, content)
     return content
 
 
 def _keep_history(workspace: Workspace, pack: Pack, name: str, content: dict) -> None:
-    """A line for the ensemble, by the name of its submission."""
-    if content["ensemble"] and content["scores"]:
-        whole = {**content["scores"][-1], "name": f"{ENSEMBLE}{name}"}
-        append_history(workspace.submission(pack, "history"), whole, content["made_from"])
+    """Add a line for each ensemble to the history of the pack that it was trained on, by the name of its file."""
+    parts = {
+        name: content["scores"] if content["ensemble"] else [],
+        f"{name}_radius": (content["radius"] or {}).get("scores"),
+    }
+    for file, rows in parts.items():
+        if rows and str(rows[-1]["name"]).startswith("ensemble"):
+            whole = {**rows[-1], "name": f"{ENSEMBLE}{file}"}
+            append_history(workspace.submission(pack, "history"), whole, content["made_from"])
 
 
 def _write_files(

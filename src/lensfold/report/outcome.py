@@ -4,48 +4,58 @@ import textwrap
 from collections.abc import Sequence
 
 from lensfold.console import show_table, width
+from lensfold.runs.scores import NOTHING, SCORE_NAMES, Score, interval_text, score_text
 
 #: widest table, in columns of the terminal
 WIDEST = 100
+#: scores beside the first one: on a wide terminal, and on one that is narrower than WIDEST
+_LENS = ("auc_large", "f1", "tpr10")
+_LENS_NARROW = ("auc_large",)
+_RADIUS = ("mse_constant",)
 
 
-def show_outcome(pack_name: str, rows: Sequence[dict], before: Sequence[float | None], simulated: bool) -> None:
+def show_outcome(
+    pack_name: str, rows: Sequence[dict], before: Sequence[Score | None], simulated: bool, kind: str = "out of fold"
+) -> None:
     """Print the scores of runs and, last, of their ensemble, all of one task and rule.
 
-    ``before``: the last earlier score of each, AUC or MSE, None where there is none.
+    ``before``: the last earlier AUC or MSE of each, None where there is none. ``kind``: how the scores were made.
     """
     if not rows:
         print("No out-of-fold scores: the runs have no score.json here.")
         return
-    score = "mse" if rows[0].get("task", "lens") == "einstein-radius" else "auc"
-    narrow = width() < WIDEST
-    columns = ["run", *(_RADIUS if score == "mse" else _LENS_NARROW if narrow else _LENS), "n", "since last"]
-    cells = [_cells(row, earlier, score, columns) for row, earlier in zip(rows, before, strict=True)]
-    sky = "simulated" if simulated else "real"
-    title = f"out of fold · pack {pack_name} ({sky}) · rule {rows[0]['rule']}"
-    show_table(title, columns, cells, most=WIDEST)
-    sentence = _sentence(rows[-1], before[-1], score, pack_name, simulated)
-    print(textwrap.fill(sentence, min(width(), WIDEST), break_long_words=False, break_on_hyphens=False))
+    key = "mse" if rows[0].get("task", "lens") == "einstein-radius" else "auc"
+    others = _RADIUS if key == "mse" else _LENS_NARROW if width() < WIDEST else _LENS
+    columns = ["run", f"{SCORE_NAMES[key].label} (95 %)", *(SCORE_NAMES[name].label for name in others), "n"]
+    cells = [
+        [
+            _name(row),
+            interval_text(row.get(key)),
+            *(score_text(row.get(name)) for name in others),
+            f"{row['n']:,}",
+            _difference(row, earlier, key),
+        ]
+        for row, earlier in zip(rows, before, strict=True)
+    ]
+    sky = "SYNTHETIC" if simulated else "not simulated"
+    title = f"{kind} · pack {pack_name} ({sky}) · rule {rows[0]['rule']}"
+    show_table(title, [*columns, "since last"], cells, most=WIDEST)
+    best = _best(rows, key)
+    sentence = _sentence(rows[best], before[best], key, kind, simulated)
+    print(textwrap.fill(sentence, min(width(), WIDEST), break_on_hyphens=False))
 
 
-_LENS = ("AUC (95 %)", "> 150 px", "F1", "TPR10")
-_LENS_NARROW = ("AUC (95 %)", "> 150 px")
-_RADIUS = ("MSE (95 %)", "constant")
+def _best(rows: Sequence[dict], key: str) -> int:
+    """The row that the sentence is about: the ensemble's, or that of the run with the best score."""
+    if _is_ensemble(rows[-1]):
+        return len(rows) - 1
+    sign = -1 if SCORE_NAMES[key].is_loss else 1
+    values = [row[key]["value"] for row in rows]
+    return max(range(len(rows)), key=lambda i: (values[i] is not None, sign * (values[i] or 0.0)))
 
 
-def _cells(row: dict, earlier: float | None, score: str, columns: Sequence[str]) -> list[object]:
-    known = {
-        "run": _name(row),
-        "AUC (95 %)": _interval(row.get("auc")),
-        "> 150 px": _number(row.get("auc_large")),
-        "F1": _number(row.get("f1")),
-        "TPR10": _number(row.get("tpr10")),
-        "MSE (95 %)": _interval(row.get("mse")),
-        "constant": _number(row.get("mse_constant")),
-        "n": row["n"],
-        "since last": _difference(row, earlier, score),
-    }
-    return [known[column] for column in columns]
+def _is_ensemble(row: dict) -> bool:
+    return str(row["name"]).startswith("ensemble")
 
 
 def _name(row: dict) -> str:
@@ -53,33 +63,39 @@ def _name(row: dict) -> str:
     return str(row["name"]) if folds >= of_folds else f"{row['name']} ({folds} of {of_folds} folds)"
 
 
-def _number(score: dict | None) -> str:
-    value = (score or {}).get("value")
-    return "–" if value is None else f"{value:.3f}"
+def _difference(row: dict, earlier: Score | None, key: str) -> str:
+    value = row[key]["value"]
+    if value is None:
+        return NOTHING
+    return "first" if earlier is None or earlier.value is None else f"{value - earlier.value:+.3f}"
 
 
-def _interval(score: dict | None) -> str:
-    if not score or score.get("low") is None:
-        return _number(score)
-    return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
-
-
-def _difference(row: dict, earlier: float | None, score: str) -> str:
-    value = row[score]["value"]
-    return "first" if earlier is None or value is None else f"{value - earlier:+.3f}"
-
-
-def _sentence(row: dict, earlier: float | None, score: str, pack_name: str, simulated: bool) -> str:
+def _sentence(row: dict, earlier: Score | None, key: str, kind: str, simulated: bool) -> str:
     """How good the last row is, on what, and whether it is better than its last score."""
-    name = "MSE in arcsec²" if score == "mse" else "AUC"
-    objects = f"{row['n']:,} {'simulated ' if simulated else ''}objects"
-    start = f"{_name(row)}: {name} {_interval(row[score])} out of fold on {objects} of pack {pack_name}"
-    value = row[score]["value"]
-    if earlier is None or value is None:
-        return f"{start}; there is no earlier score to compare it with."
-    half = (row[score]["high"] - row[score]["low"]) / 2 if row[score].get("low") is not None else 0.0
-    change = f"{value - earlier:+.3f} against its last score"
-    if abs(value - earlier) <= half:
-        return f"{start}, {change}: within its 95 % interval, so it may be chance (`lensfold compare` says more)."
-    better = (value < earlier) == (score == "mse")
-    return f"{start}, {change}: {'better' if better else 'worse'}, by more than its 95 % interval."
+    subject = "The ensemble" if _is_ensemble(row) else _name(row)
+    unit = " arcsec²" if key == "mse" else ""
+    objects = f"{row['n']:,}{' simulated' if simulated else ''} {'lenses' if key == 'mse' else 'objects'}"
+    value = row[key]["value"]
+    if value is None:
+        return f"{subject} has no {SCORE_NAMES[key].label} on {objects}: it is not defined there."
+    start = f"{subject}'s {SCORE_NAMES[key].label} {kind} is {interval_text(row[key])}{unit} on {objects}"
+    if earlier is None or earlier.value is None:
+        return f"{start}; there is no earlier score of the same rule, objects and folds to compare it with."
+    verdict = _verdict(Score.model_validate(row[key]), earlier, key)
+    return f"{start}, {value - earlier.value:+.3f} against its last score{verdict}"
+
+
+def _verdict(now: Score, earlier: Score, key: str) -> str:
+    """Whether a difference to an earlier score, of an interval of its own where that was kept, may be chance."""
+    if now.low is None or now.high is None or now.value is None or earlier.value is None:
+        return "."
+    if earlier.low is None or earlier.high is None:
+        overlap, what = now.low <= earlier.value <= now.high, "that score is {}within the 95 % interval of this one"
+        what = what.format("" if overlap else "not ")
+    else:
+        overlap = now.low <= earlier.high and earlier.low <= now.high
+        what = f"the intervals {'overlap' if overlap else 'do not overlap'}"
+    if overlap:
+        return f"; {what}: may be chance."
+    better = (now.value < earlier.value) == SCORE_NAMES[key].is_loss
+    return f"; {what}: {'better' if better else 'worse'}, and hardly by chance."

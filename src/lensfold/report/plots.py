@@ -18,7 +18,7 @@ HISTOGRAM_BINS = 60
 
 
 def learning_curves(path: Path, histories: dict[int, pd.DataFrame], heading: PlotHeading) -> None:
-    """Loss and validation score by epoch, a line a fold, with the stages of the curriculum marked."""
+    """Draw loss and validation score by epoch, a line a fold, with the stages of the curriculum marked."""
     first = next(iter(histories.values()))
     watched = next((name for name in first.columns if name.startswith("valid_")), None)
     names = {"valid_auc": "validation AUC (no flips or rotations)", "valid_mse": "validation MSE (arcsec²)"}
@@ -61,7 +61,7 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
 
 
 def roc_and_precision(path: Path, table: pd.DataFrame, auc_text: str, heading: PlotHeading) -> None:
-    """ROC with a logarithmic false-positive rate, and precision against recall: pooled, its 95 % band, every fold."""
+    """Draw the ROC (logarithmic false-positive rate) and precision against recall: pooled, its 95 % band, folds."""
     whole = stats.curve(table["label"], table["logit"]).thinned()
     plot = Plot("ROC and precision–recall", heading)
     roc = plot.axes(0.075, 0.48, "false-positive rate (share of non-lenses that pass)", "recall (true-positive rate)")
@@ -100,7 +100,7 @@ def _draw_roc(axes: Axes, whole: stats.Curve, **style: object) -> None:
 
 
 def score_histograms(path: Path, table: pd.DataFrame, bins: pd.Series, heading: PlotHeading) -> None:
-    """Logits by class, and of the lenses of each size bin, one row a bin."""
+    """Draw logits by class, and of the lenses of each size bin, one row a bin."""
     plot = Plot("Scores by class and by lens size", heading)
     logits, lens = table["logit"].to_numpy(), (table["label"] == 1).to_numpy()
     edges = np.linspace(*_range_of(logits), HISTOGRAM_BINS + 1)
@@ -118,7 +118,7 @@ def score_histograms(path: Path, table: pd.DataFrame, bins: pd.Series, heading: 
 
 
 def _range_of(logits: np.ndarray) -> tuple[float, float]:
-    """Limits that hold all but the outermost thousandth on either side, with some room."""
+    """Limits around all but the outermost thousandth on either side, with some room."""
     low, high = np.quantile(logits, [0.001, 0.999])
     room = 0.05 * (high - low) + 1e-6
     return low - room, high + room
@@ -154,7 +154,7 @@ def _ridges(axes: Axes, logits: np.ndarray, lens: np.ndarray, bins: np.ndarray, 
 
 
 def reliability_diagram(path: Path, table: pd.DataFrame, heading: PlotHeading) -> None:
-    """Share of lenses against the predicted probability, Wilson intervals, and how the probabilities are spread."""
+    """Draw the share of lenses against the predicted probability with Wilson intervals, and a histogram of these."""
     y, s = table["label"].to_numpy(), table["logit"].to_numpy()
     p, share = expit(s), float(np.mean(y))
     keys = ("predicted", "observed", "low", "high")
@@ -180,7 +180,7 @@ def reliability_diagram(path: Path, table: pd.DataFrame, heading: PlotHeading) -
 
 
 def recall_by_size(path: Path, table: pd.DataFrame, objects: pd.DataFrame, heading: PlotHeading) -> None:
-    """Recall in bins of the lens size and of the Einstein radius, at fixed false-positive rates."""
+    """Draw the recall in bins of the lens size and of the Einstein radius, at fixed false-positive rates."""
     plot = Plot("Recall by lens size and by Einstein radius", heading)
     lenses = table[table["label"] == 1]
     known = objects.loc[lenses.index]
@@ -194,7 +194,7 @@ def recall_by_size(path: Path, table: pd.DataFrame, objects: pd.DataFrame, headi
     others = int((table["label"] == 0).sum())
     rates = stats.usable_rates(others)
     for axes, logits, bins, names in panels:
-        names, counts, bins = _held_bins(names, bins)
+        names, counts, bins = _filled_bins(names, bins)
         for number, rate in enumerate(rates):
             threshold = stats.threshold_at_rate(table["label"], table["logit"], rate)
             shares = stats.recall_in_bins(logits, bins, len(names), threshold)
@@ -205,11 +205,11 @@ def recall_by_size(path: Path, table: pd.DataFrame, objects: pd.DataFrame, headi
     plot.save(path)
 
 
-def _held_bins(names: list[str], bins: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Names and counts of the bins that hold something, and ``bins`` numbered by these alone."""
+def _filled_bins(names: list[str], bins: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names and counts of the bins that are not empty, and ``bins`` numbered among these."""
     counts = np.bincount(bins, minlength=len(names))
-    held = np.flatnonzero(counts)
-    return [names[i] for i in held], counts[held], np.searchsorted(held, bins)
+    filled = np.flatnonzero(counts)
+    return [names[i] for i in filled], counts[filled], np.searchsorted(filled, bins)
 
 
 def _name_bins(axes: Axes, names: list[str], counts: np.ndarray) -> None:
@@ -221,17 +221,17 @@ def _name_bins(axes: Axes, names: list[str], counts: np.ndarray) -> None:
 
 def _draw_shares(axes: Axes, shares: stats.Shares, shift: float, number: int, rate: float, others: int) -> None:
     colour, marker = (BLUE, ORANGE, GREEN)[number], "osD"[number]
-    held = shares.trials > 0
-    low, high = stats.wilson(shares.successes[held], shares.trials[held])
-    share = shares.share[held]
+    filled = shares.trials > 0
+    low, high = stats.wilson(shares.successes[filled], shares.trials[filled])
+    share = shares.share[filled]
     name = f"false-positive rate ≤ {100 * rate:g} % ({int(rate * others):,})"
     errors = np.abs(np.stack([share - low, high - share]))
     style = {"color": colour, "marker": marker, "markersize": 6, "capsize": 3, "linewidth": 1.2}
-    axes.errorbar(shares.place[held] + shift, share, errors, label=name, **style)
+    axes.errorbar(shares.place[filled] + shift, share, errors, label=name, **style)
 
 
 def radius_scatter(path: Path, truth: np.ndarray, predicted: np.ndarray, heading: PlotHeading) -> None:
-    """Predicted against true Einstein radii in arcsec, and the distribution of their ratio."""
+    """Draw predicted against true Einstein radii in arcsec, and the distribution of their ratio."""
     plot = Plot("Einstein radii", heading)
     axes = plot.axes(0.075, 0.5, "true θ_E (arcsec)", "predicted θ_E (arcsec)")
     values = np.concatenate([truth, predicted])
@@ -263,7 +263,7 @@ def radius_scatter(path: Path, truth: np.ndarray, predicted: np.ndarray, heading
 def radius_errors(
     path: Path, truth: np.ndarray, predicted: np.ndarray, sizes: np.ndarray, heading: PlotHeading
 ) -> None:
-    """Relative error of the radius in bins of the lens size and of the radius itself: median and central 68 %."""
+    """Draw the relative error of the radius in bins of the lens size and of the radius: median and central 68 %."""
     plot = Plot("Error of the Einstein radius", heading)
     error = predicted / truth - 1
     size_names, radius_names = list(catalogs.SIZE_BIN_NAMES), list(catalogs.BIN_NAMES["radius"])
@@ -274,7 +274,7 @@ def radius_errors(
          catalogs.radius_bins(truth), radius_names),
     )  # fmt: skip
     for axes, bins, names in panels:
-        names, counts, bins = _held_bins(names, bins)
+        names, counts, bins = _filled_bins(names, bins)
         quantiles = np.array([np.quantile(error[bins == i], [0.16, 0.5, 0.84]) for i in range(len(names))])
         limits = np.abs(quantiles[:, [0, 2]] - quantiles[:, [1]]).T
         style = {"color": BLUE, "marker": "o", "capsize": 4, "linewidth": 0, "elinewidth": 1.8, "markersize": 7}
@@ -288,7 +288,7 @@ def radius_errors(
 def write_lens_plots(
     folder: Path, table: pd.DataFrame, objects: pd.DataFrame, histories: dict, auc_text: str, heading: PlotHeading
 ) -> list[tuple[str, str]]:
-    """All plots of a lens run into a folder; (file, what it shows) of each. ``table``: label, logit, fold by ID."""
+    """Write all plots of a lens run; return (file, what it shows) of each. ``table``: label, logit, fold by ID."""
     written = _learning(folder, histories, heading)
     bins = objects["bin"].loc[table.index]
     roc_and_precision(folder / "roc.png", table, auc_text, heading)
@@ -303,7 +303,7 @@ def write_lens_plots(
 def write_radius_plots(
     folder: Path, truth: np.ndarray, predicted: np.ndarray, sizes: np.ndarray, histories: dict, heading: PlotHeading
 ) -> list[tuple[str, str]]:
-    """All plots of a run of Einstein radii (arcsec; lenses alone), as :func:`write_lens_plots`."""
+    """Write all plots of a run of Einstein radii (arcsec; only lenses), as :func:`write_lens_plots`."""
     written = _learning(folder, histories, heading)
     radius_scatter(folder / "radii.png", truth, predicted, heading)
     radius_errors(folder / "errors.png", truth, predicted, sizes, heading)

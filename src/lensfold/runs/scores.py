@@ -1,5 +1,7 @@
-"""The scores of a run or a submission as they are kept on disk, typed."""
+"""The scores of a run or a submission: what they are called, how they are written, and as they are kept on disk."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -7,9 +9,44 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lensfold.config import CHALLENGE_BETA_SQUARED, Task
 from lensfold.errors import InputError
 
+#: stands where there is no number
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class ScoreName:
+    """How a score is shown: its label, its digits (a difference of two gets one more), whether less is better."""
+
+    label: str
+    digits: int = 3
+    is_loss: bool = False
+
+
+#: every score that is shown, in the order of tables
+SCORE_NAMES: Mapping[str, ScoreName] = {
+    "auc": ScoreName("AUC"),
+    "mean_fold_auc": ScoreName("mean fold AUC"),
+    "average_precision": ScoreName("average precision"),
+    "f1": ScoreName("F1"),
+    "accuracy": ScoreName("accuracy"),
+    "recall": ScoreName("recall"),
+    "one_minus_f_beta": ScoreName("1 − F_beta", 4, is_loss=True),
+    "one_minus_f_beta_best": ScoreName("1 − F_beta, best threshold", 4, is_loss=True),
+    "one_minus_f_beta_corner": ScoreName("1 − F_beta, ROC corner", 4, is_loss=True),
+    "one_minus_f_beta_half": ScoreName("1 − F_beta, p = 0.5", 4, is_loss=True),
+    "tpr0": ScoreName("TPR0"),
+    "tpr10": ScoreName("TPR10"),
+    "brier": ScoreName("Brier score", is_loss=True),
+    "auc_large": ScoreName("> 150 px AUC"),
+    "mse": ScoreName("MSE", is_loss=True),
+    "mse_constant": ScoreName("MSE of a constant", is_loss=True),
+    "relative_rms": ScoreName("relative rms", is_loss=True),
+    "median_error": ScoreName("median error", is_loss=True),
+}
+
 
 class _Stored(BaseModel):
-    """Part of a file of scores; what a newer or older version wrote besides is left aside."""
+    """Part of a file of scores; keys that are not listed here are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
@@ -20,6 +57,30 @@ class Score(_Stored):
     value: float | None
     low: float | None = None
     high: float | None = None
+
+
+def score_text(score: Score | Mapping | None, digits: int = 3) -> str:
+    """Return a score's value with its digits; NOTHING where there is none."""
+    value = _as_score(score).value
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def limits_text(score: Score | Mapping | None, digits: int = 3) -> str:
+    """Return a score's interval as low–high; "" where there is none."""
+    found = _as_score(score)
+    return "" if found.low is None or found.high is None else f"{found.low:.{digits}f}–{found.high:.{digits}f}"
+
+
+def interval_text(score: Score | Mapping | None, digits: int = 3) -> str:
+    """Return a score with its interval in parentheses, where it has one."""
+    limits = limits_text(score, digits)
+    return score_text(score, digits) + (f" ({limits})" if limits else "")
+
+
+def _as_score(score: Score | Mapping | None) -> Score:
+    if score is None:
+        return Score(value=None)
+    return score if isinstance(score, Score) else Score.model_validate(score)
 
 
 class BinScore(Score):
@@ -76,7 +137,7 @@ class Scores(_Stored):
 
 
 def parse_scores(text: bytes, remedy: str) -> Scores:
-    """Scores from JSON; InputError names the key, what was found, and ``remedy``."""
+    """Return scores read from JSON; raise InputError with the key, what was found, and ``remedy``."""
     try:
         return Scores.model_validate_json(text)
     except ValidationError as error:

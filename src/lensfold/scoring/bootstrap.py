@@ -14,11 +14,11 @@ from lensfold.errors import InputError
 Floats = NDArray[np.float64]
 Estimates = dict[str, Floats]
 
-#: Limits of an interval in per cent: the central 95 %.
+#: limits of an interval in per cent: the central 95 %
 INTERVAL = (2.5, 97.5)
-#: How many draws a reported interval has.
+#: draws behind a reported interval
 DRAWS = 1000
-# Weights held at once: 4 MiB an array, so that what is done to a draw finds it in the processor's cache.
+# weights in memory at once: 4 MiB an array, so that they stay in the processor's cache
 _VALUES_AT_ONCE = 500_000
 
 
@@ -30,15 +30,15 @@ def drawn_estimates(
     draws: int,
     seed: int,
 ) -> Estimates:
-    """``estimates`` of ``draws`` bootstrap draws of ``n`` objects: each name with an array of shape (draws,).
+    """Return ``estimates`` of ``draws`` bootstrap draws of ``n`` objects: each name with an array of shape (draws,).
 
-    ``estimates`` gets weights (float64, shape (some draws, n)). Each of ``strata`` (row numbers) is drawn by itself, as
-    many objects as it holds; where ``units`` (unit of each row, 0, 1, ...) is given, whole units are drawn instead. An
-    empty dict for no draws. How much is held at once changes rounding alone.
+    ``estimates`` gets weights (float64, shape (some draws, n)). Each of ``strata`` (row numbers) is drawn separately,
+    as many objects as it has; where ``units`` (unit of each row, 0, 1, ...) is given, whole units are drawn instead. An
+    empty dict for no draws. How much is computed at once only changes rounding.
     """
     if draws < 1:
         return {}
-    # One generator a stratum, so that the draws do not depend on how many are held at once.
+    # One generator a stratum, so that the draws do not depend on how many are computed at once.
     count = 1 if units is not None else len(strata)
     generators = [np.random.default_rng(np.random.SeedSequence([seed, 0, number])) for number in range(count)]
     at_once = max(1, _VALUES_AT_ONCE // n)
@@ -63,7 +63,7 @@ def _counts(generator: np.random.Generator, draws: int, n: int) -> NDArray[np.in
 
 
 def interval(value: Floats, drawn: Floats | None) -> dict[str, float | None]:
-    """``value`` (shape (1,)) with the INTERVAL of ``drawn`` (shape (draws,)), ready for JSON; None for NaN."""
+    """Return ``value`` (shape (1,)) with the INTERVAL of ``drawn`` (shape (draws,)), ready for JSON; None for NaN."""
     if np.isnan(value[0]):
         return {"value": None, "low": None, "high": None}
     defined = np.empty(0) if drawn is None else drawn[np.isfinite(drawn)]
@@ -72,7 +72,7 @@ def interval(value: Floats, drawn: Floats | None) -> dict[str, float | None]:
 
 
 def difference(value: Floats, drawn: Floats | None) -> dict[str, float | None]:
-    """`interval` of a difference, with its standard error and ``above``, the share of draws above 0 (ties one half).
+    """Return the `interval` of a difference, its standard error and ``above``, the share of draws above 0 (ties half).
 
     The standard error is the standard deviation of the draws; both are None without draws that are defined.
     """
@@ -84,13 +84,13 @@ def difference(value: Floats, drawn: Floats | None) -> dict[str, float | None]:
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
-    """Quotient, NaN where ``below`` is 0."""
+    """Return the quotient, NaN where ``below`` is 0."""
     result = np.full(np.broadcast_shapes(np.shape(above), np.shape(below)), np.nan)
     return np.divide(above, below, out=result, where=np.broadcast_to(below, result.shape) != 0)
 
 
 def checked_numbers(name: str, numbers: ArrayLike, n: int) -> NDArray[np.int64]:
-    """``numbers`` as int64; InputError, calling them ``name``, unless they are ``n`` whole numbers."""
+    """Return ``numbers`` as int64; raise InputError, calling them ``name``, unless they are ``n`` whole numbers."""
     values = np.asarray(numbers)
     whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and np.all(values == np.floor(values)))
     if values.shape != (n,) or not whole:

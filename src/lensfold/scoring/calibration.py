@@ -1,6 +1,6 @@
 """Probabilities that mean what they say: logits scaled so that of objects with p = 0.8 about 80 % are lenses.
 
-Everywhere ``y`` holds labels (0 non-lens, 1 lens) and logits are float64, of shape (n,). A calibration rises with the
+Everywhere ``y`` is labels (0 non-lens, 1 lens) and logits are float64, of shape (n,). A calibration rises with the
 logit, so it never changes the ranking. It has to be fitted on other objects than it is judged on.
 """
 
@@ -27,12 +27,12 @@ class Calibration:
     offset: float = 0.0
 
     def apply(self, logits: ArrayLike) -> Floats:
-        """Calibrated logits, of the same shape."""
+        """Return calibrated logits, of the same shape."""
         return self.slope * np.asarray(logits, dtype=np.float64) + self.offset
 
 
 def fit_calibration(method: CalibrationMethod, y: ArrayLike, logits: ArrayLike) -> Calibration:
-    """The calibration with the least log loss on these objects; "none" leaves logits as they are.
+    """Return the calibration with the least log loss on these objects; "none" leaves logits as they are.
 
     "temperature" fits the slope (Guo et al. 2017), "platt" the offset too; both with the targets of Platt 1999,
     (N1 + 1) / (N1 + 2) for lenses and 1 / (N0 + 2) for the others, which keep the slope finite where a cut separates
@@ -55,7 +55,7 @@ def fit_calibration(method: CalibrationMethod, y: ArrayLike, logits: ArrayLike) 
 def fit_logistic(
     features: Floats, targets: Floats, *, with_offset: bool = True, penalty: float = 0.0, least: float = -np.inf
 ) -> tuple[Floats, float]:
-    """Slopes (m,) and offset of the logistic regression with the least mean log loss plus penalty x |slopes|² / 2.
+    """Return slopes (m,) and offset of the logistic regression with the least mean log loss + penalty x |slopes|² / 2.
 
     ``features``: (n, m), ``targets``: shares in [0, 1], (n,). No slope is below ``least`` (0 for a non-negative fit).
     The penalty is on slopes of features scaled to unit standard deviation, so their units do not matter.

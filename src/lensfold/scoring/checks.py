@@ -11,7 +11,7 @@ from lensfold.scoring.bootstrap import Floats
 
 
 def checked_probabilities(p: ArrayLike) -> Floats:
-    """``p`` as float64; InputError unless all lie in [0, 1]."""
+    """Return ``p`` as float64; raise InputError unless all lie in [0, 1]."""
     p = checked_scores(p)
     wrong = p[(p < 0) | (p > 1)]
     if len(wrong):
@@ -20,7 +20,7 @@ def checked_probabilities(p: ArrayLike) -> Floats:
 
 
 def checked(y: ArrayLike, s: ArrayLike) -> tuple[Floats, Floats]:
-    """Both as float64; InputError for unequal lengths, scores that are no numbers, labels other than 0 and 1."""
+    """Return both as float64; raise InputError for unequal lengths, scores that are not finite, other labels."""
     s = checked_scores(s)
     y = np.asarray(y, dtype=np.float64)
     if y.shape != s.shape:
@@ -31,7 +31,7 @@ def checked(y: ArrayLike, s: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def both_classes(y: ArrayLike, s: ArrayLike) -> tuple[Floats, Floats]:
-    """`checked`, and InputError for a single class."""
+    """Return what `checked` does; raise InputError for a single class."""
     y, s = checked(y, s)
     lenses = int(y.sum())
     if lenses in (0, len(y)):
@@ -40,7 +40,7 @@ def both_classes(y: ArrayLike, s: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def checked_scores(s: ArrayLike) -> Floats:
-    """``s`` as float64; InputError unless it is a row of at least one finite number."""
+    """Return ``s`` as float64; raise InputError unless it is a row of at least one finite number."""
     s = np.asarray(s, dtype=np.float64)
     if s.ndim != 1 or s.size == 0:
         raise InputError(f"scores of shape {s.shape}: expected one number per object, at least one.")

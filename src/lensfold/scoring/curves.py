@@ -1,6 +1,6 @@
-"""The numbers behind the pictures of a report: curves, intervals, reliability, recall in bins, and cuts.
+"""Curves and shares with their intervals: ROC, Wilson, reliability, recall in bins, cuts.
 
-``y`` holds labels (0 non-lens, 1 lens) and ``s`` logits, of shape (n,), finite and of both classes; an object passes
+``y`` is labels (0 non-lens, 1 lens) and ``s`` logits, of shape (n,), finite and of both classes; an object passes
 where ``s >= threshold``, as everywhere in `lensfold.scoring.metrics`.
 """
 
@@ -21,7 +21,7 @@ Z = float(ndtri(0.975))
 CURVE_POINTS, CUTS = 1500, 500
 #: bins of the reliability diagram, of equal numbers of objects
 RELIABILITY_BINS = 12
-#: false-positive rates at which recall is told, where at least this many non-lenses stand behind one
+#: false-positive rates at which recall is given, where at least this many non-lenses are behind one
 RATES, LEAST_FALSE = (0.1, 0.01, 0.001), 2
 
 
@@ -51,7 +51,7 @@ class Curve:
         return self.true / (self.true + self.false)
 
     def thinned(self, points: int = CURVE_POINTS) -> "Curve":
-        """Some of the cuts: all of the first, then ever fewer per cut, the last one among them."""
+        """Return at most ``points`` of the cuts: the first third, then ever fewer, the last one among them."""
         if len(self.threshold) <= points:
             return self
         near = np.arange(points // 3)
@@ -61,7 +61,7 @@ class Curve:
 
 
 def curve(y: ArrayLike, s: ArrayLike) -> Curve:
-    """True and false positives at every distinct score, O(n log n)."""
+    """Return true and false positives at every distinct score, O(n log n)."""
     y, s = np.asarray(y, dtype=np.float64), np.asarray(s, dtype=np.float64)
     order = np.argsort(-s, kind="stable")
     y, s = y[order], s[order]
@@ -71,7 +71,7 @@ def curve(y: ArrayLike, s: ArrayLike) -> Curve:
 
 
 def wilson(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
-    """Limits of the central 95 % interval of a share (Wilson 1927); NaN without a trial."""
+    """Return the limits of the central 95 % interval of a share (Wilson 1927); NaN without a trial."""
     k, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     n = np.where(n > 0, n, np.nan)
     centre = (k + Z**2 / 2) / (n + Z**2)
@@ -114,19 +114,19 @@ def reliability(y: ArrayLike, p: ArrayLike, bins: int = RELIABILITY_BINS) -> lis
 
 
 def threshold_at_rate(y: ArrayLike, s: ArrayLike, rate: float) -> float:
-    """The lowest threshold that at most this share of the non-lenses pass; infinite where the first cut has more."""
+    """Return the lowest threshold that at most this share of the non-lenses pass; infinite where none is."""
     passing = curve(y, s)
     allowed = passing.threshold[passing.false_rate <= rate]
     return float(allowed[-1]) if len(allowed) else np.inf
 
 
 def usable_rates(others: int) -> list[float]:
-    """Those of RATES that leave at least LEAST_FALSE of this number of non-lenses; the largest one in any case."""
+    """Return those of RATES that leave at least LEAST_FALSE of this number of non-lenses; always the largest one."""
     return [rate for rate in RATES if rate * others >= LEAST_FALSE or rate == RATES[0]]
 
 
 def recall_in_bins(s: ArrayLike, bins: ArrayLike, count: int, threshold: float) -> Shares:
-    """Recall of lenses (``s``: theirs alone) in bins 0 to ``count`` - 1; ``place`` is the bin's number."""
+    """Return the recall of lenses (``s``: only theirs) in bins 0 to ``count`` - 1; ``place`` is the bin's number."""
     bins = np.asarray(bins, dtype=np.int64)
     passed = bins[np.asarray(s, dtype=np.float64) >= threshold]
     trials, found = (np.bincount(values, minlength=count).astype(np.float64) for values in (bins, passed))
@@ -134,7 +134,7 @@ def recall_in_bins(s: ArrayLike, bins: ArrayLike, count: int, threshold: float) 
 
 
 def cuts(y: ArrayLike, s: ArrayLike, count: int = CUTS) -> dict[str, object]:
-    """Exact confusion at up to ``count`` thresholds, ready for JSON.
+    """Return the exact confusion at up to ``count`` thresholds, ready for JSON.
 
     ``cuts``: [threshold, TP, FP], thresholds falling; half of them are at the quantiles of the scores, the others
     where false positives begin. ``lenses`` and ``others`` are all of each class.

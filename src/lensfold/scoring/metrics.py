@@ -1,6 +1,6 @@
 """How well scores rank lenses above non-lenses: single metrics, and thresholds that come from other folds.
 
-Everywhere ``y`` holds labels (0 non-lens, 1 lens) and ``s`` scores (logits; higher is more lens-like), of shape (n,).
+Everywhere ``y`` is labels (0 non-lens, 1 lens) and ``s`` scores (logits; higher is more lens-like), of shape (n,).
 An object counts as a lens when ``s >= threshold``, so that equal scores pass together: ties never help.
 """
 
@@ -24,7 +24,7 @@ Threshold = Callable[[ArrayLike, ArrayLike], float]
 
 
 def auc(y: ArrayLike, s: ArrayLike) -> float:
-    """Area under the ROC curve: the chance that a lens scores above a non-lens, ties counting one half.
+    """Return the area under the ROC curve: the chance that a lens scores above a non-lens, ties counting one half.
 
     Raises InputError for a single class.
     """
@@ -33,12 +33,12 @@ def auc(y: ArrayLike, s: ArrayLike) -> float:
 
 
 def average_precision(y: ArrayLike, s: ArrayLike) -> float:
-    """Sum over cuts of recall gained x precision, as in scikit-learn. InputError for a single class."""
+    """Return the sum over cuts of recall gained x precision, as in scikit-learn. InputError for a single class."""
     return float(ranking.average_precision(*_counts(y, s))[0])
 
 
 def one_minus_f_beta(y: ArrayLike, s: ArrayLike, beta_squared: float = CHALLENGE_BETA_SQUARED) -> float:
-    """1 - F_beta at its best threshold, an optimistic bound: (b FN + FP) / ((1 + b) TP + b FN + FP).
+    """Return 1 - F_beta at its best threshold, an optimistic bound: (b FN + FP) / ((1 + b) TP + b FN + FP).
 
     Raises InputError for a single class.
     """
@@ -46,13 +46,13 @@ def one_minus_f_beta(y: ArrayLike, s: ArrayLike, beta_squared: float = CHALLENGE
 
 
 def brier(y: ArrayLike, p: ArrayLike) -> float:
-    """Mean of (p - y)² for probabilities ``p`` (Brier 1950); InputError outside [0, 1]."""
+    """Return the mean of (p - y)² for probabilities ``p`` (Brier 1950); InputError outside [0, 1]."""
     y, p = checked(y, p)
     return float(np.mean((checked_probabilities(p) - y) ** 2))
 
 
 def best_f1_threshold(y: ArrayLike, s: ArrayLike) -> float:
-    """Threshold with the highest F1 over all cuts, exact, O(n log n); the highest such where several are.
+    """Return the threshold with the highest F1 over all cuts, exact, O(n log n); the highest such where several are.
 
     It lies half-way between the scores on both sides of the cut (at the lowest score where all pass).
     Raises InputError without a lens.
@@ -61,7 +61,7 @@ def best_f1_threshold(y: ArrayLike, s: ArrayLike) -> float:
 
 
 def best_f_beta_threshold(y: ArrayLike, s: ArrayLike, beta_squared: float) -> float:
-    """Threshold with the highest F_beta, chosen and placed as by `best_f1_threshold`."""
+    """Return the threshold with the highest F_beta, chosen and placed as by `best_f1_threshold`."""
     y, s = checked(y, s)
     if not y.any():
         raise InputError(f"no lens among {len(y)} objects: no threshold has a best F score.")
@@ -70,7 +70,7 @@ def best_f_beta_threshold(y: ArrayLike, s: ArrayLike, beta_squared: float) -> fl
 
 
 def roc_corner_threshold(y: ArrayLike, s: ArrayLike) -> float:
-    """Threshold whose ROC point is nearest to (0, 1); the highest such where several are, placed half-way.
+    """Return the threshold whose ROC point is nearest to (0, 1); the highest such where several are, placed half-way.
 
     The reading of F_beta in the winning group's code takes it. Raises InputError for a single class.
     """
@@ -81,7 +81,7 @@ def roc_corner_threshold(y: ArrayLike, s: ArrayLike) -> float:
 
 
 def best_accuracy_threshold(y: ArrayLike, s: ArrayLike) -> float:
-    """Threshold with the most right decisions; the highest such where several are, placed half-way.
+    """Return the threshold with the most right decisions; the highest such where several are, placed half-way.
 
     Where rejecting all is best it lies above every score. Raises InputError for a single class.
     """
@@ -103,7 +103,7 @@ def _placed(cuts: Curve, best: int) -> float:
 def cross_fitted_thresholds(
     y: ArrayLike, s: ArrayLike, fold: ArrayLike, choose: Threshold = best_f1_threshold
 ) -> dict[int, float]:
-    """For each fold the threshold that ``choose`` (best F1 by default) finds on all **other** folds.
+    """Return for each fold the threshold that ``choose`` (best F1 by default) finds on all **other** folds.
 
     Raises InputError for a single fold, and what ``choose`` raises.
     """
@@ -118,7 +118,7 @@ def cross_fitted_thresholds(
 def cross_fitted_decisions(
     y: ArrayLike, s: ArrayLike, fold: ArrayLike, choose: Threshold = best_f1_threshold
 ) -> NDArray[np.bool_]:
-    """True, shape (n,), where the score passes the threshold chosen on the other folds.
+    """Return True, shape (n,), where the score passes the threshold chosen on the other folds.
 
     Raises InputError as `cross_fitted_thresholds` does.
     """
@@ -134,10 +134,10 @@ def cross_fitted_decisions(
 def cross_fitting_parts(
     y: Floats, fold: NDArray[np.int64], seed: int = 0
 ) -> tuple[NDArray[np.int64] | None, str | None]:
-    """Parts of which each takes what is chosen from the others, and their description.
+    """Return parts of which each takes what is chosen from the others, and their description.
 
     They are the folds; of a single fold its two halves, drawn by ``seed`` within each class. None and None where the
-    other parts of one hold a single class.
+    other parts of one have a single class.
     """
     parts, chosen_from = fold, "other folds"
     if len(np.unique(fold)) < 2:
@@ -151,7 +151,7 @@ def cross_fitting_parts(
 
 
 def fold_ranks(s: ArrayLike, fold: ArrayLike) -> Floats:
-    """Rank of each score within its fold, (rank - 1/2) / objects in the fold, in (0, 1); ties share a mean.
+    """Return the rank of each score within its fold, (rank - 1/2) / objects in the fold, in (0, 1); ties share a mean.
 
     Folds differ in logit scale, ranks do not. float64 of shape (n,).
     """

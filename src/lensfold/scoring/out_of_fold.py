@@ -22,7 +22,7 @@ def score_oof(
     beta_squared: float = CHALLENGE_BETA_SQUARED,
     probabilities: bool = False,
 ) -> dict:
-    """All scores of logits (columns logit, fold; index ID) under a label rule; dropped objects are left out.
+    """Return all scores of logits (columns logit, fold; index ID) under a label rule; dropped objects are left out.
 
     ``grouped``: draw haloes instead of objects for the intervals. With the task "einstein-radius" the logits are log
     theta_E, and `score_radii` scores them. ``beta_squared``, ``probabilities``: as `score_table` takes them.
@@ -47,7 +47,7 @@ def score_oof(
 
 @dataclass(frozen=True)
 class LensTask:
-    """What the catalog tells of the objects that a label rule keeps, arrays in the order of ``ids``."""
+    """What the catalog says of the objects that a label rule keeps, arrays in the order of ``ids``."""
 
     ids: pd.Index
     labels: np.ndarray
@@ -57,7 +57,7 @@ class LensTask:
 
 
 def lens_task(catalog: pd.DataFrame, ids: pd.Index, rule: str) -> LensTask:
-    """Labels, bins, large-lens labels and haloes of those of ``ids`` that the rule does not drop."""
+    """Return labels, bins, large-lens labels and haloes of those of ``ids`` that the rule does not drop."""
     labels = catalogs.labels(catalog, rule).reindex(ids).dropna()
     bins = catalogs.score_bins(catalog).loc[labels.index]
     return LensTask(
@@ -72,7 +72,7 @@ def lens_task(catalog: pd.DataFrame, ids: pd.Index, rule: str) -> LensTask:
 def score_radii(
     catalog: pd.DataFrame, radii: pd.Series, fold: pd.Series, rule: str, grouped: bool = False, calibrate: bool = True
 ) -> dict:
-    """Scores of Einstein radii (arcsec, by ID as ``fold``) on the lenses of a label rule that have one.
+    """Return scores of Einstein radii (arcsec, by ID as ``fold``) on the lenses of a label rule that have one.
 
     ``grouped`` as in `score_oof`; ``calibrate``: with a factor from other folds (see `lensfold.scoring.radius`).
     """
@@ -85,6 +85,6 @@ def score_radii(
 
 
 def folds_are_grouped(catalog: pd.DataFrame, folds: pd.Series) -> bool:
-    """Whether every halo lies within one fold, and haloes do repeat."""
+    """Return whether every halo lies within one fold, and haloes do repeat."""
     haloes = catalogs.halo_groups(catalog)
     return haloes.duplicated().any() and bool((folds.groupby(haloes).nunique() == 1).all())

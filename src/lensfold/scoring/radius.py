@@ -1,7 +1,7 @@
 """How well Einstein radii are predicted: squared errors in arcsec², and the factor that a network's radius needs.
 
-Everywhere ``truth`` (positive) and ``predicted`` (not negative) are radii theta_E in arcsec, of shape (n,), of lenses
-alone: the radius of an object that is no lens cannot be seen in its image.
+Everywhere ``truth`` (positive) and ``predicted`` (not negative) are radii theta_E in arcsec, of shape (n,), only of
+lenses: the radius of an object that is no lens cannot be seen in its image.
 
 A network learns the logarithm. Where log theta_E scatters by s about a prediction mu, the mean of theta_E, which has
 the least squared error, is exp(mu + s²/2) and not exp(mu). So p = exp(mu) is multiplied by the factor with the least
@@ -25,7 +25,7 @@ _SQUARES = ("mse", "mse_constant", "relative")
 
 
 def radii_of_logs(logs: ArrayLike) -> Floats:
-    """theta_E in arcsec from its natural logarithm, float64, shape (n,).
+    """Return theta_E in arcsec from its natural logarithm, float64, shape (n,).
 
     Raises InputError for a logarithm that is not finite or beyond LARGEST_LOG.
     """
@@ -41,7 +41,7 @@ def radii_of_logs(logs: ArrayLike) -> Floats:
 
 
 def correction_factor(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """The factor f with the least squared error of f x predicted: sum(t p) / sum(p²).
+    """Return the factor f with the least squared error of f x predicted: sum(t p) / sum(p²).
 
     Raises InputError for no lens, unequal lengths, wrong radii, and where every prediction is 0.
     """
@@ -52,7 +52,7 @@ def correction_factor(truth: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def fitting_parts(fold: ArrayLike, seed: int = 0) -> tuple[NDArray[np.int64], str]:
-    """Parts (int64, shape (n,)) of which each takes what it needs from the others, and their description.
+    """Return parts (int64, shape (n,)) of which each takes what it needs from the others, and their description.
 
     They are the folds; where all lenses are in one fold, its two halves drawn by ``seed``.
     Raises InputError for fewer than two lenses.
@@ -67,7 +67,7 @@ def fitting_parts(fold: ArrayLike, seed: int = 0) -> tuple[NDArray[np.int64], st
 
 
 def cross_fitted_radii(truth: ArrayLike, predicted: ArrayLike, parts: ArrayLike) -> Floats:
-    """``predicted`` times the factor of the other parts, shape (n,).
+    """Return ``predicted`` times the factor of the other parts, shape (n,).
 
     Raises InputError as `correction_factor` does, and for a single part.
     """
@@ -76,7 +76,7 @@ def cross_fitted_radii(truth: ArrayLike, predicted: ArrayLike, parts: ArrayLike)
 
 
 def cross_fitted_constants(truth: ArrayLike, parts: ArrayLike) -> Floats:
-    """The mean radius of the other parts, shape (n,): the best answer of someone who looks at no image.
+    """Return the mean radius of the other parts, shape (n,): the best answer of someone who looks at no image.
 
     Raises InputError for wrong radii and for a single part.
     """
@@ -104,7 +104,7 @@ def radius_table(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, object]:
-    """All scores of predicted Einstein radii, ready for JSON.
+    """Return all scores of predicted Einstein radii, ready for JSON.
 
     ``fold``, ``sizes`` (size bins), ``groups`` (halo numbers), ``draws``, ``seed``: as in `score_table`.
     ``calibrate``: multiply each fold by the factor of the other folds; not for radii that were multiplied before.

@@ -28,7 +28,7 @@ class Ranking:
 
     @classmethod
     def of(cls, y: Floats, s: Floats, rows: NDArray[np.int64] | None = None) -> "Ranking":
-        """The ranking of ``rows`` (all by default) under labels ``y`` and scores ``s``, both of shape (n,)."""
+        """Return the ranking of ``rows`` (all by default) under labels ``y`` and scores ``s``, both of shape (n,)."""
         rows = np.arange(len(s)) if rows is None else rows
         rows = rows[np.argsort(-s[rows], kind="stable")]
         lenses, others = rows[y[rows] == 1], rows[y[rows] == 0]
@@ -42,7 +42,7 @@ class Ranking:
         )
 
     def weighted(self, weights: Floats) -> "Weighted":
-        """The ranking under ``weights`` of shape (draws, rows of the whole table)."""
+        """Return the ranking under ``weights`` of shape (draws, rows of the whole table)."""
         lenses, others = weights[:, self.lenses], weights[:, self.others]
         false = np.zeros((len(weights), len(self.others) + 1))
         np.cumsum(others, axis=1, out=false[:, 1:])
@@ -61,7 +61,7 @@ class Weighted:
     false: Floats
 
     def outscored(self) -> Floats:
-        """Share of the non-lenses that each lens outscores, ties one half, shape (draws, n1)."""
+        """Return the share of the non-lenses that each lens outscores, ties one half, shape (draws, n1)."""
         passed = self.false[:, self.ranking.above]
         if np.array_equal(self.ranking.above, self.ranking.at_least):
             passed *= 2
@@ -73,12 +73,12 @@ class Weighted:
         return ratio(passed, total)
 
     def auc(self, outscored: Floats | None = None) -> Floats:
-        """Area under the ROC curve, from `outscored` where that is known already."""
+        """Return the area under the ROC curve, from `outscored` where that is known already."""
         outscored = self.outscored() if outscored is None else outscored
         return ratio(np.einsum("ij,ij->i", self.lenses, outscored), self.lenses.sum(axis=1))
 
     def counts(self) -> tuple[Floats, Floats]:
-        """True and false positives at each of the ranking's cuts, each of shape (draws, cuts)."""
+        """Return true and false positives at each of the ranking's cuts, each of shape (draws, cuts)."""
         true, cuts = np.cumsum(self.lenses, axis=1), self.ranking.cuts
         if len(cuts) < true.shape[1]:
             true = true[:, cuts]
@@ -86,7 +86,7 @@ class Weighted:
 
 
 def average_precision(true: Floats, false: Floats) -> Floats:
-    """Sum over cuts of recall gained x precision, from counts at the cuts, shape (draws,)."""
+    """Return the sum over cuts of recall gained x precision, from counts at the cuts, shape (draws,)."""
     gained = np.diff(true, axis=1, prepend=0.0)
     # A cut at which a draw has no object yet gains nothing: there the denominator may be anything but 0.
     precision = true / np.maximum(true + false, 1e-300)
@@ -94,7 +94,7 @@ def average_precision(true: Floats, false: Floats) -> Floats:
 
 
 def f_beta_loss(true: Floats, false: Floats, lenses: Floats, beta_squared: float) -> Floats:
-    """1 - F_beta = (b FN + FP) / ((1 + b) TP + b FN + FP); 1 without a true positive.
+    """Return 1 - F_beta = (b FN + FP) / ((1 + b) TP + b FN + FP); 1 without a true positive.
 
     Computed without the difference, which would lose the digits: F_beta lies between 0.99 and 1.
     """
@@ -103,7 +103,7 @@ def f_beta_loss(true: Floats, false: Floats, lenses: Floats, beta_squared: float
 
 
 def best_f_beta_loss(true: Floats, false: Floats, beta_squared: float) -> Floats:
-    """The least `f_beta_loss` over all cuts, shape (draws,).
+    """Return the least `f_beta_loss` over all cuts, shape (draws,).
 
     (b FN + FP) / TP has its least value r at the same cut, where 1 - F_beta is r / (1 + b + r).
     """
@@ -116,7 +116,7 @@ def best_f_beta_loss(true: Floats, false: Floats, beta_squared: float) -> Floats
 
 
 def recall_below(true: Floats, false: Floats, n: int) -> Floats:
-    """Recall at the last cut with fewer than ``n`` (at least one) false positives, shape (draws,)."""
+    """Return the recall at the last cut with fewer than ``n`` (at least one) false positives, shape (draws,)."""
     # the counts only grow, so the allowed cuts are the first ones
     allowed = (false < max(n, 1)).sum(axis=1)
     reached = np.where(allowed > 0, true[np.arange(len(true)), np.maximum(allowed - 1, 0)], 0.0)

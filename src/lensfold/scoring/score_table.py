@@ -1,6 +1,6 @@
 """The scores of one prediction and the difference between two, each with its bootstrap interval, ready for JSON.
 
-Everywhere ``y`` holds labels (0 non-lens, 1 lens) and ``s`` scores, of shape (n,), as in `lensfold.scoring.metrics`.
+Everywhere ``y`` is labels (0 non-lens, 1 lens) and ``s`` scores, of shape (n,), as in `lensfold.scoring.metrics`.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,9 +34,6 @@ from lensfold.scoring.metrics import (
 )
 from lensfold.scoring.ranking import Ranking
 
-#: Scores of which less is better.
-LOSSES = ("one_minus_f_beta", "one_minus_f_beta_best", "one_minus_f_beta_corner", "one_minus_f_beta_half", "brier")
-
 Bins = Mapping[str, ArrayLike]
 
 
@@ -52,11 +49,11 @@ def score_table(
     beta_squared: float = CHALLENGE_BETA_SQUARED,
     probabilities: bool = False,
 ) -> dict[str, object]:
-    """All scores of one out-of-fold prediction, ready for JSON.
+    """Return all scores of one out-of-fold prediction, ready for JSON.
 
     ``fold``: fold number of each object. ``bins``: by name ("size", ...) the bin of each object, 0 to BIN_COUNT - 1,
     -1 for none. ``large``: labels of the large-lens task, NaN left out. ``groups``: halo numbers, to draw haloes
-    instead of objects. ``probabilities``: ``s`` holds probabilities, not logits.
+    instead of objects. ``probabilities``: ``s`` is probabilities, not logits.
 
     A score is ``{"value", "low", "high"}``: the limits are the central 95 % of ``draws`` bootstrap draws
     (within each class, or over groups), None with no draws; all three are None where undefined.
@@ -65,15 +62,15 @@ def score_table(
     of F_beta in use: ``one_minus_f_beta_best``, the best threshold of the same objects, an optimistic bound;
     ``…_corner``, the threshold of other folds whose ROC point is nearest to (0, 1); ``…_half``, 0.5 on the probability.
     ``auc_by_<name>``, a list, sets the lenses of a bin (``n`` of them) against all non-lenses, with the ``recall`` of
-    the bin. ``mean_fold_auc`` averages the folds that hold both classes.
+    the bin. ``mean_fold_auc`` averages the folds with both classes.
     Raises InputError for NaN or infinite scores, other labels than 0 and 1, unequal lengths, a single class,
     probabilities outside [0, 1].
     """
     y, s = both_classes(y, s)
     order = np.argsort(-s, kind="stable")  # so that the order of the rows does not matter
-    task = Task.of(y, bins, large, groups, order)
+    task = ScoredObjects.of(y, bins, large, groups, order)
     fold = checked_numbers("fold", fold, len(y))[order]
-    prediction = Prediction.of(task, s[order], fold, seed, beta_squared, probabilities)
+    prediction = RankedPrediction.of(task, s[order], fold, seed, beta_squared, probabilities)
     value = prediction.estimates(np.ones((1, len(y))))
     drawn = task.draw(prediction.estimates, draws, seed)
     return {
@@ -98,17 +95,17 @@ def paired_table(
     groups: ArrayLike | None = None,
     beta_squared: float = CHALLENGE_BETA_SQUARED,
 ) -> dict[str, object]:
-    """Second minus first in every score of `score_table`, of two predictions (scores, folds) of the same objects.
+    """Return second minus first in every score of `score_table`: two predictions (scores, folds) of the same objects.
 
     Each score is the difference, ``{"value", "low", "high", "error", "above"}`` of `bootstrap.difference`, over draws
     that both share, with both scores themselves as ``first`` and ``second``. The folds may differ.
     Raises InputError as `score_table` does.
     """
-    task = Task.of(both_classes(y, first[0])[0], bins, large, groups, np.arange(np.size(y)))
+    task = ScoredObjects.of(both_classes(y, first[0])[0], bins, large, groups, np.arange(np.size(y)))
     both = []
     for s, fold in (first, second):
         s = both_classes(y, s)[1]
-        both.append(Prediction.of(task, s, fold, seed, beta_squared, False))
+        both.append(RankedPrediction.of(task, s, fold, seed, beta_squared, False))
 
     def estimates(weights: Floats) -> Estimates:
         of_first, of_second = (prediction.estimates(weights) for prediction in both)
@@ -117,22 +114,22 @@ def paired_table(
     ones = np.ones((1, len(task.y)))
     values = [prediction.estimates(ones) for prediction in both]
     drawn = task.draw(estimates, draws, seed)
-    told = {}
+    differences = {}
     for name in values[0]:
         one, two = (value[name] for value in values)
         own = {key: None if np.isnan(value[0]) else float(value[0]) for key, value in (("first", one), ("second", two))}
-        told[name] = {**own, **difference(two - one, drawn.get(name))}
+        differences[name] = {**own, **difference(two - one, drawn.get(name))}
     return {
         "n": len(task.y),
         "n_lenses": int(task.y.sum()),
         "beta_squared": beta_squared,
         "bootstrap": {"draws": draws, "seed": seed, "over": "objects" if groups is None else "groups"},
-        **task.packed(told),
+        **task.packed(differences),
     }
 
 
 @dataclass(frozen=True)
-class Task:
+class ScoredObjects:
     """What is asked of a prediction: labels, bins and large-lens labels of each object, and what is drawn."""
 
     y: Floats
@@ -143,8 +140,8 @@ class Task:
     @classmethod
     def of(
         cls, y: Floats, bins: Bins | None, large: ArrayLike | None, groups: ArrayLike | None, order: NDArray[np.int64]
-    ) -> "Task":
-        """The task in this order of its rows. Raises InputError for wrong lengths and kinds of values."""
+    ) -> "ScoredObjects":
+        """Return the objects in this order of their rows. Raises InputError for wrong lengths and kinds of values."""
         n = len(y)
         if groups is not None:
             groups = np.unique(checked_numbers("groups", groups, n)[order], return_inverse=True)[1]
@@ -156,27 +153,27 @@ class Task:
         )
 
     def draw(self, estimates: Callable[[Floats], Estimates], draws: int, seed: int) -> Estimates:
-        """``estimates`` of bootstrap draws within each class, or over groups."""
+        """Return ``estimates`` of bootstrap draws within each class, or over groups."""
         strata = [np.flatnonzero(self.y == label) for label in (0, 1)]
         return drawn_estimates(estimates, strata, self.units, len(self.y), draws, seed)
 
     def packed(self, scores: dict[str, dict]) -> dict[str, object]:
-        """The scores, those of bins as lists, those of the large-lens task with its numbers of objects."""
-        told: dict[str, object] = {name: score for name, score in scores.items() if " " not in name}
+        """Return the scores, those of bins as lists, those of the large-lens task with its numbers of objects."""
+        packed: dict[str, object] = {name: score for name, score in scores.items() if " " not in name}
         for name, numbers in self.bins.items():
-            counts = [int(np.sum((self.y == 1) & (numbers == i))) for i in range(BIN_COUNT)]
-            told[f"auc_by_{name}"] = [
+            of_bins = [int(np.sum((self.y == 1) & (numbers == i))) for i in range(BIN_COUNT)]
+            packed[f"auc_by_{name}"] = [
                 {"bin": i, "n": n, **scores[f"auc {name} {i}"], "recall": scores[f"recall {name} {i}"]}
-                for i, n in enumerate(counts)
+                for i, n in enumerate(of_bins)
             ]
         if self.large is not None:
             counts = {"n": int(np.sum(np.isfinite(self.large))), "n_lenses": int(np.sum(self.large == 1))}
-            told["auc_large"] = {**counts, **told["auc_large"]}
-        return told
+            packed["auc_large"] = {**counts, **scores["auc_large"]}
+        return packed
 
 
 @dataclass(frozen=True)
-class Prediction:
+class RankedPrediction:
     """One prediction of a task, sorted and decided once, so that the scores of a draw are a few sums."""
 
     fold: NDArray[np.int64]
@@ -195,9 +192,9 @@ class Prediction:
 
     @classmethod
     def of(
-        cls, task: Task, s: Floats, fold: ArrayLike, seed: int, beta_squared: float, probabilities: bool
-    ) -> "Prediction":
-        """Scores ``s`` and folds of the task's objects, in its order."""
+        cls, task: ScoredObjects, s: Floats, fold: ArrayLike, seed: int, beta_squared: float, probabilities: bool
+    ) -> "RankedPrediction":
+        """Return the prediction of these scores ``s`` and folds, in the order of the objects."""
         y, n = task.y, len(task.y)
         fold = checked_numbers("fold", fold, n)
         parts, threshold_from = cross_fitting_parts(y, fold, seed)
@@ -229,7 +226,7 @@ class Prediction:
         )
 
     def estimates(self, weights: Floats) -> Estimates:
-        """Every score for every draw, each of shape (draws,), NaN where a draw leaves it undefined."""
+        """Return every score for every draw, each of shape (draws,), NaN where a draw leaves it undefined."""
         weighted = self.whole.weighted(weights)
         outscored = weighted.outscored()
         true, false = weighted.counts()

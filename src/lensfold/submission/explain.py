@@ -8,11 +8,12 @@ from lensfold.config import Experiment, StageSettings
 from lensfold.console import show_table
 from lensfold.paths import Workspace
 from lensfold.runs.run import learner_of
+from lensfold.runs.scores import SCORE_NAMES
 from lensfold.submission.manifest import Manifest, MemberRecord, read_submission_manifest
 from lensfold.submission.public_scores import known_submissions, read_public_scores
 
-#: Scores of the manifest that are shown, with the digits of each.
-SHOWN_SCORES = {"auc": 4, "f1": 4, "accuracy": 4, "one_minus_f_beta": 5, "auc_large": 4, "mse": 4}
+#: scores of the manifest that are shown
+SHOWN_SCORES = ("auc", "f1", "accuracy", "one_minus_f_beta", "auc_large", "mse")
 
 
 def explain(workspace: Workspace, submission: Path) -> Manifest:
@@ -157,11 +158,16 @@ def _show_scores(manifest: Manifest) -> None:
     for scores in tables:
         shown = [name for name in SHOWN_SCORES if any(isinstance(row.get(name), dict) for row in scores)]
         rows = [
-            [row.get("name", "–"), *(_interval(row.get(name), SHOWN_SCORES[name]) for name in shown), row.get("n", "–")]
+            [
+                row.get("name", "–"),
+                *(_interval(row.get(name), SCORE_NAMES[name].digits) for name in shown),
+                row.get("n", "–"),
+            ]
             for row in scores
         ]
         if rows:
-            show_table("out-of-fold scores with 95 % intervals", ("run", *shown, "n"), rows)
+            labels = [SCORE_NAMES[name].label for name in shown]
+            show_table("out-of-fold scores with 95 % intervals", ("run", *labels, "n"), rows)
 
 
 def _interval(score: object, digits: int) -> str:

@@ -1,0 +1,74 @@
+"""What the terminal shows of a pack: its folds, its caches, and real cutouts that were imported."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from lensfold.console import show_table
+from lensfold.data import catalog as catalogs
+from lensfold.data.folds import imbalance, strata_counts, strata_table
+
+
+def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:
+    """Print each fold's objects, share of lenses by rule, objects by lens size, and how haloes are shared."""
+    rows = strata_table(catalog, folds)
+    columns = ("fold", "n", *catalogs.LABEL_RULES, *catalogs.SIZE_BIN_NAMES, "largest halo", "shared haloes")
+    cells = []
+    for row in rows:
+        shares = [("–" if row[rule] is None else f"{row[rule]:.3f}") for rule in catalogs.LABEL_RULES]
+        counts = [row[name] for name in catalogs.SIZE_BIN_NAMES]
+        cells.append(
+            [row["fold"], row["n"], *shares, *counts, f"{row['largest_halo']:.3f}", f"{row['shared_haloes']:.3f}"]
+        )
+    show_table(f"folds · pack {pack_name} · share of lenses by rule, objects by lens size in pixels", columns, cells)
+    if warning := imbalance(catalog, folds):
+        print(warning)
+
+
+def show_strata(catalog: pd.DataFrame, folds: pd.Series) -> None:
+    """Print the objects of each stratum in each fold, and what makes the folds unequal where something does."""
+    counts = strata_counts(catalog, folds)
+    names = ["lens size", "images", "source", *(f"fold {fold}" for fold in counts.columns), "all"]
+    show_table("objects by stratum", names, [[*key, *row, sum(row)] for key, *row in counts.itertuples()])
+
+
+def show_cache(pack_name: str, split: str, manifest: dict) -> None:
+    """Print what is in a cache, and what was left out and why."""
+    sigma = ", ".join(f"{band} {value:.3g}" for band, value in manifest["sigma"].items())
+    print(
+        f"cache {pack_name} {split}: {manifest['objects']} objects, {len(manifest['shards'])} shards; "
+        f"background sigma {sigma}"
+    )
+    if manifest["repaired"]:
+        pixels = sum(count for bands in manifest["repaired"].values() for count in bands.values())
+        print(f"  mended {pixels} pixels of {len(manifest['repaired'])} objects (listed in the cache's manifest.json)")
+    for object_id, reason in list(manifest["refused"].items())[:20]:
+        print(f"  left out {object_id}: {reason}")
+    if len(manifest["refused"]) > 20:
+        print(f"  … {len(manifest['refused'])} left out in all; every one is in the cache's manifest.json")
+
+
+def show_import(table: pd.DataFrame, out: Path, pictures: Sequence[Path]) -> None:
+    """Print the objects of an import with their share of bad pixels, and where to go from there."""
+    bad = [name for name in table.columns if name.startswith("bad_")]
+    rows = [
+        [row["ID"], row["file"], f"{row['ra']:.5f}", f"{row['dec']:.5f}", *(f"{row[name]:.2%}" for name in bad)]
+        for _, row in table.head(20).iterrows()
+    ]
+    show_table(f"{len(table)} objects in {out}", ("ID", "file", "RA", "Dec", *(n.replace("_", " ") for n in bad)), rows)
+    for picture in pictures:
+        print(picture)
+    print(f"Rank them with: make predict DATA={out} TRAINED=<pack you trained on>")
+
+
+def show_verified(pack_name: str, split: str, problems: dict[str, str], rebuilt: bool) -> None:
+    """Print which shards are damaged, and what became of them."""
+    for shard, problem in problems.items():
+        print(f"{shard}: {problem}")
+    if not problems:
+        print(f"cache {pack_name} {split}: every shard is as it was written")
+    elif rebuilt:
+        print(f"cache {pack_name} {split}: {len(problems)} shards built again")
+    else:
+        print(f"cache {pack_name} {split}: {len(problems)} damaged shards; --rebuild builds them again, and only them")
