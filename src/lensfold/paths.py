@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from lensfold.errors import InputError
 
@@ -15,6 +15,14 @@ BANDS = ("VIS", "Y", "J", "H")
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
 #: Frame of each band as (rows, columns) in pixels: VIS 0.1 arcsec, NISP 0.3 arcsec.
 BAND_SHAPES = {"VIS": (200, 200), "Y": (66, 66), "J": (66, 66), "H": (66, 66)}
+
+
+def checked_split(name: str) -> Split:
+    """Return the split called ``name``; InputError for an unknown one."""
+    for split in get_args(Split):
+        if split == name:
+            return split
+    raise InputError(f"--split {name!r}: expected train or test, or twins (of a simulated pack).")
 
 
 #: what names may be: they become parts of paths

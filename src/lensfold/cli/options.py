@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
 
 PackName = Annotated[str | None, typer.Option("--pack", help="Pack name; default: sample, or the name of --data.")]
@@ -36,10 +35,3 @@ def chosen_pack(root: Path, name: str | None, data: Path | None) -> tuple[Worksp
     """The project folder and the pack of --root, --pack and --data."""
     workspace = Workspace(root)
     return workspace, workspace.pack(name, data)
-
-
-def checked_split(name: str) -> str:
-    """The value of --split; InputError for an unknown one."""
-    if name not in ("train", "test", "twins"):
-        raise InputError(f"--split {name!r}: expected train or test, or twins (of a simulated pack).")
-    return name

@@ -13,10 +13,10 @@ from lensfold.cli.options import (
     SkipBad,
     SplitName,
     Workers,
-    checked_split,
     chosen_pack,
 )
 from lensfold.errors import InputError
+from lensfold.paths import checked_split
 
 app = typer.Typer()
 
@@ -75,12 +75,12 @@ def cache(
     workers: Workers = CORES,
 ) -> None:
     """Read the FITS files of a split, or its archive, once, into shards; list what cannot be used by ID and reason."""
-    split = checked_split(split)
+    chosen_split = checked_split(split)
     from lensfold.pipeline.cache import cache_split
     from lensfold.report.packs import show_cache
 
     workspace, chosen = chosen_pack(root, pack, data)
-    show_cache(chosen.name, split, cache_split(workspace, chosen, split, skip_bad, workers))
+    show_cache(chosen.name, split, cache_split(workspace, chosen, chosen_split, skip_bad, workers))
 
 
 @app.command("import-euclid")
@@ -110,8 +110,9 @@ def show(
     from lensfold.report.pictures import show_objects
 
     workspace, chosen = chosen_pack(root, pack, data)
-    with open_album(workspace, chosen, checked_split(split)) as album:
-        for path in show_objects(album, ids, workspace.look(chosen, split)):
+    chosen_split = checked_split(split)
+    with open_album(workspace, chosen, chosen_split) as album:
+        for path in show_objects(album, ids, workspace.look(chosen, chosen_split)):
             print(path)
 
 
@@ -128,8 +129,9 @@ def look(
     from lensfold.report.pictures import look as draw
 
     workspace, chosen = chosen_pack(root, pack, data)
-    with open_album(workspace, chosen, checked_split(split)) as album:
-        for path in draw(album, workspace.look(chosen, split), seed):
+    chosen_split = checked_split(split)
+    with open_album(workspace, chosen, chosen_split) as album:
+        for path in draw(album, workspace.look(chosen, chosen_split), seed):
             print(path)
 
 
@@ -145,12 +147,12 @@ def verify(
     ] = False,
 ) -> None:
     """Compare every shard of a cache with its recorded checksum; name the damaged ones."""
-    split = checked_split(split)
+    chosen_split = checked_split(split)
     from lensfold.pipeline.cache import verify_split
     from lensfold.report.packs import show_verified
 
     workspace, chosen = chosen_pack(root, pack, data)
-    problems = verify_split(workspace, chosen, split, rebuild, deep)
+    problems = verify_split(workspace, chosen, chosen_split, rebuild, deep)
     show_verified(chosen.name, split, problems, rebuild)
     if problems and (not rebuild or "files" in problems):
         raise typer.Exit(1)

@@ -107,13 +107,12 @@ def check_submission(
     convert: Annotated[str | None, typer.Option(help="What the scores to repair are: logit or percent.")] = None,
     header: Annotated[bool, typer.Option("--header", help="Repair with a header; default: without.")] = False,
 ) -> None:
-    """Tell what is wrong with any submission file, and repair what needs no guess."""
+    """Say what is wrong with any submission file, and repair what needs no guess."""
     from lensfold.pipeline.check_submission import check_file
 
     workspace = Workspace(root)
     chosen = None if pack is None and data is None else workspace.pack(pack, data)
-    options = {"kind": kind, "target": repair, "fill": fill, "convert": convert, "header": header}
-    if not check_file(workspace, chosen, file, **options):
+    if not check_file(workspace, chosen, file, kind=kind, target=repair, fill=fill, convert=convert, header=header):
         raise typer.Exit(1)
 
 

@@ -169,7 +169,7 @@ class Cache:
         rows = np.empty((len(wanted), PIXELS_PER_OBJECT), dtype="<f4")
         for target, place in zip(rows, places.tolist(), strict=True):
             number = int(self._shard[place])
-            got = os.preadv(self._open(number), [target], NPY_HEADER_BYTES + int(self._row[place]) * ROW_BYTES)
+            got = os.preadv(self._open(number), [target.data], NPY_HEADER_BYTES + int(self._row[place]) * ROW_BYTES)
             if got != ROW_BYTES:
                 raise InputError(f"{self._path(number)}: ends too early. {self._advice}")
         return rows

@@ -155,7 +155,7 @@ def nested(recipe: Recipe, y: Floats, logits: Floats, fold: NDArray[np.int64]) -
     kept = ~np.isnan(y)
     parts = np.full(len(y), -1)
     own, learnt_from = scores.cross_fitting_parts(y[kept], fold[kept])
-    if own is None:
+    if own is None or learnt_from is None:
         raise InputError(
             f"{int(kept.sum())} labelled objects in {len(np.unique(fold))} folds are too few to learn weights or a "
             'calibration: both classes are needed outside each fold. Choose "logit-mean" without calibration.'

@@ -51,7 +51,9 @@ def check_oof(member: Run, oof: pd.DataFrame, folds: pd.Series, present: Collect
     expected = expected.intersection(oof.index if present is None else pd.Index(present))
     missing = expected.symmetric_difference(oof.index)
     if len(missing) or not (folds.loc[oof.index] == oof["fold"]).all():
-        first = missing[0] if len(missing) else oof.index[(folds.loc[oof.index] != oof["fold"]).argmax()]
+        first = (
+            missing[0] if len(missing) else oof.index[int((folds.loc[oof.index] != oof["fold"]).to_numpy().argmax())]
+        )
         raise InputError(
             f"{member.folder}: out-of-fold logits do not match the folds (first: ID {first}). Train again."
         )

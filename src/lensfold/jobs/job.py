@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass
 
 from lensfold.errors import InputError
+from lensfold.paths import Split, checked_split
 
-#: what a job does: build part of a cache, put a cache together, train a fold, predict a part, put predictions together
-KINDS = ("cache", "merge", "train", "predict", "join")
 _PART = re.compile(r"([1-9][0-9]{0,8})of([1-9][0-9]{0,8})")
 
 
@@ -36,6 +35,11 @@ class Job:
             "join": f":{self.count}",
         }
         return f"{self.kind}:{self.name}{end[self.kind]}"
+
+    @property
+    def split(self) -> Split:
+        """The split of a job on a cache; InputError for an unknown one."""
+        return checked_split(self.name)
 
     @property
     def group(self) -> str:

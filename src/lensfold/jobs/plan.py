@@ -125,9 +125,9 @@ def is_done(work: Work, job: Job) -> bool:
     if job.kind in ("cache", "merge") and job.name in work.stale:
         return False
     if job.kind == "cache":
-        return is_part_cached(work.workspace, work.pack, job.name, job.number, job.count)
+        return is_part_cached(work.workspace, work.pack, job.split, job.number, job.count)
     if job.kind == "merge":
-        return is_cached(work.workspace, work.pack, job.name)
+        return is_cached(work.workspace, work.pack, job.split)
     if job.kind == "train":
         return is_trained(work.workspace, work.pack, job.name, job.number)
     return _is_predicted(work, job)
@@ -183,7 +183,7 @@ def _experiments(work: Work) -> dict[str, Experiment]:
 
 
 def _wants_twins(experiment: Experiment, split: Split) -> bool:
-    return split == "twins" and experiment.train.twins
+    return split == "twins" and experiment.train.twins > 0
 
 
 def _parts(work: Work, split: Split) -> int:

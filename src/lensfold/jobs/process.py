@@ -39,9 +39,8 @@ def run_process(
     ``variables``: of the environment, to set or (None) to remove. The process, and all that it started, ends with this
     one, however that ends: it watches a pipe that the system closes. It also ends when ``stopped`` says so.
     """
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ}
-    environment = {**environment, **variables}
-    environment = {name: value for name, value in environment.items() if value is not None}
+    wanted = {"TF_CPP_MIN_LOG_LEVEL": "2", "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ, **variables}
+    environment = {name: value for name, value in wanted.items() if value is not None}
     command = [sys.executable, "-m", "lensfold", arguments[0], "--attended", *arguments[1:]]
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with Path(log).open("ab") as stream:
@@ -51,7 +50,8 @@ def run_process(
         try:
             status = _status(process, stopped)
         finally:
-            process.stdin.close()
+            if process.stdin:
+                process.stdin.close()
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from lensfold.errors import InputError
 from lensfold.files import exclusive, is_locked
@@ -79,7 +80,7 @@ def ray_engine(work: Work, address: str | None, processes: int | None, jobs: lis
         ray.shutdown()
 
 
-def _installed_ray():  # noqa: ANN202  # a module, which is there only with the extra
+def _installed_ray() -> ModuleType:
     # else Ray would report each use to its makers over the network
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

@@ -43,9 +43,9 @@ def run_job(work: Work, job: Job) -> None:
 def _do(work: Work, job: Job) -> None:
     workspace, pack = work.workspace, work.pack
     if job.kind == "cache":
-        cache_part(workspace, pack, job.name, job.number, job.count)
+        cache_part(workspace, pack, job.split, job.number, job.count)
     elif job.kind == "merge":
-        cache_split_once(workspace, pack, job.name, work.skip_bad, cores())
+        cache_split_once(workspace, pack, job.split, work.skip_bad, cores())
     elif job.kind == "train":
         train(workspace, pack, job.name, job.number, work.stage)
     elif job.kind == "predict" and job.count > 1:

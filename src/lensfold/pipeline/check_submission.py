@@ -5,9 +5,9 @@ from pathlib import Path
 
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
-from lensfold.submission.check import Report, check_kind, examine
+from lensfold.submission.check import Report, checked_kind, examine
 from lensfold.submission.expected_ids import expected_of, official, train_truth
-from lensfold.submission.repair import Conversion, repair
+from lensfold.submission.repair import repair
 
 
 def check_file(
@@ -18,19 +18,20 @@ def check_file(
     kind: str | None = None,
     target: Path | None = None,
     fill: float | None = None,
-    convert: Conversion | None = None,
+    convert: str | None = None,
     header: bool = False,
 ) -> bool:
     """Print what is right and wrong with a file; return whether it is a submission.
 
-    ``pack`` None: held against the challenge's official IDs, and not against any train truth. ``target``: where the
-    repaired file goes; then what is returned holds of that one.
+    ``pack`` None: compared with the challenge's official IDs, and with no train truth. ``target``: where the
+    repaired file goes; then what is returned is about that one.
     Raises InputError for options that do not fit, and where a repair would be a guess.
     """
-    _check_options(kind, target, fill, convert, header)
+    _check_options(target, fill, convert, header)
+    wanted = None if kind is None else checked_kind(kind)
     expected = official() if pack is None else expected_of(workspace, pack)
     truth_of = None if pack is None else partial(train_truth, pack)
-    report = examine(path, expected, kind, truth_of)
+    report = examine(path, expected, wanted, truth_of)
     show_report(report)
     if target is None:
         return not report.errors
@@ -50,10 +51,6 @@ def show_report(report: Report) -> None:
     print(f"not valid: {errors} error{'s' if errors > 1 else ''}" if errors else "valid")
 
 
-def _check_options(
-    kind: str | None, target: Path | None, fill: float | None, convert: Conversion | None, header: bool
-) -> None:
-    if kind is not None:
-        check_kind(kind)
+def _check_options(target: Path | None, fill: float | None, convert: str | None, header: bool) -> None:
     if target is None and (fill is not None or convert is not None or header):
         raise InputError("--fill, --convert and --header belong to a repair. Give --repair OUT too.")

@@ -53,10 +53,10 @@ def compare(
         raise InputError(f"{first} and {second} have no object in common. Train the same folds of both.")
     rule = sides[0].config["experiment"]["label_rule"]
     asked = lens_task(catalog, common, rule)
-    predictions = [tuple(side.oof.loc[asked.ids, key].to_numpy() for key in ("logit", "fold")) for side in sides]
+    one, two = ((side.oof.loc[asked.ids, "logit"], side.oof.loc[asked.ids, "fold"]) for side in sides)
     groups = [None] if len(set(asked.haloes)) == len(asked.haloes) else [None, asked.haloes]
     tables = [
-        paired_table(asked.labels, *predictions, asked.bins, asked.large, groups=drawn, beta_squared=beta_squared)
+        paired_table(asked.labels, one, two, asked.bins, asked.large, groups=drawn, beta_squared=beta_squared)
         for drawn in groups
     ]
     sentences = [_verdict(tables, "auc"), _verdict(tables, "one_minus_f_beta", "one_minus_f_beta_best")]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +11,10 @@ from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, pixels_hash, read_manifest, split_bands
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.files import exclusive, file_sha256, has_marker, write_if_changed, write_marker
-from lensfold.paths import Pack, Workspace
+from lensfold.paths import Pack, Split, Workspace
+
+if TYPE_CHECKING:
+    from lensfold.inputs.pixels import StretchConstants
 
 #: objects of the train split that the constants of the stretch are fitted to
 CONSTANTS_SAMPLE = 512
@@ -41,7 +45,7 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     return folder
 
 
-def _constants(cache_folder: Path, experiment: Experiment) -> dict:
+def _constants(cache_folder: Path, experiment: Experiment) -> "StretchConstants":
     """The stretch of a run, fitted to objects spread evenly over the train split."""
     from lensfold.inputs.pixels import fit_constants
 
@@ -70,7 +74,7 @@ def is_configured(workspace: Workspace, pack: Pack, name: str) -> bool:
 def _marker(workspace: Workspace, pack: Pack, name: str, experiment: Experiment) -> dict[str, str]:
     """Hashes of the files that settings are resolved from, and of those they are resolved into."""
     folder = workspace.run(pack.name, name)
-    splits = ("train", "twins") if experiment.train.twins else ("train",)
+    splits: tuple[Split, ...] = ("train", "twins") if experiment.train.twins else ("train",)
     files = {
         "experiment": workspace.experiment(name),
         "folds": workspace.folds(pack),
@@ -78,7 +82,7 @@ def _marker(workspace: Workspace, pack: Pack, name: str, experiment: Experiment)
         "config": folder / "config.json",
         "predict": folder / "predict.json",
     }
-    pixels = {split: pixels_hash(read_manifest(workspace.cache(pack, split))) for split in splits}
+    pixels = {str(split): pixels_hash(read_manifest(workspace.cache(pack, split))) for split in splits}
     hashes = {key: file_sha256(path) if path.is_file() else "" for key, path in files.items()}
     return {"pack": pack.name, **hashes, **pixels}
 

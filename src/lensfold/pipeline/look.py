@@ -39,12 +39,12 @@ def import_pack(files: Sequence[Path], out: Path, overwrite: bool) -> tuple[pd.D
         table = import_euclid(files, out, overwrite, report)
     pictures = []
     groups = {group[0].name: group for _, group in group_files(files)}
-    for row in table.head(IMPORT_PICTURES).itertuples():
-        sources, frames = read_bands(groups[row.file]), read_euclid(groups[row.file])
+    for object_id, file in table.head(IMPORT_PICTURES)[["ID", "file"]].to_numpy().tolist():
+        sources, frames = read_bands(groups[file]), read_euclid(groups[file])
         before = {band: _in_pack_units(source) for band, source in sources.items()}
         after = {band: (frame.image, 0.1 if band == "VIS" else 0.3) for band, frame in frames.items()}
-        pictures.append(out / "look" / f"import-{row.ID}.png")
-        before_after(pictures[-1], before, after, f"{row.file}: imported as {row.ID}")
+        pictures.append(out / "look" / f"import-{object_id}.png")
+        before_after(pictures[-1], before, after, f"{file}: imported as {object_id}")
     return table, pictures
 
 

@@ -58,7 +58,7 @@ def submit(
     cached = read_manifest(workspace.cache(pack, "test"))
     targets = [workspace.submission(pack, file) for file in (name, f"{name}_radius")]
     summary, second = _write_files(targets, settings, split_ids(pack, cached), logits, radii)
-    record = _ensemble_record(source, ensemble, recipe, rows, beta_squared) if ensemble else None
+    record = _ensemble_record(source, ensemble, recipe, rows, beta_squared) if source and ensemble else None
     content = {
         "submission": name,
         "pack": pack.name,
@@ -98,8 +98,13 @@ def _write_files(
     radii: tuple[pd.Series, dict] | None,
 ) -> tuple[dict, dict | None]:
     """Write the scores and, where there are any, the radii; return what the manifest records of each file."""
-    form = {"header": settings.header, "absent": settings.absent, "digits": settings.digits}
-    write = partial(write_submission, expected_ids=expected_ids, **form)
+    write = partial(
+        write_submission,
+        expected_ids=expected_ids,
+        header=settings.header,
+        absent=settings.absent,
+        digits=settings.digits,
+    )
     summary = write(targets[0], logits, score=settings.score)
     if radii is None:
         return summary, None

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import time
 from pathlib import Path
+from typing import TypedDict
 
 from lensfold.files import file_sha256
 
@@ -36,8 +37,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def code_state(root: Path) -> dict[str, str | bool | None]:
-    """Commit of ``root`` and whether what decides results differs from it; None where there is no git."""
+class CodeState(TypedDict):
+    """A commit, and whether what decides results differs from it; None where there is no git."""
+
+    commit: str | None
+    dirty: bool | None
+
+
+def code_state(root: Path) -> CodeState:
+    """Return the commit of ``root`` and whether what decides results differs from it; None where there is no git."""
     commit = _git(root, "rev-parse", "HEAD")
     changed = _git(root, "status", "--porcelain", "--", *DECISIVE)
     return {"commit": commit, "dirty": None if changed is None else bool(changed)}

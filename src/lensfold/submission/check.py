@@ -7,6 +7,7 @@ function.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -112,10 +113,12 @@ def examine(
     return Report(path, kind, tuple(findings), rows, expected)
 
 
-def check_kind(kind: str) -> None:
-    """InputError for an unknown kind of score."""
-    if kind not in SCORE_KINDS:
-        raise InputError(f"score = {kind!r} is unknown. Choose one of: {', '.join(SCORE_KINDS)}.")
+def checked_kind(kind: str) -> ScoreKind:
+    """Return a kind of score; InputError for an unknown one."""
+    for known in get_args(ScoreKind):
+        if known == kind:
+            return known
+    raise InputError(f"score = {kind!r} is unknown. Choose one of: {', '.join(SCORE_KINDS)}.")
 
 
 def listed(ids: Sequence[int] | pd.Index) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu, norm, spearmanr
 
-from lensfold.submission.finding import Finding, Rows, ScoreKind, is_missing, short
+from lensfold.submission.finding import Finding, Rows, ScoreKind, Severity, is_missing, short
 
 RANGES = {
     "probability": (0.0, 1.0, "a probability in [0, 1]"),
@@ -161,7 +161,7 @@ def check_split(rows: Rows, kind: ScoreKind, without_images: pd.Index | None, tr
     shown = f"against the train objects of the same IDs {shown}, p = {chance:.2g}"
     if chance >= CHANCE:
         return Finding(check, "fine", f"{shown}: chance, as it should be")
-    severity = "error" if strength >= WEAK_AGREEMENT else "warning"
+    severity: Severity = "error" if strength >= WEAK_AGREEMENT else "warning"
     advice = "These scores seem to be of the train split, whose IDs are the same numbers. Predict the test split."
     return Finding(check, severity, shown, "chance", advice)
 

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
-from lensfold.submission.check import Expected, check_kind, examine, listed
+from lensfold.submission.check import Expected, checked_kind, examine, listed
 from lensfold.submission.finding import ScoreKind
 from lensfold.submission.parse import HEADERS
 
@@ -100,7 +100,7 @@ def read_submission(path: Path | str, *, header: bool = False, score: ScoreKind 
 def _check_options(absent: str, score: str) -> None:
     if absent not in ABSENT:
         raise InputError(f"absent = {absent!r} is unknown. Choose one of: {', '.join(ABSENT)}.")
-    check_kind(score)
+    checked_kind(score)
 
 
 def _held_against(expected: pd.Index, absent: Absent) -> Expected:

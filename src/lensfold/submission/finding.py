@@ -59,9 +59,18 @@ class Rows:
     id_texts: list[str] = field(default_factory=list)
     score_texts: list[str] = field(default_factory=list)
 
-    def add(self, *arguments: object, **options: object) -> None:
+    def add(
+        self,
+        check: str,
+        severity: Severity,
+        found: str,
+        expected: str = "",
+        advice: str = "",
+        line: int | None = None,
+        repair: str = "",
+    ) -> None:
         """Add a `Finding`."""
-        self.findings.append(Finding(*arguments, **options))
+        self.findings.append(Finding(check, severity, found, expected, advice, line, repair))
 
 
 def short(text: str, length: int = 40) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lensfold.submission.finding import _NUMBER, Rows, as_number, is_missing, short
+from lensfold.submission.finding import _NUMBER, Rows, Severity, as_number, is_missing, short
 
 HEADERS = {"probability": "ID,score", "logit": "ID,score", "radius": "ID,theta_E"}
 #: A row is an ID of at most 18 digits, a separator and a number; the rest is room for an index column and spaces.
@@ -66,8 +66,9 @@ def read_rows(path: Path, expected: pd.Index | None = None) -> Rows:
 def _read_bytes(rows: Rows, path: Path, limit: int) -> bytes | None:
     """Content, or None with a finding; never more than ``limit`` bytes, and never from a device or pipe."""
 
-    def refuse(found: str, advice: str, expected: str = "a text file of rows ID,score") -> None:
+    def refuse(found: str, advice: str, expected: str = "a text file of rows ID,score") -> bytes | None:
         rows.add("file", "error", found, expected, advice)
+        return None
 
     try:
         status = path.stat()
@@ -157,7 +158,7 @@ def _fields(rows: Rows, numbered: list[tuple[int, str]]) -> list[tuple[int, list
     else:
         name = _SEPARATORS[separator]
         seen = " Real submissions with spaces were seen, the challenge asks for commas." if separator == " " else ""
-        severity = "warning" if separator == " " else "error"
+        severity: Severity = "warning" if separator == " " else "error"
         rows.add(
             "separator", severity, f"separated by {name}", "commas", "Write commas." + seen, numbered[0][0],
             repair=f"commas for {name}",
@@ -281,7 +282,7 @@ def _which_columns(
             )  # fmt: skip
             return 1, 2
     named = _named_columns(rows.header, len(columns))
-    if named:
+    if named and rows.header:
         names = [rows.header[number] for number in named]
         advice = f"Keep only {' and '.join(names)}."
         rows.add("columns", "error", shown, "ID,score", advice, line, repair=f"only {' and '.join(names)} kept")

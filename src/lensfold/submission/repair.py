@@ -1,7 +1,6 @@
 """A clean submission from a file that is none yet: each repair is listed, and nothing is guessed."""
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,8 +21,6 @@ from lensfold.submission.check_scores import RANGES, ROUNDING
 from lensfold.submission.finding import is_missing
 from lensfold.submission.parse import HEADERS
 
-Conversion = Literal["logit", "percent"]
-
 CONVERSIONS = ("logit", "percent")
 #: Checks without which there are no rows to write.
 UNREADABLE = ("file", "encoding", "content", "columns", "IDs")
@@ -35,7 +32,7 @@ def repair(
     expected: Expected,
     *,
     fill: float | None = None,
-    convert: Conversion | None = None,
+    convert: str | None = None,
     header: bool = False,
     truth_of: TruthOf | None = None,
 ) -> list[str]:
@@ -120,7 +117,7 @@ def _fill_missing(
         done.append(f"{len(missing)} missing IDs got {fill!r}: {listed(missing)}")
 
 
-def _in_range(report: Report, texts: dict[int, str], convert: Conversion | None, done: list[str]) -> dict[int, str]:
+def _in_range(report: Report, texts: dict[int, str], convert: str | None, done: list[str]) -> dict[int, str]:
     """Scores converted where that was asked for, or clipped where only rounding took them out of [0, 1]."""
     if convert:
         if convert not in CONVERSIONS or report.kind != "probability":
