@@ -45,7 +45,7 @@ def read_public_scores(path: Path, known: Iterable[str]) -> list[PublicScore]:
         raise InputError(f"{path}, line {line}: found {','.join(header)[:80]!r}, expected {','.join(COLUMNS)!r}.")
     names = sorted(known)
     scores: list[PublicScore] = []
-    places: dict[tuple[str, str, date], int] = {}
+    places: dict[tuple[str, str, datetime.date], int] = {}
     for line, fields in rows[1:]:
         score = _parse(f"{path}, line {line}", fields, names)
         key = (score.submission, score.metric, score.date)
