@@ -1,10 +1,11 @@
 """What sets two rows of a leaderboard apart: settings, code, and the paired difference of their scores."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,9 @@ def paired_differences(
     kept = _read_store(store)
     catalog_hash = file_sha256(pack.catalog) if pack.catalog.is_file() else None
     oofs = _OutOfFold(pack)
-    differences, reasons, is_new = [None] * len(rows), [], False
+    differences: list[Difference | None] = [None] * len(rows)
+    reasons: list[Problem] = []
+    is_new = False
     for place, (above, own) in enumerate(zip(rows, rows[1:], strict=False), start=1):
         if above.data_hash != own.data_hash:
             continue  # the page says so
@@ -161,8 +164,8 @@ def _lens_difference(
             rows = np.flatnonzero((y == 0) | in_bin)
         logits = [table["logit"].to_numpy() for table in (first, second)]
         return _area_difference(y, asked.labels, logits, rows, groups)
-    sides = [(table["logit"].to_numpy(), table["fold"].to_numpy()) for table in (first, second)]
-    paired = paired_table(asked.labels, *sides, draws=DRAWS, groups=groups)[score]
+    one, two = ((table["logit"].to_numpy(), table["fold"].to_numpy()) for table in (first, second))
+    paired: Any = paired_table(asked.labels, one, two, draws=DRAWS, groups=groups)[score]
     return Difference(paired["value"], paired["error"], len(asked.ids))
 
 
@@ -230,13 +233,14 @@ def _rank(key: str) -> int:
 
 def _flat(values: object, prefix: str = "") -> dict[str, object]:
     """Nested values by dotted key; lists of tables by number, from 0."""
+    items: Iterable[tuple[object, object]]
     if isinstance(values, dict):
         items = values.items()
     elif isinstance(values, list | tuple) and values and isinstance(values[0], dict):
         items = enumerate(values)
     else:
         return {prefix: values}
-    flat = {}
+    flat: dict[str, object] = {}
     for key, value in items:
         flat.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
     return flat

@@ -235,6 +235,6 @@ def earlier_scores(standing: Standing) -> Table:
 
 def _text_number(text: str | None, digits: int) -> str:
     try:
-        return f"{float(text):.{digits}f}"
-    except (TypeError, ValueError):
+        return f"{float(text or ''):.{digits}f}"
+    except ValueError:
         return NOTHING

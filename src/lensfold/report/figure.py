@@ -7,6 +7,7 @@ state as it is. Colours are those of Okabe and Ito, which the colour-blind can d
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -47,7 +48,7 @@ class Plot:
             self._text(0.988, 1 - 0.09 / height, "SYNTHETIC", fontsize=15, weight="bold", color="#cc3311", ha="right")
         self._top, self._bottom = 1 - 0.92 / height, 0.68 / height
 
-    def _text(self, x: float, y: float, text: str, **style: object) -> None:
+    def _text(self, x: float, y: float, text: str, **style: Any) -> None:
         # names come from folders: no mathematics in them, no letter that the font may lack
         text = "".join(x if x.isprintable() and (ord(x) < 0x250 or x == "–") else "?" for x in text)
         text = text if len(text) <= 120 else text[:119] + "…"
@@ -73,7 +74,7 @@ class Plot:
             self.figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def legend(axes: Axes, **place: object) -> None:
+def legend(axes: Axes, **place: Any) -> None:
     """Draw a legend without a frame; ``place`` is passed to matplotlib."""
     axes.legend(fontsize=10, frameon=False, handlelength=1.6, **place)
 

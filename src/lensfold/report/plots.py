@@ -1,11 +1,12 @@
 """The plots of a run's page: PNGs that also stand on a slide. Each says run, pack, rule and n."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy.special import expit
 
 from lensfold.data import catalog as catalogs
@@ -55,9 +56,14 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
         narrow = end - edge < 0.2 * last
         text = f"> {history['min_size'].iloc[start]:g}{'' if narrow else ' px'}{learning}"
         size = 8 if narrow else 9.5
-        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": size}
+        place: dict[str, Any] = {
+            "transform": axes.get_xaxis_transform(),
+            "ha": "center",
+            "va": "bottom",
+            "fontsize": size,
+        }
         axes.text((edge + end) / 2, 1.01, text, color="0.35", parse_math=False, **place)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
 
 
 def roc_and_precision(path: Path, table: pd.DataFrame, auc_text: str, heading: PlotHeading) -> None:
@@ -69,7 +75,11 @@ def roc_and_precision(path: Path, table: pd.DataFrame, auc_text: str, heading: P
     for number, (fold, part) in enumerate(table.groupby("fold")):
         if 0 < part["label"].sum() < len(part):
             own = stats.curve(part["label"], part["logit"]).thinned()
-            style = {"color": FOLD_COLOURS[(number + 1) % len(FOLD_COLOURS)], "linewidth": 1.0, "alpha": 0.85}
+            style: dict[str, Any] = {
+                "color": FOLD_COLOURS[(number + 1) % len(FOLD_COLOURS)],
+                "linewidth": 1.0,
+                "alpha": 0.85,
+            }
             _draw_roc(roc, own, label=f"fold {fold}", **style)
             precision.plot(own.recall, own.precision, label=f"fold {fold}", **style)
     low, high = stats.wilson(whole.true, whole.lenses)
@@ -91,7 +101,7 @@ def roc_and_precision(path: Path, table: pd.DataFrame, auc_text: str, heading: P
     plot.save(path)
 
 
-def _draw_roc(axes: Axes, whole: stats.Curve, **style: object) -> None:
+def _draw_roc(axes: Axes, whole: stats.Curve, **style: Any) -> None:
     shown = whole.false > 0
     before = whole.recall[~shown][-1:]
     x, y = whole.false_rate[shown], whole.recall[shown]
@@ -226,7 +236,7 @@ def _draw_shares(axes: Axes, shares: stats.Shares, shift: float, number: int, ra
     share = shares.share[filled]
     name = f"false-positive rate ≤ {100 * rate:g} % ({int(rate * others):,})"
     errors = np.abs(np.stack([share - low, high - share]))
-    style = {"color": colour, "marker": marker, "markersize": 6, "capsize": 3, "linewidth": 1.2}
+    style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 6, "capsize": 3, "linewidth": 1.2}
     axes.errorbar(shares.place[filled] + shift, share, errors, label=name, **style)
 
 
@@ -252,7 +262,7 @@ def radius_scatter(path: Path, truth: np.ndarray, predicted: np.ndarray, heading
     legend(axes, loc="upper left")
     spread = plot.axes(0.62, 0.98, "predicted / true", "lenses in each bar")
     ratio = predicted / truth
-    spread.hist(np.clip(ratio, 0, 3), np.linspace(0, 3, 61), color=BLUE, alpha=0.7)
+    spread.hist(np.clip(ratio, 0, 3), np.linspace(0, 3, 61).tolist(), color=BLUE, alpha=0.7)
     spread.axvline(1, color="0.2", linestyle="--", linewidth=1.2)
     spread.set_title(f"median {np.median(ratio):.3f}; beyond 3 counted in the last bar", fontsize=10.5, color="0.3",
                      loc="left")  # fmt: skip
@@ -277,7 +287,14 @@ def radius_errors(
         names, counts, bins = _filled_bins(names, bins)
         quantiles = np.array([np.quantile(error[bins == i], [0.16, 0.5, 0.84]) for i in range(len(names))])
         limits = np.abs(quantiles[:, [0, 2]] - quantiles[:, [1]]).T
-        style = {"color": BLUE, "marker": "o", "capsize": 4, "linewidth": 0, "elinewidth": 1.8, "markersize": 7}
+        style: dict[str, Any] = {
+            "color": BLUE,
+            "marker": "o",
+            "capsize": 4,
+            "linewidth": 0,
+            "elinewidth": 1.8,
+            "markersize": 7,
+        }
         axes.errorbar(np.arange(len(names)), quantiles[:, 1], limits, label="median and central 68 %", **style)
         axes.axhline(0, color="0.3", linestyle="--", linewidth=1)
         _name_bins(axes, names, counts)

@@ -1,6 +1,6 @@
 """The tables that answer "how good is it": scores of runs, of ensembles, and of one run against another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from lensfold.console import show_table
@@ -65,8 +65,10 @@ def _scores(row: dict, names: Sequence[str]) -> list[str]:
 
 def _show_readings(rows: Sequence[dict]) -> None:
     """Scores that depend on how F_beta is read, and those of whole rankings and of probabilities."""
-    names = ("average_precision", "recall", "one_minus_f_beta", "one_minus_f_beta_best", "one_minus_f_beta_corner")
-    names += ("one_minus_f_beta_half", "mean_fold_auc", "brier")
+    names = (
+        *("average_precision", "recall", "one_minus_f_beta", "one_minus_f_beta_best", "one_minus_f_beta_corner"),
+        *("one_minus_f_beta_half", "mean_fold_auc", "brier"),
+    )
     caption = (
         f"1 − F_beta with beta² = {rows[0]['beta_squared']:g}: threshold from {rows[0]['threshold_from']}; the best "
         "one of the same objects (optimistic); the ROC point nearest to (0, 1), from other folds; 0.5 on the "
@@ -182,7 +184,7 @@ def show_comparison(compared: dict) -> None:
 
 
 def _show_differences(
-    title: str, first: str, second: str, scores: dict[str, Sequence[dict]], bootstraps: Sequence[dict]
+    title: str, first: str, second: str, scores: Mapping[str, Sequence[dict]], bootstraps: Sequence[dict]
 ) -> None:
     """One row a score: both values, their difference with its error, and an interval for each kind of draw."""
     over = ["haloes" if bootstrap["over"] == "groups" else bootstrap["over"] for bootstrap in bootstraps]

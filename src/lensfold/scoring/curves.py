@@ -143,7 +143,10 @@ def cuts(y: ArrayLike, s: ArrayLike, count: int = CUTS) -> dict[str, object]:
     last = len(whole.threshold) - 1
     even = np.rint(np.linspace(0, last, count // 2))
     low = np.rint(np.geomspace(1, last + 1, count - count // 2)) - 1
-    losses = (f_beta_loss(whole.true, whole.false, whole.lenses, weight) for weight in (1.0, CHALLENGE_BETA_SQUARED))
+    losses = (
+        f_beta_loss(whole.true, whole.false, np.asarray(float(whole.lenses)), weight)
+        for weight in (1.0, CHALLENGE_BETA_SQUARED)
+    )
     best = [int(np.argmin(loss)) for loss in losses]
     kept = np.unique(np.concatenate([even, low, best])).astype(int)
     rows = [[float(whole.threshold[i]), int(whole.true[i]), int(whole.false[i])] for i in kept]

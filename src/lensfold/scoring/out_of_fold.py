@@ -63,7 +63,7 @@ def lens_task(catalog: pd.DataFrame, ids: pd.Index, rule: str) -> LensTask:
     return LensTask(
         labels.index,
         labels.to_numpy(),
-        {name: bins[name].to_numpy() for name in bins},
+        {str(name): bins[name].to_numpy() for name in bins},
         catalogs.large_lens_labels(catalog, rule, LARGE)[labels.index].to_numpy(),
         catalogs.halo_groups(catalog)[labels.index].to_numpy(),
     )
@@ -87,4 +87,4 @@ def score_radii(
 def folds_are_grouped(catalog: pd.DataFrame, folds: pd.Series) -> bool:
     """Return whether every halo lies within one fold, and haloes do repeat."""
     haloes = catalogs.halo_groups(catalog)
-    return haloes.duplicated().any() and bool((folds.groupby(haloes).nunique() == 1).all())
+    return bool(haloes.duplicated().any()) and bool((folds.groupby(haloes).nunique() == 1).all())

@@ -27,6 +27,7 @@ from lensfold.scoring.bootstrap import (
 from lensfold.scoring.checks import both_classes, checked_probabilities
 from lensfold.scoring.metrics import (
     BIN_COUNT,
+    Threshold,
     best_f_beta_threshold,
     cross_fitted_decisions,
     cross_fitting_parts,
@@ -205,8 +206,8 @@ class RankedPrediction:
         for name, passed in decided.items():
             summed |= {f"true {name}": y * passed, f"false {name}": (1 - y) * passed}
         whole = Ranking.of(y, s)
-        in_bin = [task.bins[name][whole.lenses, None] == np.arange(BIN_COUNT) for name in task.bins]
-        in_bin = np.concatenate(in_bin, axis=1) if in_bin else np.empty((len(whole.lenses), 0))
+        by_bin = [task.bins[name][whole.lenses, None] == np.arange(BIN_COUNT) for name in task.bins]
+        in_bin = np.concatenate(by_bin, axis=1) if by_bin else np.empty((len(whole.lenses), 0))
         found = decided["f1"][whole.lenses] if "f1" in decided else np.full(len(whole.lenses), np.nan)
         large = None
         if task.large is not None:
@@ -283,7 +284,7 @@ def _decisions(
     """Which objects pass the thresholds of other parts; empty where there are no parts."""
     if parts is None:
         return {}
-    thresholds = {
+    thresholds: dict[str, Threshold] = {
         "f1": partial(best_f_beta_threshold, beta_squared=1.0),
         "f_beta": partial(best_f_beta_threshold, beta_squared=beta_squared),
         "corner": roc_corner_threshold,
