@@ -54,8 +54,7 @@ _MISSING = ("", "nan", "NaN", "-nan", "NA")
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity)", re.ASCII | re.IGNORECASE)
 _QUOTED = re.compile(rb'(?<![^,\n])"([^",\n]*)"(?![^,\n])')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# IDs pass through float64 while reading: whole numbers are exact below this.
-_LARGEST_ID = 2**53
+_LARGEST_ID = 2**53  # IDs pass through float64 while reading, where whole numbers below this are exact
 
 
 def read_catalog(path: Path | str) -> pd.DataFrame:
@@ -214,8 +213,7 @@ def _split_header(path: Path, data: bytes) -> tuple[list[str], int, bytes]:
     start, line = 0, 0
     while start < len(data):
         line += 1
-        end = data.find(b"\n", start)
-        end = len(data) if end < 0 else end
+        end = at if (at := data.find(b"\n", start)) >= 0 else len(data)
         text = data[start:end].decode("utf-8").strip()
         start = end + 1
         if text and not text.startswith("#"):

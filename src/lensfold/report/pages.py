@@ -6,11 +6,9 @@ of a run are made again only when its out-of-fold logits, history, settings or t
 pixels do.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -22,40 +20,23 @@ from PIL import Image
 import lensfold
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
-from lensfold.files import digest, replacing, write_if_changed
+from lensfold.files import write_if_changed
 from lensfold.paths import Pack, Workspace
 from lensfold.report import gallery as galleries
-from lensfold.report import plots
 from lensfold.report.contents import (
     Refused,
     ShownRun,
     Truth,
     best_first,
     disagreements,
-    read_histories,
     read_run,
     read_truth,
     run_names,
 )
 from lensfold.report.explain import NETWORK
-from lensfold.report.figure import PlotHeading, counts_text
 from lensfold.report.gallery import LISTS, Card, Picture
-from lensfold.scoring import curves as stats
-from lensfold.scoring.metrics import auc
-from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_logs
+from lensfold.report.run_plots import limits_text, run_counts, run_plots, run_radii
 
-#: source files that decide what a run's plots and numbers look like
-DECISIVE = (
-    "report/pages.py",
-    "report/figure.py",
-    "report/plots.py",
-    "report/contents.py",
-    "scoring/checks.py",
-    "scoring/curves.py",
-    "scoring/metrics.py",
-    "scoring/radius.py",
-    "data/catalog.py",
-)
 #: shown of a lens run's score.json: name on the page, key, digits
 LENS_NUMBERS = (
     ("AUC", "auc", 4), ("F1", "f1", 3), ("accuracy", "accuracy", 3), ("average precision", "average_precision", 3),
@@ -83,14 +64,6 @@ class _Site:
             pack=self.truth.pack, synthetic=self.truth.synthetic, version=lensfold.__version__, **values
         )
         write_if_changed(self.folder / page, text.encode("utf-8"))
-
-
-@dataclass(frozen=True)
-class _Content:
-    """What a page shows besides its gallery: plots as (path from the page, caption), and the cuts of a lens run."""
-
-    plots: list[tuple[str, str]]
-    cuts: dict | None
 
 
 def write_report(
@@ -128,6 +101,7 @@ def write_report(
 
 
 def _environment() -> Environment:
+    """Return the templates, which escape all values and refuse unknown ones."""
     environment = Environment(
         loader=PackageLoader("lensfold", "templates"),
         autoescape=True,
@@ -145,6 +119,7 @@ def _inlined(name: str) -> Markup:
 
 
 def _page(name: str) -> str:
+    """Return the file name of a run's page."""
     return f"{name}.html"
 
 
@@ -165,6 +140,7 @@ def _write_index(site: _Site, runs: Sequence[ShownRun], refused: Sequence[Refuse
 
 
 def _index_row(run: ShownRun) -> dict[str, object]:
+    """Return what the first page shows of a run."""
     key, name = ("auc", "AUC") if run.task == "lens" else ("mse", "MSE")
     score = (run.score or {}).get(key) or {"value": None, "low": None, "high": None}
     return {
@@ -175,20 +151,15 @@ def _index_row(run: ShownRun) -> dict[str, object]:
         "folds": f"{len(run.folds)} of {run.of_folds}",
         "n": f"{len(run.labelled) if run.task == 'lens' else int((run.table['label'] == 1).sum()):,}",
         "score": "–" if score["value"] is None else f"{name} {score['value']:.4f}",
-        "limits": _limits(score, 4),
+        "limits": limits_text(score, 4),
         "notes": run.notes,
     }
 
 
-def _limits(score: Mapping, digits: int) -> str:
-    low, high = score.get("low"), score.get("high")
-    return "" if low is None else f"{low:.{digits}f}–{high:.{digits}f}"
-
-
 def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
     """Write a run's page, with its plots and pictures."""
-    radii = None if run.task == "lens" else _radii(run, site.truth)
-    content = _kept_content(site, run, radii)
+    radii = None if run.task == "lens" else run_radii(run, site.truth)
+    content = run_plots(site.folder, site.truth, run, radii)
     lists, left_out = _lens_lists(site, run, runs) if radii is None else (_radius_lists(site, run, radii), {})
     ids = list(dict.fromkeys(card.id for part in lists for card in part["cards"]))
     network = run.run.learner
@@ -198,7 +169,7 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
         run=run.name,
         task=run.task,
         rule=run.rule,
-        counts=_counts(run, radii),
+        counts=run_counts(run, radii),
         network=network,
         notes=run.notes,
         numbers=_numbers(run),
@@ -215,82 +186,14 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
     )
 
 
-def _counts(run: ShownRun, radii: pd.DataFrame | None) -> str:
-    if radii is not None:
-        return counts_text(len(radii), None, run.folds, run.of_folds)
-    labelled = run.labelled
-    return counts_text(len(labelled), int(labelled["label"].sum()), run.folds, run.of_folds)
-
-
 def _numbers(run: ShownRun) -> list[tuple[str, str, str]]:
     """Return name, value and limits of the scores that ``score.json`` has."""
     numbers = []
     for name, key, digits in LENS_NUMBERS if run.task == "lens" else RADIUS_NUMBERS:
         score = (run.score or {}).get(key)
         if score and score.get("value") is not None:
-            numbers.append((name, f"{score['value']:.{digits}f}", _limits(score, digits)))
+            numbers.append((name, f"{score['value']:.{digits}f}", limits_text(score, digits)))
     return numbers
-
-
-def _radii(run: ShownRun, truth: Truth) -> pd.DataFrame:
-    """Return true and predicted radii in arcsec, fold and size bin of the rule's lenses that have a radius, by ID."""
-    lenses = run.table[run.table["label"] == 1]
-    table = truth.objects.loc[lenses.index, ["theta_E", "bin"]].assign(fold=lenses["fold"], log=lenses["logit"])
-    table = table[table["theta_E"].notna()]
-    parts, _ = fitting_parts(table["fold"].to_numpy())
-    table["predicted"] = cross_fitted_radii(table["theta_E"], radii_of_logs(table["log"]), parts)
-    return table
-
-
-# ---- plots and cuts, kept while nothing they depend on changes
-
-
-@cache
-def _code_version() -> str:
-    folder = Path(__file__).parents[1]
-    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in DECISIVE)).hexdigest()
-
-
-def _kept_content(site: _Site, run: ShownRun, radii: pd.DataFrame | None) -> _Content:
-    """Return plots and cuts of a run: the kept ones if made from the same inputs by the same code, else new ones."""
-    folder = site.folder / "plots" / run.name
-    key = digest({"run": run.key, "catalog": site.truth.catalog_sha256, "folds": site.truth.folds_hash,
-                  "code": _code_version(), "synthetic": site.truth.synthetic, "pack": site.truth.pack})  # fmt: skip
-    kept = folder / "content.json"
-    try:
-        record = json.loads(kept.read_text())
-        if record["key"] == key and all((folder / file).is_file() for file, _ in record["plots"]):
-            return _content(run.name, record)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    written = _write_plots(folder, site, run, radii)
-    labelled = run.labelled
-    record = {
-        "key": key,
-        "plots": written,
-        "cuts": stats.cuts(labelled["label"], labelled["logit"]) if run.task == "lens" else None,
-    }
-    with replacing(kept) as temporary:
-        temporary.write_text(json.dumps(record))
-    return _content(run.name, record)
-
-
-def _content(name: str, record: dict) -> _Content:
-    """Return what ``content.json`` records, its plots as the page names them."""
-    return _Content([(f"plots/{name}/{file}", caption) for file, caption in record["plots"]], record["cuts"])
-
-
-def _write_plots(folder: Path, site: _Site, run: ShownRun, radii: pd.DataFrame | None) -> list[tuple[str, str]]:
-    heading = PlotHeading(run.name, site.truth.pack, run.rule, _counts(run, radii), site.truth.synthetic)
-    histories = read_histories(run.run)
-    if radii is not None:
-        truth, predicted, sizes = (radii[name].to_numpy() for name in ("theta_E", "predicted", "bin"))
-        return plots.write_radius_plots(folder, truth, predicted, sizes, histories, heading)
-    score = (run.score or {}).get("auc")
-    labelled = run.labelled
-    area = auc(labelled["label"], labelled["logit"])
-    text = f"AUC {area:.3f}" + (f" ({_limits(score, 3)})" if score else "")
-    return plots.write_lens_plots(folder, labelled, site.truth.objects, histories, text, heading)
 
 
 # ---- the gallery

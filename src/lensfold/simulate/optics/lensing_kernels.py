@@ -35,7 +35,7 @@ def brightness(x: float, y: float, parts: np.ndarray, table: np.ndarray, out: np
 
 @kernel
 def sample_parts(x0: float, y0: float, n: int, step: float, parts: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """VIS surface brightness on an n x n grid about (x0, y0)."""
+    """Return the VIS surface brightness on an n x n grid about (x0, y0)."""
     out = np.empty((n, n))
     value = np.empty(4)
     for i in range(n):
@@ -47,7 +47,7 @@ def sample_parts(x0: float, y0: float, n: int, step: float, parts: np.ndarray, t
 
 @kernel
 def _nfw(r: float, nfw: np.ndarray) -> float:
-    """NFW deflection at radius r."""
+    """Return the NFW deflection at radius r."""
     t = r * ((NFW_NODES - 1) / NFW_REACH)
     k = min(int(t), NFW_NODES - 2)
     return nfw[k] + (t - k) * (nfw[k + 1] - nfw[k])
@@ -57,7 +57,7 @@ def _nfw(r: float, nfw: np.ndarray) -> float:
 def _deflect_point(
     x: float, y: float, main: np.ndarray, nfw: np.ndarray, satellites: np.ndarray
 ) -> tuple[float, float]:
-    """Deflection (alpha_x, alpha_y) at one position."""
+    """Return the deflection (alpha_x, alpha_y) at one position."""
     q, c, s = main[_Q], main[_COS], main[_SIN]
     u, v = c * x + s * y, -s * x + c * y
     f = np.sqrt(1.0 - q * q)
@@ -85,7 +85,7 @@ def _deflect_point(
 def deflect_points(
     x: np.ndarray, y: np.ndarray, main: np.ndarray, nfw: np.ndarray, satellites: np.ndarray
 ) -> np.ndarray:
-    """Deflection at positions x, y (n,): (n, 2)."""
+    """Return the deflection at positions x, y (n,): (n, 2)."""
     out = np.empty((x.size, 2))
     for k in range(x.size):
         out[k, 0], out[k, 1] = _deflect_point(x[k], y[k], main, nfw, satellites)
@@ -94,7 +94,7 @@ def deflect_points(
 
 @kernel
 def map_nodes(n: int, step: float, main: np.ndarray, nfw: np.ndarray, satellites: np.ndarray) -> np.ndarray:
-    """Source positions of the nodes of n x n cells: (n + 1, n + 1, 2)."""
+    """Return the source positions of the nodes of n x n cells: (n + 1, n + 1, 2)."""
     nodes = np.empty((n + 1, n + 1, 2))
     for i in range(n + 1):
         y = (i - 0.5 * n) * step
@@ -107,7 +107,7 @@ def map_nodes(n: int, step: float, main: np.ndarray, nfw: np.ndarray, satellites
 
 @kernel
 def _near(nodes: np.ndarray, i: int, j: int, x: float, y: float, reach: float) -> bool:
-    """Whether the image of a cell in the source plane comes within ``reach`` of (x, y)."""
+    """Return whether the image of a cell in the source plane comes within ``reach`` of (x, y)."""
     mx = 0.25 * (nodes[i, j, 0] + nodes[i + 1, j, 0] + nodes[i, j + 1, 0] + nodes[i + 1, j + 1, 0])
     my = 0.25 * (nodes[i, j, 1] + nodes[i + 1, j, 1] + nodes[i, j + 1, 1] + nodes[i + 1, j + 1, 1])
     size = 0.0

@@ -27,7 +27,7 @@ _WIDE = 1e6
 
 @kernel
 def _profile(t: float, table: np.ndarray, k: int) -> float:
-    """Table row k at t = sqrt(r / r_e)."""
+    """Return table row k at t = sqrt(r / r_e)."""
     t *= TABLE_SCALE
     m = int(t)
     if m >= NODES - 1:
@@ -37,14 +37,14 @@ def _profile(t: float, table: np.ndarray, k: int) -> float:
 
 @kernel
 def _row(index: float) -> int:
-    """Row of the table for a Sersic index."""
+    """Return the row of the table for a Sersic index."""
     k = int((index - INDEX_MIN) / INDEX_STEP + 0.5)
     return min(max(k, 0), int((INDEX_MAX - INDEX_MIN) / INDEX_STEP + 0.5))
 
 
 @kernel
 def _modulation(c: np.ndarray, u: float, v: float, r: float) -> float:
-    """Factor on the smooth profile of a SPIRAL, DUST or RIPPLE component at (u, v) along its axes."""
+    """Return the factor on the smooth profile of a SPIRAL, DUST or RIPPLE component at (u, v) along its axes."""
     kind, p = int(c[KIND]), c[PARAM:]
     re, q = c[RADIUS], c[AXIS]
     if kind == SPIRAL:
@@ -61,7 +61,7 @@ def _modulation(c: np.ndarray, u: float, v: float, r: float) -> float:
 
 @kernel
 def _arc(c: np.ndarray, u: float, v: float, r: float) -> float:
-    """Surface brightness of an ARC: a Gaussian across and a flat-topped window along a part of an ellipse."""
+    """Return the surface brightness of an ARC: a Gaussian across, a flat-topped window along part of an ellipse."""
     p = c[PARAM:]
     angle = np.arctan2(v / c[AXIS], u)
     width, window, radius = p[1], 1.0, p[0]
@@ -76,7 +76,7 @@ def _arc(c: np.ndarray, u: float, v: float, r: float) -> float:
 
 @kernel
 def _shape(dx: float, dy: float, c: np.ndarray, k: int, table: np.ndarray) -> float:
-    """Unnormalised surface brightness of component c at an offset from its centre."""
+    """Return the unnormalised surface brightness of component c at an offset from its centre."""
     u, v = c[COS] * dx + c[SIN] * dy, c[COS] * dy - c[SIN] * dx
     r = np.sqrt(u * u + v * v / (c[AXIS] * c[AXIS]))
     if c[KIND] == ARC:
@@ -89,7 +89,7 @@ def _shape(dx: float, dy: float, c: np.ndarray, k: int, table: np.ndarray) -> fl
 
 @kernel
 def _norm(c: np.ndarray) -> float:
-    """Factor that makes the integral of _shape over the sky one (per square arcsec)."""
+    """Return the factor that makes the integral of _shape over the sky one (per square arcsec)."""
     if c[KIND] == ARC:
         length = 2.0 * np.pi if c[PARAM + 2] >= 3.0 else ARC_WINDOW * c[PARAM + 2]
         return 1.0 / (c[AXIS] * c[PARAM] * c[PARAM + 1] * np.sqrt(2.0 * np.pi) * length)
@@ -98,7 +98,7 @@ def _norm(c: np.ndarray) -> float:
 
 @kernel
 def _extent(c: np.ndarray, k: int, table: np.ndarray, floor: float) -> float:
-    """Radius along the major axis outside which a component stays below ``floor`` (in units of _shape)."""
+    """Return the radius along the major axis outside which a component is below ``floor`` (in units of _shape)."""
     if c[KIND] == ARC:
         return c[PARAM] * (1.0 + 1.6 * abs(c[PARAM + 3]) * min(c[PARAM + 2], 3.0)) + 4.0 * c[PARAM + 1]
     m = NODES - 1
@@ -110,7 +110,7 @@ def _extent(c: np.ndarray, k: int, table: np.ndarray, floor: float) -> float:
 
 @kernel
 def _mean(dx: float, dy: float, size: float, c: np.ndarray, k: int, table: np.ndarray) -> float:
-    """Mean of _shape over a square pixel, sub-sampled."""
+    """Return the mean of _shape over a square pixel, sub-sampled."""
     n = SUBSAMPLES[0] if c[INDEX] <= 1.5 else SUBSAMPLES[1]
     total = 0.0
     for a in range(n):

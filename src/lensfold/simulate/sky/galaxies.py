@@ -65,7 +65,7 @@ def knots(
 def _early(
     rng: np.random.Generator, p: Population, base: dict[str, Any], radius: float, flux: np.ndarray
 ) -> list[np.ndarray]:
-    """Body and envelope; one in eight with a dust lane."""
+    """Return body and envelope; one in eight with a dust lane."""
     envelope = rng.uniform(*p.envelope_share)
     index = float(np.clip(rng.normal(*p.lens_sersic), 1.5, 6.0))
     dusty = rng.random() < 0.125
@@ -82,7 +82,7 @@ def _early(
 def _spiral(
     rng: np.random.Generator, base: dict[str, Any], radius: float, flux: float, z: float, tilt: float
 ) -> list[np.ndarray]:
-    """Red bulge, blue disc with arms, young knots."""
+    """Return a red bulge, blue disc with arms, young knots."""
     bulge = rng.uniform(0.15, 0.45)
     disc = components(
         radius=radius * rng.uniform(1.3, 2.2),
@@ -99,7 +99,7 @@ def _spiral(
 def _edge_on(
     rng: np.random.Generator, base: dict[str, Any], radius: float, flux: float, z: float, tilt: float
 ) -> list[np.ndarray]:
-    """A thin disc behind a dust lane, and its bulge."""
+    """Return a thin disc behind a dust lane, and its bulge."""
     bulge = rng.uniform(0.1, 0.35)
     thin = {**base, "axis": rng.uniform(0.12, 0.22)}
     disc = components(
@@ -116,7 +116,7 @@ def _edge_on(
 
 
 def _ring(rng: np.random.Generator, base: dict[str, Any], flux: float, z: float) -> np.ndarray:
-    """A blue knotty ring about the body."""
+    """Return a blue knotty ring around the body."""
     radius = rng.uniform(1.2, 3.0)
     params = (radius, radius * rng.uniform(0.06, 0.16), 9.0, 0.0, rng.uniform(0, _FULL_CIRCLE))
     sed = STAR_FORMING if rng.random() < 0.7 else YOUNG
@@ -126,7 +126,7 @@ def _ring(rng: np.random.Generator, base: dict[str, Any], flux: float, z: float)
 
 
 def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
-    """One tidal arc."""
+    """Return one tidal arc."""
     radius = rng.uniform(1.2, 4.0)
     opening = rng.uniform(0.3, 1.0)
     params = (
@@ -149,7 +149,7 @@ def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
 
 
 def _merger(rng: np.random.Generator, flux: float, z: float, tilt: float) -> list[np.ndarray]:
-    """A second nucleus and one or two tidal arcs."""
+    """Return a second nucleus and one or two tidal arcs."""
     share, phi, r = rng.uniform(0.1, 0.45), rng.uniform(0, _FULL_CIRCLE), rng.uniform(0.4, 1.5)
     companion = components(
         x=r * np.cos(phi),
