@@ -24,11 +24,11 @@ def as_markdown(page: Page) -> str:
     return environment.get_template("leaderboard.md").render(page=_each_text(page, markdown_text))
 
 
-def as_html(page: Page, alone: bool = False) -> str:
+def as_html(page: Page, whole_page: bool = False) -> str:
     """Return the page as an HTML fragment with its style, or as a whole page, which loads nothing from elsewhere."""
     environment = _environment(autoescape=True)
     environment.filters["pictured"] = _pictured
-    return environment.get_template("leaderboard.html").render(page=_each_text(page, _printable), alone=alone)
+    return environment.get_template("leaderboard.html").render(page=_each_text(page, _printable), whole_page=whole_page)
 
 
 def _environment(autoescape: bool) -> Environment:

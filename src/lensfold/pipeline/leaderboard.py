@@ -36,7 +36,7 @@ def write_leaderboard(workspace: Workspace, pack: Pack, sort: str = "auc") -> tu
     page = page_of(board)
     texts = {
         workspace.submission(pack, "x").with_name("README.md"): as_markdown(page),
-        workspace.run(pack.name, REPORT_FOLDER) / "leaderboard.html": as_html(page, alone=True),
+        workspace.run(pack.name, REPORT_FOLDER) / "leaderboard.html": as_html(page, whole_page=True),
     }
     for path, text in texts.items():
         write_if_changed(path, text.encode("utf-8"))

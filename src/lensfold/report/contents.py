@@ -1,4 +1,4 @@
-"""What a report is made of: a pack's truth, its runs as their folders tell of them, and where runs disagree."""
+"""What a report is made of: a pack's truth, its runs as their folders have them, and where runs disagree."""
 
 import os
 from collections.abc import Sequence
@@ -121,7 +121,7 @@ class Refused:
 
 
 def read_truth(workspace: Workspace, pack: Pack) -> Truth:
-    """What the pack's files tell; InputError where catalog or folds are absent or damaged."""
+    """Read a pack's truth from its files; InputError where catalog or folds are absent or damaged."""
     catalog = catalogs.read_catalog(pack.catalog)
     try:
         cached = frozenset(cached_ids(read_manifest(workspace.cache(pack, "train"))))
