@@ -1,5 +1,6 @@
 """What the terminal shows: progress with time left, and tables. A bar on a terminal, plain lines elsewhere."""
 
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,6 +63,11 @@ def width() -> int:
     return console.width if console.is_terminal else PIPED
 
 
+def show_text(text: str) -> None:
+    """Print a text in lines that fit the terminal; words and file names stay whole."""
+    print(textwrap.fill(text, min(width(), PIPED), break_long_words=False, break_on_hyphens=False))
+
+
 def show_table(
     title: str,
     columns: Sequence[str],
@@ -102,7 +108,21 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int, le
     share = max(1, (room // 2 - GAP * left) // left)
     least[:left] = [min(needed, share) for needed in least[:left]]
     rest = room - sum(least[:left]) - GAP * left
-    return [*least[:left], *(min(needed, rest) for needed in least[left:])]
+    return _widened([*least[:left], *(min(needed, rest) for needed in least[left:])], columns, room)
+
+
+def _widened(widths: Sequence[int], columns: Sequence[str], room: int) -> list[int]:
+    """The widths with what is left of the room given to headers: first to have two lines, then to have one."""
+    wider = list(widths)
+    spare = room - sum(wider) - GAP * (len(wider) - 1)
+    for lines in (2, 1):
+        for number, name in enumerate(columns):
+            sizes = range(max(1, wider[number]), cell_len(name) + 1)
+            wanted = next((size for size in sizes if len(textwrap.wrap(name, size)) <= lines), wider[number])
+            if 0 < wanted - wider[number] <= spare:
+                spare -= wanted - wider[number]
+                wider[number] = wanted
+    return wider
 
 
 def _parts(widths: Sequence[int], room: int, left: int) -> list[list[int]]:

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from lensfold.errors import InputError
-from lensfold.leaderboard.history import HISTORY_COLUMNS, append_history
+from lensfold.leaderboard.history import HISTORY_COLUMNS, append_history, last_before, read_history
+from lensfold.runs.scores import Score
 
 OLD = (
     "time,pack,name,folds,rule,n,auc,seconds,config\r\n"
@@ -25,6 +26,7 @@ def test_a_line_a_score(tmp_path):
     assert tuple(table.columns) == HISTORY_COLUMNS
     assert table["name"].tolist() == ["ranks", "sizes"] and set(table["folds"]) == {"2 of 3"}
     assert table["auc"].fillna(-1).tolist() == [0.75, -1] and table["mse"].fillna(-1).tolist() == [-1, 1.25]
+    assert table["auc_low"].fillna(-1).tolist() == [0.7, -1] and table["mse_high"].fillna(-1).tolist() == [-1, 1.5]
 
 
 def test_an_older_file_gets_the_new_columns_and_keeps_its_lines(tmp_path):
@@ -53,3 +55,35 @@ def test_a_file_that_cannot_be_read_is_kept(tmp_path):
     with pytest.raises(InputError, match="history cannot be read"):
         append_history(path, LENS, "c" * 64)
     assert path.read_bytes() == b"time,\xff\n"
+
+
+def scored(value: float, **others) -> dict:
+    return {**LENS, "auc": {"value": value, "low": value - 0.125, "high": value + 0.125}, **others}
+
+
+def test_the_last_score_before_is_of_the_same_name_rule_objects_and_folds(tmp_path):
+    path = tmp_path / "history.csv"
+    now = scored(0.75)
+    assert last_before(read_history(path), now, "auc") is None
+    for value in (0.5, 0.625):
+        append_history(path, scored(value), "c" * 64)
+    others = ({"name": "other"}, {"rule": "any-source"}, {"n": 61}, {"folds": [0]}, {"of_folds": 4})
+    for change in others:
+        append_history(path, scored(0.9, **change), "c" * 64)
+    append_history(path, RADIUS | {"name": "ranks", "n": 60}, "c" * 64)
+    assert last_before(read_history(path), now, "auc") == Score(value=0.625, low=0.5, high=0.75)
+    for _ in range(2):  # this very score, once or scored again
+        append_history(path, now, "d" * 64)
+        assert last_before(read_history(path), now, "auc") == Score(value=0.625, low=0.5, high=0.75)
+    assert last_before(read_history(path), scored(0.75, name="third"), "auc") is None
+
+
+@pytest.mark.parametrize("text", ["", "high", "nan", "inf"])
+def test_a_line_without_a_number_is_passed_over(tmp_path, text):
+    path = tmp_path / "history.csv"
+    path.write_text(
+        f"time,name,folds,rule,n,auc\n1,ranks,2 of 3,official-2020,60,0.5\n2,ranks,2 of 3,official-2020,60,{text}\n"
+    )
+    assert last_before(read_history(path), LENS, "auc") == Score(value=0.5)
+    path.write_text("name,auc\nranks,0.5\n")  # of other columns
+    assert last_before(read_history(path), LENS, "auc") is None

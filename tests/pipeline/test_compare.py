@@ -55,7 +55,7 @@ def test_a_better_run_beats_a_worse_one(runs):
         f"B beats A by {auc['value']:.4f} ± {auc['error']:.4f} AUC; the difference is real "
         f"(B - A is {auc['low']:+.4f} to {auc['high']:+.4f} at 95 % over haloes)."
     )
-    assert told["sentences"][1].startswith("B beats A by 0.") and "1-F_beta" in told["sentences"][1]
+    assert told["sentences"][1].startswith("B beats A by 0.") and "1 − F_beta" in told["sentences"][1]
 
 
 def test_the_other_way_round_says_the_same(runs):
@@ -81,7 +81,7 @@ def test_f_beta_at_fixed_thresholds_has_to_be_confirmed():
 
 def test_a_run_against_itself(runs):
     told = compared(runs, "small", "small")
-    assert told["sentences"][:2] == ["A and B have the same AUC.", "A and B have the same 1-F_beta."]
+    assert told["sentences"][:2] == ["A and B have the same AUC.", "A and B have the same 1 − F_beta."]
 
 
 def test_an_ensemble_is_compared_by_its_nested_scores(runs):

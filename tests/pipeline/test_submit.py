@@ -129,13 +129,13 @@ def test_grading_takes_probabilities_for_what_they_are(runs):
     assert "beta² = 1:" in out
     row = next(line for line in out.split("readings of F_beta")[1].splitlines() if "default on the test key" in line)
     half = f_beta_loss(y, written, 0.5, 1.0)
-    assert f" {half:.5f} " in row and f" {scores.brier(y, written):.3f} " in row
+    assert f"{half:.5f}" in row.split() and f"{scores.brier(y, written):.3f}" in row.split()
     logits, _, _ = submitted(runs, 'score = "logit"\n')
     assert logits["settings"]["score"] == "logit"
     out = lensfold(runs, "grade", *PACK).stdout
     of_logits = expit(pd.read_csv(runs / "submissions" / "fake" / "default.csv", header=None, index_col=0)[1])
     row = next(line for line in out.split("readings of F_beta")[1].splitlines() if "default on the test key" in line)
-    assert f" {scores.brier(y, of_logits):.3f} " in row
+    assert f"{scores.brier(y, of_logits):.3f}" in row.split()
 
 
 def test_another_beta_scores_the_members_again(runs):

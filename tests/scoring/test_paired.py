@@ -7,9 +7,10 @@ import pytest
 from fakes.predictions import made, predictions
 from hypothesis import given, settings
 
+from lensfold.runs.scores import SCORE_NAMES
 from lensfold.scoring import bootstrap
 from lensfold.scoring import metrics as scores
-from lensfold.scoring.score_table import LOSSES, paired_table, score_table
+from lensfold.scoring.score_table import paired_table, score_table
 
 CASUAL = settings(deadline=None, max_examples=40)
 SCORES = ["auc", "average_precision", "one_minus_f_beta", "f1", "tpr0", "tpr10", "brier", "auc_large"]
@@ -86,7 +87,11 @@ def test_a_prediction_against_itself(data):
     y, s, fold = data
     paired = paired_table(y, (s, fold), (s, fold), {"size": fold}, np.where(fold == 1, np.nan, y), draws=9, groups=fold)
     assert json.loads(json.dumps(paired, allow_nan=False)) == paired
-    for name in ("auc", "average_precision", *LOSSES):
+    for name in (
+        "auc",
+        "average_precision",
+        *(name for name, shown in SCORE_NAMES.items() if shown.is_loss and name in paired),
+    ):
         if paired[name]["error"] is not None:
             assert paired[name]["value"] == paired[name]["low"] == paired[name]["high"] == paired[name]["error"] == 0
             assert paired[name]["above"] == 0.5

@@ -80,11 +80,9 @@ def submit(
 
 def _keep_history(workspace: Workspace, pack: Pack, name: str, content: dict) -> None:
     """Add a line for each ensemble to the history of the pack that it was trained on, by the name of its file."""
-    parts = {
-        name: content["scores"] if content["ensemble"] else [],
-        f"{name}_radius": (content["radius"] or {}).get("scores"),
-    }
-    for file, rows in parts.items():
+    lenses = content["scores"] if content["ensemble"] else []
+    radii = content["radius"]["scores"] if content["radius"] else []
+    for file, rows in ((name, lenses), (f"{name}_radius", radii)):
         if rows and str(rows[-1]["name"]).startswith("ensemble"):
             whole = {**rows[-1], "name": f"{ENSEMBLE}{file}"}
             append_history(workspace.submission(pack, "history"), whole, content["made_from"])

@@ -1,9 +1,8 @@
 """The last thing a run prints: one table and one sentence that answer "how good, and is it better than before?"."""
 
-import textwrap
 from collections.abc import Sequence
 
-from lensfold.console import show_table, width
+from lensfold.console import show_table, show_text, width
 from lensfold.runs.scores import NOTHING, SCORE_NAMES, Score, interval_text, score_text
 
 #: widest table, in columns of the terminal
@@ -41,8 +40,7 @@ def show_outcome(
     title = f"{kind} · pack {pack_name} ({sky}) · rule {rows[0]['rule']}"
     show_table(title, [*columns, "since last"], cells, most=WIDEST)
     best = _best(rows, key)
-    sentence = _sentence(rows[best], before[best], key, kind, simulated)
-    print(textwrap.fill(sentence, min(width(), WIDEST), break_on_hyphens=False))
+    show_text(_sentence(rows[best], before[best], key, kind, simulated))
 
 
 def _best(rows: Sequence[dict], key: str) -> int:
@@ -73,7 +71,7 @@ def _difference(row: dict, earlier: Score | None, key: str) -> str:
 def _sentence(row: dict, earlier: Score | None, key: str, kind: str, simulated: bool) -> str:
     """How good the last row is, on what, and whether it is better than its last score."""
     subject = "The ensemble" if _is_ensemble(row) else _name(row)
-    unit = " arcsec²" if key == "mse" else ""
+    unit = f" {SCORE_NAMES[key].unit}" if SCORE_NAMES[key].unit else ""
     objects = f"{row['n']:,}{' simulated' if simulated else ''} {'lenses' if key == 'mse' else 'objects'}"
     value = row[key]["value"]
     if value is None:

@@ -35,16 +35,14 @@ from lensfold.report.contents import (
 )
 from lensfold.report.explain import NETWORK
 from lensfold.report.gallery import LISTS, Card, Picture
-from lensfold.report.run_plots import limits_text, run_counts, run_plots, run_radii
+from lensfold.report.run_plots import run_counts, run_plots, run_radii
+from lensfold.runs.scores import NOTHING, SCORE_NAMES, limits_text, score_text
 
-#: shown of a lens run's score.json: name on the page, key, digits
-LENS_NUMBERS = (
-    ("AUC", "auc", 4), ("F1", "f1", 3), ("accuracy", "accuracy", 3), ("average precision", "average_precision", 3),
-    ("1 − F_β", "one_minus_f_beta", 4), ("TPR0", "tpr0", 3), ("TPR10", "tpr10", 3), ("AUC > 150 px", "auc_large", 4),
-)  # fmt: skip
-RADIUS_NUMBERS = (
-    ("MSE (arcsec²)", "mse", 3), ("MSE of a constant", "mse_constant", 3), ("relative rms", "relative_rms", 3),
-)  # fmt: skip
+#: scores of a run's page, by task
+NUMBERS = {
+    "lens": ("auc", "f1", "accuracy", "average_precision", "one_minus_f_beta", "tpr0", "tpr10", "auc_large"),
+    "einstein-radius": ("mse", "mse_constant", "relative_rms"),
+}
 Log = Callable[[str], None]
 
 
@@ -141,8 +139,9 @@ def _write_index(site: _Site, runs: Sequence[ShownRun], refused: Sequence[Refuse
 
 def _index_row(run: ShownRun) -> dict[str, object]:
     """Return what the first page shows of a run."""
-    key, name = ("auc", "AUC") if run.task == "lens" else ("mse", "MSE")
-    score = (run.score or {}).get(key) or {"value": None, "low": None, "high": None}
+    key = "auc" if run.task == "lens" else "mse"
+    name, score = SCORE_NAMES[key], (run.score or {}).get(key)
+    value = score_text(score, name.digits + 1)
     return {
         "name": run.name,
         "page": _page(run.name),
@@ -150,8 +149,8 @@ def _index_row(run: ShownRun) -> dict[str, object]:
         "rule": run.rule,
         "folds": f"{len(run.folds)} of {run.of_folds}",
         "n": f"{len(run.labelled) if run.task == 'lens' else int((run.table['label'] == 1).sum()):,}",
-        "score": "–" if score["value"] is None else f"{name} {score['value']:.4f}",
-        "limits": limits_text(score, 4),
+        "score": value if value == NOTHING else f"{name.label} {value}",
+        "limits": limits_text(score, name.digits + 1),
         "notes": run.notes,
     }
 
@@ -188,12 +187,12 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
 
 def _numbers(run: ShownRun) -> list[tuple[str, str, str]]:
     """Return name, value and limits of the scores that ``score.json`` has."""
-    numbers = []
-    for name, key, digits in LENS_NUMBERS if run.task == "lens" else RADIUS_NUMBERS:
-        score = (run.score or {}).get(key)
-        if score and score.get("value") is not None:
-            numbers.append((name, f"{score['value']:.{digits}f}", limits_text(score, digits)))
-    return numbers
+    found = [(SCORE_NAMES[key], (run.score or {}).get(key)) for key in NUMBERS[run.task]]
+    return [
+        (name.with_unit, score_text(score, name.digits), limits_text(score, name.digits))
+        for name, score in found
+        if score_text(score) != NOTHING
+    ]
 
 
 # ---- the gallery

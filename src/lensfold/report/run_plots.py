@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from lensfold.report.contents import (
     read_histories,
 )
 from lensfold.report.figure import PlotHeading, counts_text
+from lensfold.runs.scores import limits_text
 from lensfold.scoring import curves as stats
 from lensfold.scoring.metrics import auc
 from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_logs
@@ -49,12 +49,6 @@ def run_counts(run: ShownRun, radii: pd.DataFrame | None) -> str:
         return counts_text(len(radii), None, run.folds, run.of_folds)
     labelled = run.labelled
     return counts_text(len(labelled), int(labelled["label"].sum()), run.folds, run.of_folds)
-
-
-def limits_text(score: Mapping, digits: int) -> str:
-    """Return the interval of a score of ``score.json`` as text; "" where it has none."""
-    low, high = score.get("low"), score.get("high")
-    return "" if low is None else f"{low:.{digits}f}–{high:.{digits}f}"
 
 
 def run_radii(run: ShownRun, truth: Truth) -> pd.DataFrame:
@@ -116,5 +110,5 @@ def _write_plots(folder: Path, truth: Truth, run: ShownRun, radii: pd.DataFrame 
     score = (run.score or {}).get("auc")
     labelled = run.labelled
     area = auc(labelled["label"], labelled["logit"])
-    text = f"AUC {area:.3f}" + (f" ({limits_text(score, 3)})" if score else "")
+    text = f"AUC {area:.3f}" + (f" ({limits_text(score)})" if score else "")
     return plots.write_lens_plots(folder, labelled, truth.objects, histories, text, heading)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from lensfold.console import show_table
+from lensfold.console import show_table, show_text
 from lensfold.data import catalog as catalogs
 from lensfold.ensemble.combine import equal_weights
 from lensfold.runs.scores import NOTHING, SCORE_NAMES, interval_text, limits_text, score_text
@@ -93,10 +93,13 @@ def _show_bins(name: str, rows: Sequence[dict]) -> None:
 
 def _show_draws(rows: Sequence[dict]) -> None:
     """The AUC's interval over objects and over haloes: objects that share a halo are not independent."""
-    for row in rows:
-        if draws := row.get("auc_by_draws"):
-            objects, haloes = (limits_text(draws[kind]) or NOTHING for kind in ("objects", "groups"))
-            print(f"{row['name']}: AUC {score_text(row['auc'])}, 95 % over objects {objects}, over haloes {haloes}")
+    cells = [
+        [row["name"], score_text(row["auc"]), *(limits_text(draws[kind]) or NOTHING for kind in ("objects", "groups"))]
+        for row in rows
+        if (draws := row.get("auc_by_draws"))
+    ]
+    if cells:
+        show_table("AUC by what the bootstrap draws", ("run", "AUC", "95 % over objects", "95 % over haloes"), cells)
 
 
 def show_ensemble(record: dict) -> None:
@@ -178,9 +181,8 @@ def show_comparison(compared: dict) -> None:
         for i, (name, cell) in enumerate(zip(names, tables[0]["auc_by_size"], strict=True))
     }
     _show_differences("the same by lens size (lenses)", "A", "B", bins, bootstraps)
-    print(f"A is {compared['first']}, B is {compared['second']}.")
-    for sentence in compared["sentences"]:
-        print(sentence)
+    for sentence in (f"A is {compared['first']}, B is {compared['second']}.", *compared["sentences"]):
+        show_text(sentence)
 
 
 def _show_differences(

@@ -20,6 +20,12 @@ class ScoreName:
     label: str
     digits: int = 3
     is_loss: bool = False
+    unit: str = ""
+
+    @property
+    def with_unit(self) -> str:
+        """The label and the unit, where there is one."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
 
 
 #: every score that is shown, in the order of tables
@@ -38,10 +44,10 @@ SCORE_NAMES: Mapping[str, ScoreName] = {
     "tpr10": ScoreName("TPR10"),
     "brier": ScoreName("Brier score", is_loss=True),
     "auc_large": ScoreName("> 150 px AUC"),
-    "mse": ScoreName("MSE", is_loss=True),
-    "mse_constant": ScoreName("MSE of a constant", is_loss=True),
+    "mse": ScoreName("MSE", is_loss=True, unit="arcsec²"),
+    "mse_constant": ScoreName("MSE of a constant", is_loss=True, unit="arcsec²"),
     "relative_rms": ScoreName("relative rms", is_loss=True),
-    "median_error": ScoreName("median error", is_loss=True),
+    "median_error": ScoreName("median error", is_loss=True, unit="arcsec"),
 }
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lensfold.leaderboard.board import build_board
-from lensfold.leaderboard.public import agreement, pairs_of
+from lensfold.leaderboard.page import agreement
+from lensfold.leaderboard.tables import pairs_of
 from lensfold.pipeline.leaderboard import write_leaderboard
 
 HEADER = "submission,metric,score,date,note\n"
