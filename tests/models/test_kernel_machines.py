@@ -336,8 +336,8 @@ def test_a_kernel_machine_is_a_run_like_any_other(fitted):
     manifest = json.loads((fitted / "submissions" / "fake" / "default.json").read_text())
     files = {f"fold{n}/{name}" for n in FOLDS for name in ("oof.csv", "objects.csv", "run.json", "test/fake.csv")}
     assert set(manifest["members"]["kernel"]["files"]) == files
-    told = lensfold(fitted, "explain-submission", "submissions/fake/default.csv", "--verify", check=False).stdout
-    assert 'learner.method = "svm"' in told and "0 differ" in told
+    printed = lensfold(fitted, "explain-submission", "submissions/fake/default.csv", "--verify", check=False).stdout
+    assert 'learner.method = "svm"' in printed and "0 differ" in printed
     board = lensfold(fitted, "leaderboard", "--pack", "fake").stdout
     assert "svm (rbf) on raw_pixels" in board and "not shown" not in board and "since it was trained" not in board
     lensfold(fitted, "report", "--pack", "fake")

@@ -2,12 +2,13 @@
 
 import json
 import re
+import shutil
 import tomllib
 
 import numpy as np
 import pytest
 from fakes.catalog import fake_catalog
-from fakes.runs import write_catalogs, write_run
+from fakes.runs import reconfigure, write_catalogs, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,10 +92,10 @@ def test_scores_are_those_of_the_task_alone(runs):
 
     workspace, pack = runs
     labels = measures.paper_task(read_catalog(pack.catalog))
-    told = measures.task_scores(workspace, pack, "good", labels)
+    found = measures.task_scores(workspace, pack, "good", labels)
     logits = Run(workspace.run("fake", "good")).oof()["logit"][labels.index]
-    assert told["auc"]["value"] == pytest.approx(roc_auc_score(labels, logits))
-    assert told["n"] == len(labels) and told["accuracy"]["value"] > 0.8
+    assert found["auc"]["value"] == pytest.approx(roc_auc_score(labels, logits))
+    assert found["n"] == len(labels) and found["accuracy"]["value"] > 0.8
 
 
 def test_accuracy_is_judged_on_other_folds_than_its_threshold_and_has_the_binomial_error(runs):
@@ -109,30 +110,29 @@ def test_accuracy_is_judged_on_other_folds_than_its_threshold_and_has_the_binomi
         cut = best_accuracy_threshold(others["label"], others["logit"])
         assert ((others["logit"] >= cut) == (others["label"] == 1)).sum() == best
         right += int(((rows["logit"] >= cut) == (rows["label"] == 1)).sum())
-    told = measures.task_scores(workspace, pack, "good", labels)["accuracy"]
-    assert told["value"] == pytest.approx(right / len(scored))
+    found = measures.task_scores(workspace, pack, "good", labels)["accuracy"]
+    assert found["value"] == pytest.approx(right / len(scored))
     decided = measures.right_decisions(scored)
     shares = [decided[scored["label"] == label].mean() for label in (0, 1)]
     error = np.sqrt(sum(share * (1 - share) for share in shares) / len(scored) / 2)  # as many of each class
-    assert told["high"] - told["value"] == pytest.approx(1.959964 * error)
+    assert found["high"] - found["value"] == pytest.approx(1.959964 * error)
 
 
 def test_ranks_within_folds_do_not_see_their_scales(runs, tmp_path):
     from lensfold.runs.logits import read_logits, write_logits
 
-    workspace, pack = runs
-    labels = measures.paper_task(read_catalog(pack.catalog))
+    labels = measures.paper_task(read_catalog(runs[1].catalog))
+    workspace = Workspace(shutil.copytree(runs[0].root, tmp_path / "w"))
+    pack, folder = workspace.pack("fake"), workspace.run("fake", "good")
     before = measures.task_scores(workspace, pack, "good", labels, ranked=True)
+    unranked = measures.task_scores(workspace, pack, "good", labels)
     for fold, scale in enumerate((1.0, 50.0, 0.01)):
-        path = workspace.run("fake", "good") / f"fold{fold}" / "oof.csv"
+        path = folder / f"fold{fold}" / "oof.csv"
         values = read_logits(path)
-        write_logits(tmp_path / f"{fold}.csv", values.index.to_numpy(), scale * values.to_numpy() + fold)
-        path.rename(tmp_path / f"kept{fold}.csv")
-        path.write_bytes((tmp_path / f"{fold}.csv").read_bytes())
-    after = measures.task_scores(workspace, pack, "good", labels, ranked=True)
-    for fold in range(3):
-        (tmp_path / f"kept{fold}.csv").rename(workspace.run("fake", "good") / f"fold{fold}" / "oof.csv")
-    assert after == before
+        write_logits(path, values.index.to_numpy(), scale * values.to_numpy() + fold)
+    reconfigure(folder)
+    assert measures.task_scores(workspace, pack, "good", labels, ranked=True) == before
+    assert measures.task_scores(workspace, pack, "good", labels) != unranked
 
 
 def test_an_improvement_holds_the_error_of_objects_and_seeds(runs):
@@ -178,13 +178,13 @@ def made_up_results() -> dict:
 
 
 def test_the_page_shows_every_table_beside_the_papers_numbers():
-    told = page.render(made_up_results())
+    found = page.render(made_up_results())
     for text in ("12,345 train objects", "< 50 %", "+3.08 %", "91.733 %", "0.909", "+3.1 (-1.2 to +7.4) points",
                  "+0.031 (-0.012 to +0.074)", "0.812 (0.790–0.830)", "81.2% (79.0%–83.0%)", "3,412,345",
                  "64 × 64 × 16", "proves that everything runs, and nothing else", "simulated pack"):  # fmt: skip
-        assert text in told
-    assert "undefined" not in told and "{" not in told
-    tables = re.findall(r"(?:^\|.*\|\n)+", told, re.M)
+        assert text in found
+    assert "undefined" not in found and "{" not in found
+    tables = re.findall(r"(?:^\|.*\|\n)+", found, re.M)
     assert len(tables) == 9
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
@@ -193,5 +193,5 @@ def test_the_page_shows_every_table_beside_the_papers_numbers():
 def test_the_page_of_a_pack_without_a_key():
     results = made_up_results()
     results["grade"], results["synthetic"] = None, False
-    told = page.render(results)
-    assert "no key" in told and "simulated pack" not in told
+    found = page.render(results)
+    assert "no key" in found and "simulated pack" not in found
