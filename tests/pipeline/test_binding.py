@@ -78,6 +78,14 @@ def test_nothing_left_to_do_changes_nothing(submitted):
     assert {path for path in after if after[path] != before.get(path) and path.suffix != ".lock"} == set()
 
 
+def test_nothing_left_to_do_reads_no_catalog_and_no_cutout(submitted, monkeypatch):
+    time.sleep(2.1)  # until the copied files are old enough for their times to be trusted
+    lensfold(submitted, *EVERYTHING)
+    for name in ("lensfold.data.catalog.read_catalog", "lensfold.data.sources._read"):
+        monkeypatch.setattr(name, lambda *_: pytest.fail("read again"))
+    assert "is up to date" in lensfold(submitted, *EVERYTHING).stdout
+
+
 # ---- another pack under the same name
 
 
