@@ -3,12 +3,15 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fakes.pack import write_pack
-from fakes.workspace import lensfold, write_settings
+from fakes.workspace import lensfold, write_kernel, write_settings
 from hypothesis import settings
+
+from lensfold.files import exclusive
 
 # a busy machine is no failure: tests run side by side
 settings.register_profile("untimed", deadline=None)
@@ -53,25 +56,56 @@ def _same_networks_in_each_test() -> None:
     _seed_keras()
 
 
+def _once(name: str, make: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the workspace that ``make`` fills, made by the first of the test processes that needs it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all processes of this run
+    workspace = folder / name / "w"
+    with exclusive(folder / f"{name}.lock"):
+        if not (made := folder / f"{name}.made").exists():
+            shutil.rmtree(workspace, ignore_errors=True)
+            workspace.parent.mkdir(exist_ok=True)
+            make(workspace)
+            made.touch()
+    return workspace
+
+
 @pytest.fixture(scope="session")
 def fake_workspace(tmp_path_factory) -> Path:
     """A workspace with the pack ``fake``, its folds and its caches; nothing trained. Copy it before writing there."""
-    workspace = tmp_path_factory.mktemp("workspace")
-    write_settings(workspace)
-    write_pack(workspace / "data" / "fake", n_train=60, n_test=8)
-    lensfold(workspace, "folds", "--pack", "fake")
-    for split in ("train", "test"):
-        lensfold(workspace, "cache", "--split", split, "--pack", "fake", "--workers", "1")
-    return workspace
+
+    def make(workspace: Path) -> None:
+        write_settings(workspace)
+        write_pack(workspace / "data" / "fake", n_train=60, n_test=8)
+        lensfold(workspace, "folds", "--pack", "fake")
+        for split in ("train", "test"):
+            lensfold(workspace, "cache", "--split", split, "--pack", "fake", "--workers", "1")
+
+    return _once("fake", make, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def trained_workspace(fake_workspace, tmp_path_factory) -> Path:
     """A copy of ``fake_workspace`` with ``tiny`` trained on all folds and scored. Copy it before writing there."""
-    workspace = tmp_path_factory.mktemp("trained") / "w"
-    shutil.copytree(fake_workspace, workspace)
-    lensfold(workspace, "run", "train", "--experiment", "tiny", "--pack", "fake")
-    return workspace
+
+    def make(workspace: Path) -> None:
+        shutil.copytree(fake_workspace, workspace)
+        lensfold(workspace, "run", "train", "--experiment", "tiny", "--pack", "fake")
+
+    return _once("trained", make, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def fitted_workspace(fake_workspace, tmp_path_factory) -> Path:
+    """A copy of ``fake_workspace`` with the kernel machine ``kernel`` fitted on all folds and scored. Copy it, too."""
+
+    def make(workspace: Path) -> None:
+        shutil.copytree(fake_workspace, workspace)
+        write_kernel(workspace)
+        lensfold(workspace, "run", "train", "--experiment", "kernel", "--pack", "fake")
+
+    return _once("fitted", make, tmp_path_factory)
 
 
 @pytest.fixture
@@ -85,4 +119,11 @@ def workspace(fake_workspace, tmp_path) -> Path:
 def trained(trained_workspace, tmp_path) -> Path:
     """A fresh copy of ``trained_workspace``."""
     shutil.copytree(trained_workspace, tmp_path / "w")
+    return tmp_path / "w"
+
+
+@pytest.fixture
+def fitted(fitted_workspace, tmp_path) -> Path:
+    """A fresh copy of ``fitted_workspace``."""
+    shutil.copytree(fitted_workspace, tmp_path / "w")
     return tmp_path / "w"

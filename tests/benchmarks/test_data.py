@@ -9,7 +9,7 @@ from lensfold.errors import InputError
 
 
 def test_a_small_run_writes_the_page(tmp_path):
-    page = run_benchmarks(tmp_path, 100, 200, tmp_path, "data").read_text()
+    page = run_benchmarks(tmp_path, 40, 80, tmp_path, "data").read_text()
     rows = json.loads((tmp_path / "benchmarks" / "data.json").read_text())["rows"]
     assert len(rows) == 7 and all(row[1] for row in rows)
     for what, measured, asked in rows:

@@ -45,6 +45,23 @@ trainable = "top"
 batch_size = 16
 """
 
+#: a kernel machine on the pixels: fitted within a second, where no network is what a test is about
+SVM = """
+[pixels]
+crop = 64
+bin = 2
+[learner]
+kind = "kernel"
+method = "svm"
+kernel = "rbf"
+objects = 24
+settings_tried = 4
+[[stage]]
+min_size = 20
+[predict]
+d4_average = false
+"""
+
 
 class Here:
     """An engine that does each job at once, in this process."""
@@ -111,6 +128,12 @@ def write_settings(workspace: Path) -> None:
     (workspace / "experiments" / "tiny.toml").write_text(TINY)
     (workspace / "submissions" / "default.toml").write_text('[[member]]\nexperiment = "tiny"\n')
     shutil.copy(PROJECT / "folds" / "folds.toml", workspace / "folds" / "folds.toml")
+
+
+def write_kernel(workspace: Path) -> None:
+    """Write the experiment ``kernel``, a kernel machine, and a submission of that name."""
+    (workspace / "experiments" / "kernel.toml").write_text(SVM)
+    (workspace / "submissions" / "kernel.toml").write_text('[[member]]\nexperiment = "kernel"\n')
 
 
 def configure_tiny(workspace: Path) -> None:

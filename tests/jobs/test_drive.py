@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from fakes.workspace import configure_tiny, lensfold
+from fakes.workspace import configure_tiny, lensfold, write_kernel
 
 from lensfold.errors import InputError
 from lensfold.files import exclusive
@@ -22,6 +22,7 @@ from lensfold.jobs.process import JobFailed, run_process
 from lensfold.jobs.progress import Follower, show_progress
 from lensfold.jobs.run import Executor, run_needed
 from lensfold.paths import Workspace
+from lensfold.pipeline.configure import configure_once
 
 CACHE = [Job("cache", "train", number, 3) for number in range(3)]
 MERGE, OTHER = Job("merge", "train"), Job("merge", "test")
@@ -87,33 +88,37 @@ def test_what_fails_for_good_is_told_with_its_log_and_the_others_finish(tmp_path
     assert set(engine.begun) == {*CACHE, OTHER}
 
 
-def test_the_whole_way_on_this_machine(workspace, capfd, trained_workspace):
+def test_the_whole_way_on_this_machine(workspace, capfd, fitted_workspace):
+    """Of a kernel machine: that a network's process gives the same bytes is shown where networks are trained."""
     from jobs.test_work import contents
 
-    asked = work(workspace, trained=("tiny",), predicted=("tiny",), parts=2)
+    write_kernel(workspace)
+    asked = work(workspace, trained=("kernel",), predicted=("kernel",), parts=2)
     assert run_needed(asked, Executor(processes=2))
     out = capfd.readouterr().out
-    assert "tiny fold 2  epoch  4/4" in out and "join:tiny:2 done  6/6 jobs" in out
-    runs = workspace / "runs" / "fake" / "tiny"
-    assert contents(runs, "fold*/oof.csv") == contents(trained_workspace / "runs" / "fake" / "tiny", "fold*/oof.csv")
+    assert "kernel fold 2  4 settings tried" in out and "join:kernel:2 done  6/6 jobs" in out
+    runs = workspace / "runs" / "fake" / "kernel"
+    assert contents(runs, "fold*/oof.csv") == contents(fitted_workspace / "runs" / "fake" / "kernel", "fold*/oof.csv")
     assert run_needed(asked, Executor()) and capfd.readouterr().out == ""  # nothing left to do
-    shown = lensfold(
-        workspace, "jobs", "train", "predict", "--experiment", "tiny", "--parts", "2", "--pack", "fake"
-    ).stdout
+    options = ("--submission", "kernel", "--parts", "2", "--pack", "fake")
+    shown = lensfold(workspace, "jobs", "train", "predict", *options).stdout
     assert "jobs · pack fake · 12 of 12 done" in shown
 
 
 def test_a_failing_command_is_tried_told_and_exits_with_an_error(workspace, capfd):
-    configure_tiny(workspace)
+    write_kernel(workspace)
+    configure_once(Workspace(workspace), Workspace(workspace).pack("fake"), "kernel")
     for path in (workspace / "data" / "fake" / "cache" / "train").glob("shard*"):
         path.write_bytes(b"")
     done = lensfold(
-        workspace, "run", "train", "--pack", "fake", "--experiment", "tiny", "--fold", "1", "--jobs", "1",
+        workspace, "run", "train", "--pack", "fake", "--experiment", "kernel", "--fold", "1", "--jobs", "1",
         check=False, processes=True,
     )  # fmt: skip
     assert done.returncode == 1
     assert (
-        "train:tiny:1 (exit status 1)" in done.stderr and "expected" in done.stderr and "failed 3 times" in done.stdout
+        "train:kernel:1 (exit status 1)" in done.stderr
+        and "expected" in done.stderr
+        and "failed 3 times" in done.stdout
     )
     assert "Traceback" not in done.stderr
 

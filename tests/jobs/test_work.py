@@ -126,14 +126,14 @@ def test_jobs_train_and_predict_the_same_bytes(trained, fake_workspace, tmp_path
 
 
 @pytest.mark.parametrize("damage", ["lost", "shorter", "doubled", "of another object"])
-def test_parts_that_do_not_hold_their_objects_once_are_predicted_again(trained, damage):
-    job(trained, "predict:tiny:1of1")
-    runs = trained / "runs" / "fake" / "tiny"
+def test_parts_that_do_not_hold_their_objects_once_are_predicted_again(fitted, damage):
+    job(fitted, "predict:kernel:1of1")
+    runs = fitted / "runs" / "fake" / "kernel"
     whole = contents(runs, "fold*/test/fake.csv")
     for path in runs.glob("fold*/test/fake.*"):
         path.unlink()
     for number in (1, 2):
-        job(trained, f"predict:tiny:{number}of2")
+        job(fitted, f"predict:kernel:{number}of2")
     part = next(runs.glob("fold1/test/.fake-*")) / "part-2of2.csv"
     lines = part.read_text().splitlines(keepends=True)
     changed = {
@@ -143,15 +143,15 @@ def test_parts_that_do_not_hold_their_objects_once_are_predicted_again(trained, 
         "of another object": [*lines[:-1], lines[-1].replace(lines[-1].split(",")[0], "999999")],
     }[damage]
     part.unlink() if changed is None else part.write_text("".join(changed))
-    job(trained, "join:tiny:2")
+    job(fitted, "join:kernel:2")
     assert contents(runs, "fold*/test/fake.csv") == whole
 
 
-def test_more_parts_than_objects(trained):
+def test_more_parts_than_objects(fitted):
     for number in range(1, 11):
-        job(trained, f"predict:tiny:{number}of10")
-    job(trained, "join:tiny:10")
-    assert len(read_logits(trained / "runs" / "fake" / "tiny" / "fold0" / "test" / "fake.csv")) == 8
+        job(fitted, f"predict:kernel:{number}of10")
+    job(fitted, "join:kernel:10")
+    assert len(read_logits(fitted / "runs" / "fake" / "kernel" / "fold0" / "test" / "fake.csv")) == 8
 
 
 def test_changed_pixels_are_predicted_anew(trained):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,19 +58,21 @@ def test_history_follows_the_curriculum(trained_workspace):
     ]
 
 
-def test_killed_in_fold_1_it_finishes_with_the_same_oof(workspace, trained_workspace):
+def test_killed_in_fold_1_it_finishes_with_the_same_oof(trained, trained_workspace):
+    fold1 = trained.joinpath(*RUN) / "fold1"
+    for fold in (fold1, fold1.with_name("fold2")):
+        shutil.rmtree(fold)
     command = [sys.executable, "-m", "lensfold", *TRAIN, "--jobs", "1"]
-    with subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+    with subprocess.Popen(command, cwd=trained, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         for line in process.stdout:
             if "fold 1" in line and "epoch  3/4" in line:
                 os.kill(process.pid, signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
-    fold1 = workspace.joinpath(*RUN) / "fold1"
     assert not (fold1 / "oof.csv").exists() and (fold1 / "checkpoint.npz").exists()
-    done = lensfold(workspace, *TRAIN)
+    done = lensfold(trained, *TRAIN)
     assert "tiny fold 1  resuming after epoch" in done.stdout and "fold 0" not in done.stdout
-    assert oof_bytes(workspace) == oof_bytes(trained_workspace)
+    assert oof_bytes(trained) == oof_bytes(trained_workspace)
     assert not (fold1 / "checkpoint.npz").exists()
 
 
