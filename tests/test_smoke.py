@@ -136,7 +136,7 @@ def test_mistakes_in_make(tree):
     done = make(tree, "train", "EXECUTOR=cloud", check=False)
     assert done.returncode != 0 and "EXECUTOR=cloud: expected one of local, ray, slurm" in done.stderr
     done = make(tree, "folds", "DATA=nowhere", "PACK=mine", check=False)
-    assert done.returncode != 0 and "nowhere/image_catalog2.0train.csv does not exist" in done.stderr
+    assert done.returncode != 0 and "nowhere/image_catalog2.0train.csv: no such catalog" in done.stderr
 
 
 def test_a_wrong_python_is_refused_with_those_that_work(tree, tmp_path):

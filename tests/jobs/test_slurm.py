@@ -158,6 +158,7 @@ def wait_until(condition, seconds) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slurm
 def test_a_cluster_runs_them(cluster, workspace, trained_workspace):
     """The whole way from no cache to predictions, with a node that goes down in the middle of a fold."""
     shutil.rmtree(workspace / "data" / "fake" / "cache")

@@ -19,7 +19,10 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 BINARY, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BINARY and DRIVER), reason="chromium and chromedriver are needed")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (BINARY and DRIVER), reason="chromium and chromedriver are needed"),
+]
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900",
