@@ -20,7 +20,7 @@ def shown(capsys, width: int, *arguments, **options) -> list[str]:
         if width:
             patch.setattr(console, "width", lambda: width)
         show_table(*arguments, **options)
-    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines() if line]
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 0])

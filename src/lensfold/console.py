@@ -86,6 +86,7 @@ def show_table(
     console = Console(width=room)
     texts = [[str(cell) for cell in row] for row in rows]
     widths = _widths(columns, texts, room, left)
+    console.print()
     console.print(Text(title, style="italic"))
     for shown in _parts(widths, room, left):
         cells = [[row[i] for i in shown] for row in texts]

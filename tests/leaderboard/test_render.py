@@ -93,16 +93,16 @@ def test_no_text_makes_a_line_of_markdown(text):
 
 @given(st.text())
 def test_no_text_makes_a_tag(text):
-    found, plain = Reader(as_html(page_of(text), alone=True)), Reader(as_html(page_of("x"), alone=True))
+    found, plain = Reader(as_html(page_of(text), whole_page=True)), Reader(as_html(page_of("x"), whole_page=True))
     small = [] if text else ["small"]  # an empty text has no small one behind it
     assert [tag for tag in found.tags if tag not in small] == [tag for tag in plain.tags if tag not in small]
     printable = "".join(c if c.isprintable() else " " for c in text)
     assert "".join(found.text).count(printable) >= 20
 
 
-@pytest.mark.parametrize("alone", [True, False])
-def test_html_is_well_formed(alone):
-    html = board(page_of("a < b & 'c' \"d\""), alone=alone)
+@pytest.mark.parametrize("whole_page", [True, False])
+def test_html_is_well_formed(whole_page):
+    html = board(page_of("a < b & 'c' \"d\""), whole_page=whole_page)
     body = ElementTree.fromstring(html[: html.rindex("</div>") + 6])
     assert len(list(body.iter("table"))) == 5 and len(list(body.iter("svg"))) == 5
 
@@ -131,8 +131,8 @@ def test_columns_are_aligned_to_the_left_where_they_are_texts():
     assert "| --- | --- | --: | --- |" in as_markdown(replace(EMPTY, sections=(replace(SECTION, ranking=table),)))
 
 
-def test_a_page_stands_alone():
-    page = as_html(replace(EMPTY, pack="a < b"), alone=True)
+def test_a_whole_page_loads_nothing():
+    page = as_html(replace(EMPTY, pack="a < b"), whole_page=True)
     assert "<title>Leaderboard of pack a &lt; b</title>" in page and page.startswith("<!DOCTYPE html>")
     assert "http" not in page and page.rstrip().endswith("</html>") and ".board table {" in page
     fragment = as_html(EMPTY)

@@ -32,7 +32,7 @@ def shown(capsys, rows, before=None, simulated=False, width=0) -> tuple[list[str
             patch.setattr(console, "width", lambda: width)
             patch.setattr(outcome, "width", lambda: width)
         show_outcome("sample", rows, before or [None] * len(rows), simulated)
-    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line]
     assert max(map(len, lines)) <= min(width or 100, 100)
     last = max(number for number, line in enumerate(lines) if "  " in line)
     return lines[: last + 1], " ".join(lines[last + 1 :])

@@ -7,7 +7,7 @@ until one of these changes. It scores nothing again.
 from collections.abc import Sequence
 from pathlib import Path
 
-from lensfold.console import show_table
+from lensfold.console import show_table, show_text
 from lensfold.files import write_if_changed
 from lensfold.leaderboard.board import Board, build_board
 from lensfold.leaderboard.differences import code_changes
@@ -53,9 +53,9 @@ def show_leaderboard(board: Board, paths: Sequence[Path]) -> None:
             title = f"{standing.task} · pack {standing.pack} · rule {standing.rule}"
             show_table(title, [table.columns[number] for number in shown], rows, left=2)
     for problem in board.problems:
-        print(f"not shown: {problem.name}: {problem.reason}")
+        show_text(f"not shown: {problem.name}: {problem.reason}")
     for row in (row for standing in board.standings for row in standing.rows if row.code):
         if changed := code_changes(row.code, {"modules": training_code()}):
-            print(f"{row.name}: since it was trained, {changed}")
+            show_text(f"{row.name}: since it was trained, {changed}")
     for path in paths:
         print(path)
