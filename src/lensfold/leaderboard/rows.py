@@ -181,7 +181,7 @@ def _folds_named(folds: Sequence[int]) -> str:
 def read_manifest_rows(path: Path, workspace: Workspace) -> list[Row]:
     """The rows of a submission: its ensemble, and where it has a second file, that of its Einstein radii.
 
-    InputError, with the reason, where the manifest is damaged or holds no score of the whole.
+    InputError, with the reason, where the manifest is damaged or has no score of the whole.
     """
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
