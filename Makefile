@@ -8,7 +8,7 @@
 #   make look | make bench              pictures of the pack | what the kit costs
 #   make paper SCALE=smoke              the seed paper's tables and figures on a pack, into paper/README.md
 #   make ray                            install what EXECUTOR=ray needs
-#   make test | make check              tests | style, types and every test
+#   make test | make check              tests | style, types, and tests of clusters and pages too
 #
 # PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, EXPERIMENT="<names>" what is trained,
 # FOLD="<numbers>" which folds, TRAINED=<pack> predicts with runs of another pack, SKIP_BAD=1 leaves unusable objects
@@ -73,7 +73,7 @@ paper: $(READY)
 bench: $(READY)
 	@$(VENV)/bin/python -m benchmarks
 test: $(READY)
-	@$(PYTEST)
+	@$(PYTEST) -m "not ray and not slurm and not browser"
 check: $(READY)
 	@$(VENV)/bin/python -m ruff check
 	@$(VENV)/bin/python -m mypy
