@@ -12,7 +12,7 @@ from lensfold.runs.scores import SCORE_NAMES
 from lensfold.submission.manifest import Manifest, MemberRecord, read_submission_manifest
 from lensfold.submission.public_scores import known_submissions, read_public_scores
 
-#: scores of the manifest that are shown
+#: scores of the manifest that are shown, with one digit more than in tables, so that two makings can be compared
 SHOWN_SCORES = ("auc", "f1", "accuracy", "one_minus_f_beta", "auc_large", "mse")
 
 
@@ -160,7 +160,7 @@ def _show_scores(manifest: Manifest) -> None:
         rows = [
             [
                 row.get("name", "–"),
-                *(_interval(row.get(name), SCORE_NAMES[name].digits) for name in shown),
+                *(_interval(row.get(name), SCORE_NAMES[name].digits + 1) for name in shown),
                 row.get("n", "–"),
             ]
             for row in scores
