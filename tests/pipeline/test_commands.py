@@ -190,8 +190,10 @@ def test_other_folds_than_the_run_was_configured_for(trained):
 def test_damaged_network_and_weights(trained):
     fold0 = trained / "runs" / "fake" / "tiny" / "fold0"
     (fold0 / "model.keras").write_bytes((fold0 / "model.keras").read_bytes()[:5000])
-    message = refused(trained, "run", "predict", *PACK)
+    message = refused(trained, "run", "predict", *PACK, "--trained-on", "fake")
     assert "fold0" in message and "model.keras: damaged" in message
+    out = lensfold(trained, "run", "predict", *PACK).stdout  # a run that may be trained is mended
+    assert "tiny fold 0  epoch  4/4" in out and "fold 1  epoch" not in out
     settings = trained / "experiments" / "tiny.toml"
     weights = 'name = "efficientnet_b0"\nweights = "imagenet"\nweights_file = "gone.h5"'
     settings.write_text(settings.read_text().replace('name = "fast_cnn"', weights))
