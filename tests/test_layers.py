@@ -58,6 +58,7 @@ def test_every_module_has_a_layer():
 LIGHT = [
     "cli.main",
     "jobs.run",
+    "jobs.work",
     "models",
     "paper",
     "pipeline.leaderboard",
@@ -69,13 +70,15 @@ LIGHT = [
 ]
 
 
-def test_tensorflow_is_imported_only_by_what_runs_a_model():
-    """One process imports the light modules one after the other and names the first that brought TensorFlow."""
+def test_what_is_slow_to_import_is_imported_only_by_what_uses_it():
+    """One process imports the light modules one after the other and names the first that is not: TensorFlow is for
+    what runs a model, albumentations for what augments.
+    """
     code = """
 import importlib, sys
 for name in sys.argv[1:]:
     importlib.import_module("lensfold." + name)
-    found = sorted({"keras", "tensorflow"} & sys.modules.keys())
+    found = sorted({"albumentations", "keras", "tensorflow"} & sys.modules.keys())
     if found:
         sys.exit(f"lensfold.{name} imports {found}")
 """

@@ -20,6 +20,7 @@ from lensfold.pipeline.train import train
 from lensfold.runs.logits import read_logits
 
 PACK = ("--pack", "fake")
+KERNEL = (*PACK, "--submission", "kernel")
 REAL_EUCLID = Path(__file__).parents[3] / "shared" / "real_euclid"
 
 
@@ -81,24 +82,24 @@ def test_real_euclid_cutouts_give_two_rows(trained):
     assert all(0 <= float(row[1]) <= 1 for row in rows)
 
 
-def test_objects_without_images_get_their_row(trained):
+def test_objects_without_images_get_their_row(fitted):
     """IDs that the catalog marks as imageless, and test objects left out as unusable, score 0."""
-    catalog = trained / "data" / "fake" / "image_catalog2.0train.csv"
+    catalog = fitted / "data" / "fake" / "image_catalog2.0train.csv"
     lines = catalog.read_text().splitlines()
     extra = lines[-1].split(",")
     extra[0], extra[1] = "10000.0", "299999"
     catalog.write_text("\n".join([*lines, ",".join(extra)]) + "\n")
-    folds = trained / "folds" / "fake.csv"
+    folds = fitted / "folds" / "fake.csv"
     folds.write_text(folds.read_text() + "299999,0\n")
-    cutout_file(trained / "data" / "fake" / "test", "J", 200003).unlink()
-    shutil.rmtree(trained / "data" / "fake" / "cache" / "test")
-    message = refused(trained, "run", "predict", *PACK)
+    cutout_file(fitted / "data" / "fake" / "test", "J", 200003).unlink()
+    shutil.rmtree(fitted / "data" / "fake" / "cache" / "test")
+    message = refused(fitted, "run", "predict", *KERNEL)
     assert "200003" in message and "imageEUC_J-200003.fits: no such file" in message
-    done = lensfold(trained, "run", "predict", *PACK, "--skip-bad")
+    done = lensfold(fitted, "run", "predict", *KERNEL, "--skip-bad")
     assert "200003" in done.stdout and "no such file" in done.stdout
-    rows = dict(line.split(",") for line in (trained / "submissions/fake/default.csv").read_text().split())
+    rows = dict(line.split(",") for line in (fitted / "submissions/fake/kernel.csv").read_text().split())
     assert len(rows) == 9 and float(rows["200003"]) == 0 and float(rows["299999"]) == 0
-    manifest = json.loads((trained / "submissions" / "fake" / "default.json").read_text())
+    manifest = json.loads((fitted / "submissions" / "fake" / "kernel.json").read_text())
     assert list(manifest["refused"]) == ["200003"] and manifest["absent"] == 2
 
 

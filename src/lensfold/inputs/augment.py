@@ -12,9 +12,6 @@ import numpy as np
 
 from lensfold.config import AugmentSettings
 
-cv2.setNumThreads(0)  # its own threads would fight with TensorFlow's for the same cores
-
-
 #: element of the group of flips and quarter turns, in albumentations' names -> what OpenCV calls it
 _D4: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "r90": lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),

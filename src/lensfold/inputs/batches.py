@@ -9,16 +9,18 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from lensfold.config import Experiment
 from lensfold.data.cache import PIXELS_PER_OBJECT, Cache, split_bands
-from lensfold.inputs.augment import Augmentation
 from lensfold.inputs.pixels import StretchConstants, linear_channels, standardised
+
+if TYPE_CHECKING:
+    from lensfold.inputs.augment import Augmentation
 
 Result = TypeVar("Result")
 
@@ -36,7 +38,13 @@ class Preparation:
         self._experiment = experiment
         self._pixels = experiment.pixels
         self._constants = constants
-        self._augmentation = Augmentation(experiment.augment)
+
+    @cached_property
+    def _augmentation(self) -> "Augmentation":
+        # its library takes a second to import, and most processes prepare nothing to train on
+        from lensfold.inputs.augment import Augmentation
+
+        return Augmentation(self._experiment.augment)
 
     def __reduce__(self) -> tuple:
         """Return what travels to another process: where the caches are, not what is open of them."""

@@ -13,6 +13,8 @@ import numpy as np
 from lensfold.config import INFRARED_MIXES, PixelSettings, channel_count
 from lensfold.paths import BANDS
 
+cv2.setNumThreads(0)  # its own threads would fight with TensorFlow's for the same cores
+
 #: a of astropy's LogStretch
 LOG_STRETCH = np.float32(1000)
 
