@@ -26,11 +26,17 @@ TESTS = Path(__file__).parent
 #: files that take longest, begun first so that no process is left with one alone at the end
 LONGEST = (
     "jobs/test_ray_engine",
+    "jobs/test_slurm",
     "test_smoke",
     "training/test_options",
-    "jobs/test_slurm",
+    "models/test_networks",
     "jobs/test_work",
+    "prediction/test_forward",
+    "models/test_weights",
     "jobs/test_drive",
+    "simulate/test_statistics",
+    "pipeline/test_submit",
+    "prediction/test_features",
 )
 
 
