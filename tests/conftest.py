@@ -23,7 +23,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 
 TESTS = Path(__file__).parent
-#: files that take longest, begun first so that no process is left with one alone at the end
+#: files that take longest, begun first so that at the end no process waits long for the last one
 LONGEST = (
     "jobs/test_ray_engine",
     "jobs/test_slurm",
