@@ -69,6 +69,23 @@ def submitted(submitted_once, tmp_path) -> Path:
     return tmp_path / "w"
 
 
+@pytest.fixture(scope="module")
+def machine_once(fitted_workspace, tmp_path_factory) -> Path:
+    """A workspace with a submission of a kernel machine. Copy it before writing there."""
+    workspace = tmp_path_factory.mktemp("machine") / "w"
+    shutil.copytree(fitted_workspace, workspace)
+    (workspace / "submissions" / "default.toml").write_text('[[member]]\nexperiment = "kernel"\n')
+    lensfold(workspace, *EVERYTHING)
+    return workspace
+
+
+@pytest.fixture
+def machine(machine_once, tmp_path) -> Path:
+    """A fresh copy of ``machine_once``: what decides is the same for all learners, and this one is fitted at once."""
+    shutil.copytree(machine_once, tmp_path / "w")
+    return tmp_path / "w"
+
+
 def test_nothing_left_to_do_changes_nothing(submitted):
     lensfold(submitted, *EVERYTHING)  # the copied files are looked at once
     before = {path: path.stat().st_mtime_ns for path in submitted.rglob("*") if path.is_file()}
@@ -124,28 +141,28 @@ def test_two_folders_of_one_name_are_refused_with_both(trained, tmp_path):
     assert scores(trained, "cutouts").equals(before)
 
 
-def test_a_whole_pack_moved_in_with_its_own_cache(submitted, fake_workspace):
+def test_a_whole_pack_moved_in_with_its_own_cache(machine, fake_workspace):
     """Its cache is right for it, so only the hashes that runs keep can tell."""
-    other = submitted / "data" / "other"
+    other = machine / "data" / "other"
     shutil.copytree(fake_workspace / "data" / "fake", other, ignore=shutil.ignore_patterns("cache"))
     for split in ("train", "test"):
         for object_id in sorted(int(p.stem.split("-")[1]) for p in (other / split / "Public" / "EUC_VIS").iterdir()):
             write_objects(other / split, [object_id], [False], seed=77)
-    lensfold(submitted, "run", "folds", "cache", "--pack", "other")
-    shutil.move(submitted / "data" / "fake", submitted / "data" / "away")
-    shutil.move(other, submitted / "data" / "fake")
-    made_old(submitted / "data" / "fake")
-    before = scores(submitted)
-    out = lensfold(submitted, *EVERYTHING).stdout
-    assert out.count("epoch  4/4") == 3 and (scores(submitted) != before).all()
+    lensfold(machine, "run", "folds", "cache", "--pack", "other")
+    shutil.move(machine / "data" / "fake", machine / "data" / "away")
+    shutil.move(other, machine / "data" / "fake")
+    made_old(machine / "data" / "fake")
+    before = scores(machine)
+    out = lensfold(machine, *EVERYTHING).stdout
+    assert out.count("4 settings tried") == 3 and (scores(machine) != before).all()
 
 
 # ---- labels
 
 
-def test_edited_labels_train_and_score_again(submitted):
+def test_edited_labels_train_and_score_again(machine):
     """Nothing was trained again, and the new submission printed the old labels' AUC."""
-    path = submitted / "data" / "fake" / "image_catalog2.0train.csv"
+    path = machine / "data" / "fake" / "image_catalog2.0train.csv"
     catalog, lines = read_catalog(path), path.read_text().splitlines()
     lenses = set(catalog.index[labels(catalog, "official-2020") == 1][::2])
     column = lines[next(n for n, line in enumerate(lines) if line.startswith(",ID"))].split(",").index("mag_eff")
@@ -155,16 +172,16 @@ def test_edited_labels_train_and_score_again(submitted):
             cells[column] = "1.1"
             lines[number] = ",".join(cells)
     replace_old(path, ("\n".join(lines) + "\n").encode())
-    before = manifest(submitted)
-    done = lensfold(submitted, "explain-submission", "submissions/fake/default.csv", "--verify", check=False)
-    assert done.returncode == 1 and "labels of tiny" in done.stdout
-    assert "trained on other labels" in refused(submitted, "score", "--experiment", "tiny", *PACK)
-    assert "other catalog" in lensfold(submitted, "leaderboard", *PACK).stdout.replace("another", "other")
-    out = lensfold(submitted, *EVERYTHING).stdout
-    assert out.count("epoch  4/4") == 3
-    after = manifest(submitted)
+    before = manifest(machine)
+    done = lensfold(machine, "explain-submission", "submissions/fake/default.csv", "--verify", check=False)
+    assert done.returncode == 1 and "labels of kernel" in done.stdout
+    assert "trained on other labels" in refused(machine, "score", "--experiment", "kernel", *PACK)
+    assert "other catalog" in lensfold(machine, "leaderboard", *PACK).stdout.replace("another", "other")
+    out = lensfold(machine, *EVERYTHING).stdout
+    assert out.count("4 settings tried") == 3
+    after = manifest(machine)
     assert after["scores"][-1]["n_lenses"] == before["scores"][-1]["n_lenses"] - len(lenses)
-    assert after["members"]["tiny"]["config"]["labels_hash"] != before["members"]["tiny"]["config"]["labels_hash"]
+    assert after["members"]["kernel"]["config"]["labels_hash"] != before["members"]["kernel"]["config"]["labels_hash"]
 
 
 # ---- older times
@@ -189,38 +206,39 @@ def test_an_older_submission_file_writes_it_again(submitted):
     assert "epoch" not in out and (submitted / "submissions/fake/default.csv").read_bytes() != before
 
 
-def test_older_fold_settings_make_other_folds(submitted):
-    before = (submitted / "folds" / "fake.csv").read_bytes()
-    replace_old(submitted / "folds" / "folds.toml", b"k = 3\nseed = 9\n")
-    out = lensfold(submitted, *EVERYTHING).stdout
-    assert (submitted / "folds" / "fake.csv").read_bytes() != before and out.count("epoch  4/4") == 3
+def test_older_fold_settings_make_other_folds(machine):
+    before = (machine / "folds" / "fake.csv").read_bytes()
+    replace_old(machine / "folds" / "folds.toml", b"k = 3\nseed = 9\n")
+    out = lensfold(machine, *EVERYTHING).stdout
+    assert (machine / "folds" / "fake.csv").read_bytes() != before and out.count("4 settings tried") == 3
 
 
-def test_an_older_catalog_is_read(submitted):
+def test_an_older_catalog_is_read(machine):
     """One object less: its files are not of the catalog any more."""
-    path = submitted / "data" / "fake" / "image_catalog2.0train.csv"
+    path = machine / "data" / "fake" / "image_catalog2.0train.csv"
     lines = path.read_text().splitlines()
     replace_old(path, ("\n".join(lines[:-1]) + "\n").encode())
-    assert "has files, but no catalog row with images" in refused(submitted, *EVERYTHING)
-    assert manifest(submitted)["scores"][-1]["n"] == 60
-    lensfold(submitted, *EVERYTHING, "--skip-bad")
-    assert manifest(submitted)["scores"][-1]["n"] == 59
+    assert "has files, but no catalog row with images" in refused(machine, *EVERYTHING)
+    assert manifest(machine)["scores"][-1]["n"] == 60
+    lensfold(machine, *EVERYTHING, "--skip-bad")
+    assert manifest(machine)["scores"][-1]["n"] == 59
 
 
-def test_a_submission_made_elsewhere_is_made_again(submitted, tmp_path):
+def test_a_submission_made_elsewhere_is_made_again(machine, tmp_path):
     """The CSV, or it and its manifest, copied from runs on other folds, with their times."""
-    shutil.copytree(submitted, tmp_path / "elsewhere")
+    shutil.copytree(machine, tmp_path / "elsewhere")
     trained = tmp_path / "elsewhere"
     (trained / "folds" / "folds.toml").write_text("k = 3\nseed = 9\n")
     lensfold(trained, *EVERYTHING)
-    own = (submitted / "submissions/fake/default.csv").read_bytes()
+    own = (machine / "submissions/fake/default.csv").read_bytes()
+    assert (trained / "submissions/fake/default.csv").read_bytes() != own
     for files in (("default.csv",), ("default.csv", "default.json")):
         for file in files:
-            shutil.copy2(trained / "submissions/fake" / file, submitted / "submissions/fake" / file)
-        lensfold(submitted, *EVERYTHING)
-        assert (submitted / "submissions/fake/default.csv").read_bytes() == own
-    shutil.copy2(trained / "submissions/fake/default.csv", submitted / "submissions/fake/default.csv")
-    assert "is not the file that its manifest describes" in refused(submitted, "grade", *PACK)
+            shutil.copy2(trained / "submissions/fake" / file, machine / "submissions/fake" / file)
+        lensfold(machine, *EVERYTHING)
+        assert (machine / "submissions/fake/default.csv").read_bytes() == own
+    shutil.copy2(trained / "submissions/fake/default.csv", machine / "submissions/fake/default.csv")
+    assert "is not the file that its manifest describes" in refused(machine, "grade", *PACK)
 
 
 # ---- the split folders
@@ -313,17 +331,18 @@ def test_deep_verification_reads_what_times_hide(submitted):
 # ---- runs and folds from elsewhere
 
 
-def test_a_fold_of_another_pack_is_trained_again(submitted, tmp_path):
+def test_a_fold_of_another_pack_is_trained_again(machine, tmp_path):
     other = tmp_path / "other"
-    shutil.copytree(submitted, other)
-    edited(other / "experiments" / "tiny.toml", "dropout = 0.3", "dropout = 0.1")
+    shutil.copytree(machine, other)
+    edited(other / "experiments" / "kernel.toml", "objects = 24", "objects = 20")
     lensfold(other, *EVERYTHING)
-    run = submitted / "runs" / "fake" / "tiny"
+    run = machine / "runs" / "fake" / "kernel"
     before = (run / "fold1" / "oof.csv").read_bytes()
     shutil.rmtree(run / "fold1")
-    shutil.copytree(other / "runs" / "fake" / "tiny" / "fold1", run / "fold1")
-    out = lensfold(submitted, *EVERYTHING).stdout
-    assert "tiny fold 1  epoch  4/4" in out and "fold 0  epoch" not in out
+    shutil.copytree(other / "runs" / "fake" / "kernel" / "fold1", run / "fold1")
+    assert (run / "fold1" / "oof.csv").read_bytes() != before
+    out = lensfold(machine, *EVERYTHING).stdout
+    assert "kernel fold 1  4 settings tried" in out and "fold 0  4 settings" not in out
     assert (run / "fold1" / "oof.csv").read_bytes() == before
 
 

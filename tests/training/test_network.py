@@ -62,7 +62,7 @@ def test_killed_in_fold_1_it_finishes_with_the_same_oof(trained, trained_workspa
     fold1 = trained.joinpath(*RUN) / "fold1"
     for fold in (fold1, fold1.with_name("fold2")):
         shutil.rmtree(fold)
-    command = [sys.executable, "-m", "lensfold", *TRAIN, "--jobs", "1"]
+    command = [sys.executable, "-m", "lensfold", "run-job", "train:tiny:1", "--pack", "fake"]
     with subprocess.Popen(command, cwd=trained, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         for line in process.stdout:
             if "fold 1" in line and "epoch  3/4" in line:
