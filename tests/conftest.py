@@ -29,6 +29,7 @@ LONGEST = (
     "jobs/test_slurm",
     "test_smoke",
     "training/test_options",
+    "pipeline/test_binding",
     "models/test_networks",
     "jobs/test_work",
     "prediction/test_forward",
