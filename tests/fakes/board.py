@@ -14,6 +14,7 @@ from lensfold.files import digest, file_sha256
 from lensfold.leaderboard.history import append_history
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.run import Run
+from lensfold.submission.manifest import FORMAT
 
 RULE = "official-2020"
 STAGE = {"min_size": 20, "epochs": 2, "learning_rate": 0.001}
@@ -133,7 +134,8 @@ def write_submission(workspace: Workspace, pack: Pack, name: str, members: dict[
         "select_by": "auc",
         "member": [{"experiment": key, "weight": 1.0} for key in members],
     }
-    manifest = {"submission": name, "pack": pack.name, "trained_on": pack.name, "settings": settings,
+    manifest = {"format": FORMAT, "catalog_sha256": file_sha256(pack.catalog),
+                "submission": name, "pack": pack.name, "trained_on": pack.name, "settings": settings,
                 "members": told, "label_rule": RULE, "scores": scores, "radius": None}  # fmt: skip
     path.write_text(json.dumps(manifest))
     path.with_suffix(".csv").touch()

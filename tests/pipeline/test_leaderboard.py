@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 from fakes.board import board_workspace, code, lens_scores, write_history, write_run, write_submission
+from fakes.catalog import catalog_text
+from fakes.runs import reconfigure
 from fakes.workspace import lensfold
 
+from lensfold.data.catalog import read_catalog
 from lensfold.errors import InputError
-from lensfold.files import digest
+from lensfold.files import digest, file_sha256
 from lensfold.leaderboard.board import build_board
 from lensfold.pipeline.leaderboard import leaderboard_section, write_leaderboard
+from lensfold.runs.logits import read_logits, write_logits
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard.md"
 
@@ -184,6 +188,43 @@ def test_a_damaged_manifest_is_listed(copy, text):
     workspace, pack = copy
     workspace.submission(pack, "default").with_suffix(".json").write_text(text)
     assert any(p.name == "default.json" and "damaged" in p.reason for p in build_board(workspace, pack).problems)
+
+
+def test_a_score_of_other_logits_is_not_shown(copy):
+    """A fold that was trained again, with another outcome, after the run was scored."""
+    workspace, pack = copy
+    folder = workspace.run("p", "second")
+    found = file_sha256(folder / "fold1" / "oof.csv")[:12]
+    oof = read_logits(folder / "fold1" / "oof.csv")
+    write_logits(folder / "fold1" / "oof.csv", oof.index.to_numpy(), -oof.to_numpy())
+    reconfigure(folder)
+    now = file_sha256(folder / "fold1" / "oof.csv")[:12]
+    board = build_board(workspace, pack)
+    (problem,) = (p for p in board.problems if p.name == "second")
+    assert f"of other logits of fold 1 ({found}) than oof.csv ({now})" in problem.reason
+    assert "lensfold score --experiment second" in problem.reason
+
+
+def test_scores_of_other_labels_are_not_shown(copy):
+    workspace, pack = copy
+    found = file_sha256(pack.catalog)[:12]
+    catalog = read_catalog(pack.catalog)
+    catalog.loc[catalog.index[:30], "mag_eff"] = 0.5
+    pack.catalog.write_text(catalog_text(catalog))
+    now, board = file_sha256(pack.catalog)[:12], build_board(workspace, pack)
+    reasons = {problem.name: problem.reason for problem in board.problems}
+    assert f"score.json is of another catalog ({found}) than the pack has ({now})" in reasons["first"]
+    whole = reasons["default.json"]
+    assert f"scores are of another catalog ({found}) than pack p has ({now}). Run make predict again" in whole
+    assert not any(standing.rows for standing in board.standings)
+
+
+def test_a_manifest_of_another_version_is_listed(copy):
+    workspace, pack = copy
+    path = workspace.submission(pack, "default").with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 1}))
+    (problem,) = (p for p in build_board(workspace, pack).problems if p.name == "default.json")
+    assert "format 1, and this version of lensfold has format 3. Run make predict again" in problem.reason
 
 
 def test_a_submission_without_a_score_of_the_whole(copy):

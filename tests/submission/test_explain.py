@@ -236,6 +236,7 @@ def manifest(**values: object) -> Manifest:
         "members": {"a": member([0, 1, 2]), "b": member([0, 1, 2])}, "label_rule": RULE, "versions": {},
         "code": {"commit": "a" * 40, "dirty": False}, "data_hash": "d", "scores": [{"of_folds": 3}], "refused": {},
         "rows": 1, "absent": 0, "sha256": "e" * 64, "format": FORMAT, "made_from": "m" * 64,
+        "catalog_sha256": None,
     }  # fmt: skip
     return Manifest(**{**usual, **values})
 

@@ -11,6 +11,8 @@ from lensfold.files import file_sha256
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.run import Run
 from lensfold.runs.scores import Scores, parse_scores
+from lensfold.submission.identity import training_pack
+from lensfold.submission.manifest import FORMAT
 
 #: where reports of a pack lie, beside its runs
 REPORT_FOLDER = "report"
@@ -67,7 +69,7 @@ def read_board(workspace: Workspace, pack: Pack) -> tuple[list[Row], list[Proble
             problems.append(Problem(folder.name, str(error)))
     for path in sorted(workspace.submission(pack, "x").parent.glob("*.json")):
         try:
-            rows.extend(read_manifest_rows(path, workspace))
+            rows.extend(read_manifest_rows(path, workspace, pack))
         except InputError as error:
             problems.append(Problem(path.name, str(error)))
     return rows, problems
@@ -178,16 +180,18 @@ def _folds_named(folds: Sequence[int]) -> str:
     return f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
 
 
-def read_manifest_rows(path: Path, workspace: Workspace) -> list[Row]:
-    """The rows of a submission: its ensemble, and where it has a second file, that of its Einstein radii.
+def read_manifest_rows(path: Path, workspace: Workspace, pack: Pack) -> list[Row]:
+    """Return the rows of a submission: its ensemble, and where it has a second file, that of its Einstein radii.
 
-    InputError, with the reason, where the manifest is damaged or has no score of the whole.
+    Raises InputError, with the reason, where the manifest is damaged or of another version, has no score of the whole,
+    or scores of another catalog than the pack has now.
     """
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         settings = manifest["settings"]
         weights = tuple(float(member["weight"]) for member in settings["member"])
         recipe = Recipe(settings["combine"], weights, settings["calibrate"], settings["select_by"])
+        _check_manifest(manifest, training_pack(workspace, pack, manifest["trained_on"]))
         rows = [_manifest_row(path.stem, manifest, manifest, recipe, workspace)]
         if second := manifest.get("radius"):
             recipe = Recipe("logit-mean", (1.0,) * len(second["members"]))
@@ -195,6 +199,21 @@ def read_manifest_rows(path: Path, workspace: Workspace) -> list[Row]:
         return rows
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"damaged ({type(error).__name__}: {error}). Run make predict again.") from error
+
+
+def _check_manifest(manifest: dict, training: Pack) -> None:
+    """Raise InputError where a manifest is of another version, or its scores are of other labels than there are now."""
+    if manifest.get("format") != FORMAT:
+        raise InputError(
+            f"its manifest has format {manifest.get('format')!r}, and this version of lensfold has format {FORMAT}. "
+            "Run make predict again."
+        )
+    found, now = manifest["catalog_sha256"], file_sha256(training.catalog) if training.catalog.is_file() else None
+    if found is not None and now is not None and found != now:
+        raise InputError(
+            f"its scores are of another catalog ({found[:12]}) than pack {training.name} has ({now[:12]}). "
+            "Run make predict again."
+        )
 
 
 def _manifest_row(name: str, manifest: dict, part: dict, recipe: Recipe, workspace: Workspace) -> Row:

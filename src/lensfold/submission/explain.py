@@ -136,6 +136,7 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     chosen = ", ".join(f"{key} = {json.dumps(value)}" for key, value in (fold_settings or {}).items())
     sha256 = manifest.folds.sha256 if manifest.folds else "not recorded"
     yield f"folds: sha256 {sha256}, {chosen or 'settings not recorded'}"
+    yield f"train catalog: sha256 {manifest.catalog_sha256 or 'not recorded'}"
     yield f"test data: hash of the shards {manifest.data_hash}"
     yield f"libraries: {', '.join(f'{name} {version}' for name, version in manifest.versions.items())}"
     absent = missing.get(str(settings.get("absent")), "–")

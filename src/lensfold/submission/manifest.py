@@ -34,7 +34,7 @@ class _Record(BaseModel):
 
 class _ExperimentRecord(_Record):
     label_rule: str
-    model: dict[str, Any] = Field(default_factory=dict)
+    learner: dict[str, Any] = Field(default_factory=dict)
     stage: list[dict[str, Any]] = Field(default_factory=list)
 
 
@@ -113,6 +113,8 @@ class Manifest(_Record):
     #: of the test cache's shards
     data_hash: str
     folds: FoldsRecord | None = None
+    #: sha256 of the training pack's catalog, whose labels the scores are of; None where it was not at hand
+    catalog_sha256: str | None
     #: hash of all that the submission was made from, see `lensfold.submission.identity`
     made_from: str
     #: how the members were combined and what that is worth; None where the training pack was not at hand
@@ -151,7 +153,7 @@ def origin(members: Sequence[Run], pack: Pack) -> dict:
 
 
 def made_with(workspace: Workspace, name: str, source: Pack, cached: dict) -> dict:
-    """Return what the manifest records of the settings file, the code, the folds of ``source`` and the pixels."""
+    """Return what the manifest records of settings, code and pixels, and of the catalog and folds of ``source``."""
     folds = workspace.folds(source)
     settings = workspace.root / "folds" / "folds.toml"
     record = None
@@ -164,6 +166,7 @@ def made_with(workspace: Workspace, name: str, source: Pack, cached: dict) -> di
         "code": code_state(workspace.root),
         "versions": versions(),
         "folds": record,
+        "catalog_sha256": file_sha256(source.catalog) if source.catalog.is_file() else None,
         "data_hash": pixels_hash(cached),
     }
 
