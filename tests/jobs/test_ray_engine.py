@@ -117,7 +117,7 @@ def test_a_cluster_makes_what_one_machine_makes_whatever_is_killed(workspace, cl
     os.kill(job, signal.SIGKILL)
     out = finish(driver)
     assert "train:tiny:2 failed (killed by signal 9); attempt 2 of 3" in out
-    assert "tiny fold 0  epoch  4/4" in out and "12 of 12 done" in out
+    assert "tiny fold 0  epoch  4/4" in out
     check_complete(workspace, trained_workspace)
     # of two parts of the one shard of each split the first has nothing to do
     assert len(list(jobs_folder(workspace).glob("*.json"))) == 10
