@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakes.catalog import catalog_text, fake_catalog
-from fakes.runs import leave_run, reconfigure
+from fakes.catalog import catalog_text, fake_catalog, with_radii
+from fakes.runs import RULE, known, reconfigure, write_run
 from lensfold.config import Experiment
-from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
+from lensfold.data.catalog import read_catalog
 from lensfold.files import digest, file_sha256
 from lensfold.leaderboard.history import append_history
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.run import Run
 from lensfold.submission.manifest import FORMAT
 
-RULE = "official-2020"
 STAGE = {"min_size": 20, "epochs": 2, "learning_rate": 0.001}
 #: scores that no test compares with another's
 FIXED = {
@@ -26,13 +25,10 @@ FIXED = {
 
 
 def board_workspace(root: Path, n: int = 120) -> tuple[Workspace, Pack]:
-    """A workspace whose pack ``p`` is a catalog alone; it calls itself simulated."""
+    """A workspace whose pack ``p`` is only a catalog; it calls itself simulated."""
     pack = Workspace(root).pack("p")
     pack.catalog.parent.mkdir(parents=True)
-    catalog = fake_catalog(n)
-    radii = np.exp(np.random.default_rng(1).normal(1.0, 0.4, n))
-    catalog["ein_area"] = np.pi * (radii / ARCSEC_PER_RADIAN) ** 2
-    pack.catalog.write_text("# SYNTHETIC\n" + catalog_text(catalog))
+    pack.catalog.write_text("# SYNTHETIC\n" + catalog_text(with_radii(fake_catalog(n))))
     return Workspace(root), pack
 
 
@@ -43,7 +39,7 @@ def score(value: float | None) -> dict:
 
 
 def lens_scores(name: str, auc: float | None, folds: tuple[int, ...], n: int, **others: object) -> dict:
-    """What ``score.json`` holds of a run that finds lenses, with made-up values."""
+    """What ``score.json`` says of a run that finds lenses, with made-up values."""
     bins = [{"bin": i, "n": 10 * i, **score(None if i == 0 else 0.5 + 0.08 * i)} for i in range(6)]
     return {
         "name": name, "pack": "p", "of_folds": 3, "seconds": 100.0 * len(folds), "parameters": 155553, "task": "lens",
@@ -63,7 +59,7 @@ def radius_scores(name: str, mse: float, folds: tuple[int, ...], n: int) -> dict
     }  # fmt: skip
 
 
-def write_run(
+def write_scored_run(
     workspace: Workspace,
     pack: Pack,
     name: str,
@@ -81,15 +77,15 @@ def write_run(
     """A scored run; ``mse`` makes it one of Einstein radii. The mappings replace single entries of its files."""
     catalog = read_catalog(pack.catalog)
     task = "lens" if mse is None else "einstein-radius"
-    known = labels(catalog, RULE) if mse is None else log_einstein_radius(catalog)
-    values = known.to_numpy() + np.random.default_rng(seed).normal(0, noise, len(catalog))
+    logits = known(catalog, task) + np.random.default_rng(seed).normal(0, noise, len(catalog))
     resolved = Experiment.model_validate_json(json.dumps({"task": task, "stage": [STAGE], **(experiment or {})}))
-    logits, fold_of = pd.Series(values, catalog.index), pd.Series(np.arange(len(catalog)) % 3, catalog.index)
+    fold_of = pd.Series(np.arange(len(catalog)) % 3, catalog.index)
     kept = fold_of[fold_of.isin(folds)]
     experiment = resolved.model_dump(mode="json", exclude={"predict"})
     record = {"seconds": 100.0, "parameters": 155553, **(record or {})}
     config = {"folds_hash": "f" * 64, **(config or {})}
-    folder = leave_run(workspace.root, pack.name, name, logits, kept, experiment, config=config, record=record)
+    folder = workspace.runs(pack.name) / name
+    write_run(folder, logits, kept, experiment, config=config, record=record)
     n = sum(len(range(fold, len(catalog), 3)) for fold in folds)
     made = lens_scores(name, auc, folds, n) if mse is None else radius_scores(name, mse, folds, n)
     write_score(workspace, pack, name, {**made, **(scores or {})})
@@ -111,7 +107,7 @@ def rescore(workspace: Workspace, pack: Pack, name: str) -> None:
 
 
 def code(**modules: str) -> dict:
-    """What ``run.json`` keeps of newer runs, with these hashes of modules."""
+    """What ``run.json`` keeps of the code, with these hashes of modules."""
     return {
         "core_seconds": 190.5,
         "finished": "2026-11-25T08:39:59",
@@ -123,7 +119,7 @@ def write_submission(workspace: Workspace, pack: Pack, name: str, members: dict[
     """The manifest of a submission of these runs (name to config)."""
     path = workspace.submission(pack, name).with_suffix(".json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {
+    described = {
         key: {"weight": 1.0, "config_hash": digest(config), "config": config, "folds": [0, 1, 2]}
         for key, config in members.items()
     }
@@ -136,7 +132,7 @@ def write_submission(workspace: Workspace, pack: Pack, name: str, members: dict[
     }
     manifest = {"format": FORMAT, "catalog_sha256": file_sha256(pack.catalog),
                 "submission": name, "pack": pack.name, "trained_on": pack.name, "settings": settings,
-                "members": told, "label_rule": RULE, "scores": scores, "radius": None}  # fmt: skip
+                "members": described, "label_rule": RULE, "scores": scores, "radius": None}  # fmt: skip
     path.write_text(json.dumps(manifest))
     path.with_suffix(".csv").touch()
     return path

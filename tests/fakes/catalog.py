@@ -1,11 +1,14 @@
 """Made-up catalogs with the statistics of the real one, and catalog files as the challenge wrote them."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
-from lensfold.data.catalog import COLUMNS, INDEX_COLUMN, NO_IMAGE_INDEX, NO_SOURCE
+from lensfold.data.catalog import ARCSEC_PER_RADIAN, COLUMNS, INDEX_COLUMN, NO_IMAGE_INDEX, NO_SOURCE, read_catalog
 
-#: What challenge.md tells of the first five rows: ID to column to value.
+#: What challenge.md says of the first five rows: ID to column to value.
 REAL_FIRST_ROWS = {
     200001: {
         "z_source": 1.96, "z_lens": 0.700, "mag_source": 22.05, "ein_area": 3.71e-10, "n_crit": 19,
@@ -66,9 +69,27 @@ def fake_catalog(rows: int, seed: int = 0, haloes: int | None = None, absent: in
 
 def catalog_text(catalog: pd.DataFrame, comments: int = 26, missing: str = "") -> str:
     """The file of a table: comment lines, the header with its empty first name, shortest exact numbers."""
-    lines = [f"# column {number}: told in the original" for number in range(comments)]
+    lines = [f"# column {number}: described in the original" for number in range(comments)]
     lines.append(",".join(COLUMNS))
     table = catalog.reset_index()[[INDEX_COLUMN, *COLUMNS[1:]]]
     for row in table.itertuples(index=False):
         lines.append(",".join(missing if value != value else repr(value) for value in row))
     return "\n".join(lines) + "\n"
+
+
+def with_radii(catalog: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
+    """The catalog with an Einstein radius of about 2.7 arcsec for every object."""
+    radii = np.exp(np.random.default_rng(seed).normal(1.0, 0.4, len(catalog)))
+    return catalog.assign(ein_area=np.pi * (radii / ARCSEC_PER_RADIAN) ** 2)
+
+
+def give_radii(path: Path, seed: int = 1) -> None:
+    """Give every object of a catalog file an Einstein radius."""
+    path.write_text(catalog_text(with_radii(read_catalog(path), seed)))
+
+
+def give_lenses(path: Path, lenses: Sequence[int]) -> None:
+    """Make these objects of a catalog file lenses of the usual rule, and no others."""
+    table = read_catalog(path)
+    table["n_source_im"], table["mag_eff"], table["n_pix_source"] = 2.0 * table.index.isin(lenses), 3.0, 100.0
+    path.write_text(catalog_text(table))

@@ -150,3 +150,9 @@ def predict_fold(workspace: Path, fold: int) -> None:
     from lensfold.pipeline.predict import predict_folds
 
     predict_folds(Workspace(workspace), Workspace(workspace).pack("fake"), "fake", "tiny", [fold])
+
+
+def git(folder: Path, *arguments: str) -> None:
+    """Run git in a folder, as somebody."""
+    person = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    subprocess.run(["git", "-C", str(folder), *person, *arguments], check=True, capture_output=True)

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from fakes.jobs import is_alive
 from fakes.workspace import configure_tiny, lensfold, write_kernel
 
 from lensfold.errors import InputError
@@ -191,13 +192,6 @@ def test_a_job_ends_when_whoever_started_it_is_killed(workspace):
 def children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_stopping_the_engine_ends_what_runs_and_all_that_it_started(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 
 import pytest
+from fakes.jobs import work
 from fakes.workspace import configure_tiny, lensfold, predict_fold
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,13 +19,6 @@ from lensfold.jobs.run import Executor, run_needed
 from lensfold.paths import Workspace
 
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}", fullmatch=True)
-
-
-def work(root, parts=2, **asked) -> Work:
-    workspace = Workspace(root)
-    return Work(
-        workspace, workspace.pack("fake"), **{"trained": ("tiny",), "predicted": ("tiny",)} | asked, parts=parts
-    )
 
 
 def to_do(asked: Work) -> list[str]:

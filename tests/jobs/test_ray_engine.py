@@ -10,10 +10,8 @@ import warnings
 from pathlib import Path
 
 import pytest
+from fakes.jobs import contents, free_port, is_alive, wait_until
 from fakes.workspace import environment, lensfold
-from jobs.test_drive import is_alive
-from jobs.test_slurm import free_port, wait_until
-from jobs.test_work import contents
 
 from lensfold.errors import InputError
 from lensfold.files import exclusive

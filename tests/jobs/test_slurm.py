@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from fakes.jobs import becomes, contents, free_port, wait_until, work
 from fakes.workspace import environment, lensfold
-from jobs.test_plan import work
-from jobs.test_work import contents
 
 from lensfold.errors import InputError
 from lensfold.jobs import slurm
@@ -64,12 +63,6 @@ def test_a_refusal_of_sbatch_is_shown(workspace, monkeypatch, tmp_path):
     asked = work(workspace, predicted=())
     with pytest.raises(InputError, match="sbatch refused it:\nsbatch: error: invalid account"):
         slurm.submit(asked, jobs_of(asked), None, 0)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
@@ -142,19 +135,6 @@ def cluster(tmp_path_factory):
 
 def told(variables, *command) -> str:
     return subprocess.run(command, env=variables, capture_output=True, text=True).stdout
-
-
-def becomes(condition, seconds) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.5)
-    return True
-
-
-def wait_until(condition, seconds) -> None:
-    assert becomes(condition, seconds)
 
 
 @pytest.mark.slow

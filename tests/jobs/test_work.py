@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from fakes.jobs import contents
 from fakes.workspace import lensfold
 
 from lensfold.data import cache_build
@@ -22,10 +23,6 @@ PACK = ("--pack", "fake")
 
 def job(workspace, name, check=True):
     return lensfold(workspace, "run-job", name, *PACK, check=check)
-
-
-def contents(folder, pattern):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.glob(pattern))}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from fakes.board import board_workspace, code, lens_scores, rescore, write_run, write_submission
+from fakes.board import board_workspace, code, lens_scores, rescore, write_scored_run, write_submission
 
 from lensfold.data.catalog import BIN_NAMES, read_catalog
 from lensfold.leaderboard import differences
@@ -20,12 +20,12 @@ def board(tmp_path_factory):
     """Two runs that rank, one of a single fold, two that measure, and a submission of the first two."""
     workspace, pack = board_workspace(tmp_path_factory.mktemp("differences") / "w")
     members = {
-        name: write_run(workspace, pack, name, noise=noise, seed=seed)
+        name: write_scored_run(workspace, pack, name, noise=noise, seed=seed)
         for name, noise, seed in (("a", 1.0, 0), ("b", 1.3, 1))
     }
-    write_run(workspace, pack, "part", noise=0.5, seed=2, folds=(1,))
-    write_run(workspace, pack, "r1", mse=0.3, noise=0.1, seed=3)
-    write_run(workspace, pack, "r2", mse=0.4, noise=0.3, seed=4)
+    write_scored_run(workspace, pack, "part", noise=0.5, seed=2, folds=(1,))
+    write_scored_run(workspace, pack, "r1", mse=0.3, noise=0.1, seed=3)
+    write_scored_run(workspace, pack, "r2", mse=0.4, noise=0.3, seed=4)
     write_submission(workspace, pack, "mean", members)
     return workspace, pack, {row.name: row for row in read_board(workspace, pack)[0]}
 
@@ -117,7 +117,7 @@ def test_what_is_known_is_not_computed_again(board, tmp_path, monkeypatch):
 def test_other_files_are_computed_again(tmp_path, change):
     workspace, pack = board_workspace(tmp_path / "w")
     for name, seed in (("a", 0), ("b", 1)):
-        write_run(workspace, pack, name, seed=seed)
+        write_scored_run(workspace, pack, name, seed=seed)
     store = tmp_path / "store.json"
 
     def now():
@@ -146,7 +146,7 @@ def test_a_damaged_store_is_begun_anew(board, tmp_path):
 def test_a_broken_oof_is_told_and_the_others_are_compared(tmp_path):
     workspace, pack = board_workspace(tmp_path / "w")
     for name, seed in (("a", 0), ("b", 1), ("c", 2), ("d", 3)):
-        write_run(workspace, pack, name, seed=seed)
+        write_scored_run(workspace, pack, name, seed=seed)
     (workspace.run("p", "b") / "fold0" / "oof.csv").write_text("ID,logit\n1,nan\n")
     rescore(workspace, pack, "b")
     found, problems = paired_differences(pack, read_board(workspace, pack)[0], "auc", tmp_path / "store.json")
@@ -156,16 +156,16 @@ def test_a_broken_oof_is_told_and_the_others_are_compared(tmp_path):
 
 def test_runs_without_a_common_object(tmp_path):
     workspace, pack = board_workspace(tmp_path / "w")
-    write_run(workspace, pack, "a", folds=(0,))
-    write_run(workspace, pack, "b", folds=(1,))
+    write_scored_run(workspace, pack, "a", folds=(0,))
+    write_scored_run(workspace, pack, "b", folds=(1,))
     _, problems = paired_differences(pack, read_board(workspace, pack)[0], "auc", tmp_path / "store.json")
     assert "no object in common" in problems[0].reason
 
 
 def test_folds_finished_since_the_score_are_left_out(tmp_path):
     workspace, pack = board_workspace(tmp_path / "w")
-    write_run(workspace, pack, "a")
-    write_run(workspace, pack, "b", seed=1, scores=lens_scores("b", 0.8, (0, 2), 80))
+    write_scored_run(workspace, pack, "a")
+    write_scored_run(workspace, pack, "b", seed=1, scores=lens_scores("b", 0.8, (0, 2), 80))
     rows, _ = read_board(workspace, pack)
     assert rows[1].notes == ("fold 1 finished since: not in the score yet",) and not rows[1].is_complete
     assert paired_differences(pack, rows, "auc", tmp_path / "store.json")[0][1].n == 80
@@ -191,13 +191,13 @@ def test_settings_that_differ(change, told):
     assert settings_changes(BASE, {**BASE, **change}) == told
 
 
-def test_settings_of_before_a_setting_existed_have_its_default(tmp_path):
+def test_a_setting_that_a_run_does_not_know_has_its_default(tmp_path):
     workspace, pack = board_workspace(tmp_path / "w")
     for name in ("a", "b"):
-        write_run(workspace, pack, name)
+        write_scored_run(workspace, pack, name)
     path = workspace.run("p", "b") / "config.json"
     content = json.loads(path.read_text())
-    del content["experiment"]["task"], content["experiment"]["train"]["twins"]
+    del content["experiment"]["seed"], content["experiment"]["train"]["twins"]
     path.write_text(json.dumps(content))
     rescore(workspace, pack, "b")
     for fold in range(3):
@@ -220,7 +220,7 @@ def test_code_that_differs():
 
 def test_folds_of_different_code_are_told(tmp_path):
     workspace, pack = board_workspace(tmp_path / "w")
-    write_run(workspace, pack, "a", record=code(train="1"))
+    write_scored_run(workspace, pack, "a", record=code(train="1"))
     path = workspace.run("p", "a") / "fold2" / "run.json"
     path.write_text(path.read_text().replace('"train": "1"', '"train": "2"'))
     (workspace.run("p", "a") / "fold0" / "run.json").write_text("{")

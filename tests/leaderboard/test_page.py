@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes.board import board_workspace, write_run, write_submission
+from fakes.board import board_workspace, write_scored_run, write_submission
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -19,7 +19,7 @@ HEADER = "submission,metric,score,date,note\n"
 def board(tmp_path):
     """Four submissions of one run, of other scores."""
     workspace, pack = board_workspace(tmp_path / "w")
-    config = write_run(workspace, pack, "a")
+    config = write_scored_run(workspace, pack, "a")
     for name, auc in (("one", 0.81), ("two", 0.83), ("three", 0.82), ("four", 0.9)):
         write_submission(workspace, pack, name, {"a": config}, auc)
 

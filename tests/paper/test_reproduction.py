@@ -8,7 +8,7 @@ import tomllib
 import numpy as np
 import pytest
 from fakes.catalog import fake_catalog
-from fakes.runs import reconfigure, write_catalogs, write_run
+from fakes.runs import reconfigure, write_catalogs, write_correlated_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,7 +81,7 @@ def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("paper")
     catalog = write_catalogs(root)
     for name, scatter in (("good", 0.5), ("bad", 2.0), ("better", 0.4), ("worse", 2.2)):
-        write_run(root, catalog, name, scatter)
+        write_correlated_run(root, catalog, name, scatter)
     return Workspace(root), Pack("fake", root / "data" / "fake")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.runs import write_catalogs, write_run, write_submission_settings
+from fakes.runs import write_catalogs, write_correlated_run, write_submission_settings
 from fakes.workspace import lensfold
 
 from lensfold.data.catalog import labels, read_catalog
@@ -26,8 +26,8 @@ def runs(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     catalog = write_catalogs(root)
     for name, scatter in (("small", 1.6), ("good", 0.9), ("same", 1.6)):
-        write_run(root, catalog, name, scatter)
-    write_run(root, catalog, "small", 1.9, pack="fake-grouped", grouped=True)
+        write_correlated_run(root, catalog, name, scatter)
+    write_correlated_run(root, catalog, "small", 1.9, pack="fake-grouped", grouped=True)
     members = "".join(f'[[member]]\nexperiment = "{name}"\n' for name in ("small", "good"))
     write_submission_settings(root, f'combine = "stacking"\n{members}', "stacked")
     return root
@@ -43,19 +43,19 @@ def compared(root: Path, first: str, second: str, **options) -> dict:
 
 
 def test_a_better_run_beats_a_worse_one(runs):
-    told = compared(runs, "small", "good")
-    objects, haloes = told["tables"]
-    assert [table["bootstrap"]["over"] for table in told["tables"]] == ["objects", "groups"]
+    found = compared(runs, "small", "good")
+    objects, haloes = found["tables"]
+    assert [table["bootstrap"]["over"] for table in found["tables"]] == ["objects", "groups"]
     assert haloes["auc"]["value"] == objects["auc"]["value"]
     y = labels(catalog_of(runs), "official-2020")
     one, other = (scores.auc(y, Run(runs / "runs" / "fake" / name).oof()["logit"]) for name in ("small", "good"))
     assert objects["auc"]["value"] == pytest.approx(other - one) and objects["auc"]["first"] == pytest.approx(one)
     auc = haloes["auc"]
-    assert told["sentences"][0] == (
+    assert found["sentences"][0] == (
         f"B beats A by {auc['value']:.4f} ± {auc['error']:.4f} AUC; the difference is real "
         f"(B - A is {auc['low']:+.4f} to {auc['high']:+.4f} at 95 % over haloes)."
     )
-    assert told["sentences"][1].startswith("B beats A by 0.") and "1 − F_beta" in told["sentences"][1]
+    assert found["sentences"][1].startswith("B beats A by 0.") and "1 − F_beta" in found["sentences"][1]
 
 
 def test_the_other_way_round_says_the_same(runs):
@@ -67,7 +67,7 @@ def test_equal_runs_may_differ_by_chance(runs):
 
 
 def test_f_beta_at_fixed_thresholds_has_to_be_confirmed():
-    """The interval of fixed thresholds alone makes no difference real."""
+    """The interval of fixed thresholds makes no difference real."""
     sure = {"value": -0.01, "error": 0.001, "low": -0.012, "high": -0.008}
     for best, verdict in (
         ({**sure}, "real"),
@@ -75,31 +75,31 @@ def test_f_beta_at_fixed_thresholds_has_to_be_confirmed():
         ({**sure, "low": 0.008, "high": 0.012}, "may be chance"),
     ):
         table = {"one_minus_f_beta": sure, "one_minus_f_beta_best": best, "bootstrap": {"over": "objects"}}
-        told = _verdict([table], "one_minus_f_beta", "one_minus_f_beta_best")
-        assert told.startswith("B beats A by 0.01000") and verdict in told
+        found = _verdict([table], "one_minus_f_beta", "one_minus_f_beta_best")
+        assert found.startswith("B beats A by 0.01000") and verdict in found
 
 
 def test_a_run_against_itself(runs):
-    told = compared(runs, "small", "small")
-    assert told["sentences"][:2] == ["A and B have the same AUC.", "A and B have the same 1 − F_beta."]
+    found = compared(runs, "small", "small")
+    assert found["sentences"][:2] == ["A and B have the same AUC.", "A and B have the same 1 − F_beta."]
 
 
 def test_an_ensemble_is_compared_by_its_nested_scores(runs):
-    told = compared(runs, "good", "stacked")
-    assert told == compared(runs, "good", "submission:stacked")
-    assert told["second"] == "submission:stacked, ensemble (stacking)"
+    found = compared(runs, "good", "stacked")
+    assert found == compared(runs, "good", "submission:stacked")
+    assert found["second"] == "submission:stacked, ensemble (stacking)"
     parts = [Run(runs / "runs" / "fake" / name).oof() for name in ("small", "good")]
     y = labels(catalog_of(runs), "official-2020").to_numpy()
     columns, fold = np.stack([part["logit"] for part in parts], axis=1), parts[0]["fold"].to_numpy()
     judged = nested(Recipe("stacking", (1.0, 1.0)), y, columns, fold)
-    assert told["tables"][0]["auc"]["second"] == pytest.approx(scores.auc(y, judged.logits))
+    assert found["tables"][0]["auc"]["second"] == pytest.approx(scores.auc(y, judged.logits))
 
 
 def test_grouped_folds_beside_plain_ones(runs):
-    told = compared(runs, "small", "fake-grouped/small")
-    assert told["tables"][0]["auc"]["value"] < 0
-    assert "those of A are plain, those of B grouped by halo" in told["sentences"][2]
-    assert "haloes that it has seen in training" in told["sentences"][2]
+    found = compared(runs, "small", "fake-grouped/small")
+    assert found["tables"][0]["auc"]["value"] < 0
+    assert "those of A are plain, those of B grouped by halo" in found["sentences"][2]
+    assert "haloes that it has seen in training" in found["sentences"][2]
 
 
 def test_another_beta(runs):
@@ -120,11 +120,11 @@ def test_what_the_command_prints(runs):
 def test_only_common_objects_are_compared(runs, tmp_path):
     catalog = write_catalogs(tmp_path)
     for name in ("small", "good"):
-        write_run(tmp_path, catalog, name, 1.2)
+        write_correlated_run(tmp_path, catalog, name, 1.2)
     for fold in (1, 2):
         (tmp_path / "runs" / "fake" / "good" / f"fold{fold}" / "oof.csv").unlink()
-    told = compared(tmp_path, "small", "good")
-    assert told["tables"][0]["n"] == len(Run(tmp_path / "runs" / "fake" / "good").oof())
+    found = compared(tmp_path, "small", "good")
+    assert found["tables"][0]["n"] == len(Run(tmp_path / "runs" / "fake" / "good").oof())
     (tmp_path / "runs" / "fake" / "small" / "fold0" / "oof.csv").unlink()
     with pytest.raises(InputError, match="small and good have no object in common"):
         compared(tmp_path, "small", "good")
@@ -149,7 +149,7 @@ def test_what_cannot_be_compared_is_told(runs, second, words):
         "sizes": {"experiment": {"label_rule": "official-2020", "task": "einstein-radius"}},
     }
     if second in changed:
-        write_run(runs, catalog, second, 1.0, **changed[second])
+        write_correlated_run(runs, catalog, second, 1.0, **changed[second])
     done = lensfold(runs, "compare", "small", second, *PACK, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert all(word in done.stderr for word in words), done.stderr

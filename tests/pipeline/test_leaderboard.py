@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fakes.board import board_workspace, code, lens_scores, write_history, write_run, write_submission
+from fakes.board import board_workspace, code, lens_scores, write_history, write_scored_run, write_submission
 from fakes.catalog import catalog_text
 from fakes.runs import reconfigure
 from fakes.workspace import lensfold
@@ -24,16 +24,16 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard.md"
 def filled(tmp_path_factory):
     """A board with everything on it: see the golden file."""
     workspace, pack = board_workspace(tmp_path_factory.mktemp("board") / "w")
-    first = write_run(workspace, pack, "first", 0.83, noise=1.0, record=code(train="1", pixels="1"))
-    second = write_run(
+    first = write_scored_run(workspace, pack, "first", 0.83, noise=1.0, record=code(train="1", pixels="1"))
+    second = write_scored_run(
         workspace, pack, "second", 0.81, noise=1.2, seed=1, record=code(train="2", pixels="1"),
         experiment={"learner": {"dropout": 0.3}, "train": {"weight_decay": 0.01}},
     )  # fmt: skip
-    write_run(workspace, pack, "a|b <i>*x*", 0.9, folds=(1,), noise=0.9, seed=2)
-    write_run(workspace, pack, "unknown", None, seed=3)
-    write_run(workspace, pack, "other_rule", 0.95, scores={"rule": "any-source"})
-    write_run(workspace, pack, "radii", mse=0.25, noise=0.2, seed=4)
-    write_run(workspace, pack, "radii_worse", mse=0.5, noise=0.4, seed=5)
+    write_scored_run(workspace, pack, "a|b <i>*x*", 0.9, folds=(1,), noise=0.9, seed=2)
+    write_scored_run(workspace, pack, "unknown", None, seed=3)
+    write_scored_run(workspace, pack, "other_rule", 0.95, scores={"rule": "any-source"})
+    write_scored_run(workspace, pack, "radii", mse=0.25, noise=0.2, seed=4)
+    write_scored_run(workspace, pack, "radii_worse", mse=0.5, noise=0.4, seed=5)
     half = workspace.run("p", "half_written")
     (half / "fold0").mkdir(parents=True)
     (half / "config.json").write_text(json.dumps(first))
@@ -110,7 +110,7 @@ def test_sorted_by_any_score(copy, sort):
     assert all(d is not None and d.n <= 120 for d in standing.differences[1:])
 
 
-def test_an_unknown_score_is_told(filled):
+def test_an_unknown_score_is_refused(filled):
     with pytest.raises(InputError, match="--sort 'acu'.*auc, mean_fold_auc"):
         build_board(*filled, sort="acu")
     with pytest.raises(InputError, match="mse"):
@@ -157,8 +157,8 @@ def test_a_damaged_run_is_listed_with_the_reason(copy, damage, reason):
     workspace, pack = copy
     damage(workspace.run("p", "second"))
     board, (path, _) = write_leaderboard(workspace, pack)
-    told = {problem.name: problem.reason for problem in board.problems}
-    assert reason in told["second"] and "half_written" in told
+    reasons = {problem.name: problem.reason for problem in board.problems}
+    assert reason in reasons["second"] and "half_written" in reasons
     assert "first" in names(section(path.read_text(), "Lenses, rule official-2020"))
 
 
@@ -253,16 +253,16 @@ def test_scores_of_runs_that_are_gone_stay(copy):
     assert [line.split("|")[-2].strip() for line in lines if "| first" in line] == ["0.790", "0.830"]
 
 
-def test_other_folds_are_told_by_their_hash(copy):
+def test_other_folds_are_shown_by_their_hash(copy):
     workspace, pack = copy
-    write_run(workspace, pack, "plain", 0.7, config={"folds_hash": "0123456789" * 6})
+    write_scored_run(workspace, pack, "plain", 0.7, config={"folds_hash": "0123456789" * 6})
     text = section(write_leaderboard(workspace, pack)[1][0].read_text(), "Lenses, rule official-2020")
     assert "3 (01234567)" in text and "3 (ffffffff)" in text
 
 
-def test_other_pixels_are_told_and_not_compared(copy):
+def test_other_pixels_are_shown_and_not_compared(copy):
     workspace, pack = copy
-    write_run(workspace, pack, "elsewhere", 0.7, config={"data_hash": "9" * 64})
+    write_scored_run(workspace, pack, "elsewhere", 0.7, config={"data_hash": "9" * 64})
     text = section(write_leaderboard(workspace, pack)[1][0].read_text(), "Lenses, rule official-2020")
     assert "other pixels than default (data 99999999)" in text
     line = next(line for line in text.splitlines() if "| elsewhere" in line)

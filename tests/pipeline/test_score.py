@@ -6,62 +6,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.catalog import catalog_text
-from fakes.runs import leave_run, reconfigure, relabel
+from fakes.catalog import catalog_text, give_lenses, give_radii
+from fakes.runs import RULE, reconfigure, relabel, write_predicting_run, write_submission_settings
 from fakes.workspace import lensfold
 
-from lensfold.data.catalog import ARCSEC_PER_RADIAN, labels, log_einstein_radius, read_catalog
+from lensfold.data.catalog import labels, read_catalog
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.paths import Workspace
 from lensfold.runs.logits import read_logits
 
 PACK = ("--pack", "fake")
-RULE = "official-2020"
 #: lenses of the test split; the others are none
 KEY_LENSES = [200001, 200002, 200003, 200004]
 
 
-def write_radii(path: Path, seed: int) -> None:
-    """Give every object of a catalog file an Einstein radius of about 2.7 arcsec."""
-    table = read_catalog(path)
-    radii = np.exp(np.random.default_rng(seed).normal(1.0, 0.4, len(table)))
-    table["ein_area"] = np.pi * (radii / ARCSEC_PER_RADIAN) ** 2
-    if len(table) == 8:
-        is_lens = table.index.isin(KEY_LENSES)
-        table["n_source_im"], table["mag_eff"], table["n_pix_source"] = 2.0 * is_lens, 3.0, 100.0
-    path.write_text(catalog_text(table))
-
-
-def write_run(workspace: Path, name: str, task: str | None, seed: int, scatter: float = 0.3) -> None:
-    """Leave a run of a network that knows the answer up to ``scatter``."""
-    pack = Workspace(workspace).pack("fake")
-    train, test = read_catalog(pack.catalog), read_catalog(pack.key)
-    folds = read_folds(workspace / "folds" / "fake.csv", train)
-    generator = np.random.default_rng(seed)
-
-    def answer(catalog: pd.DataFrame) -> np.ndarray:
-        known = log_einstein_radius(catalog) if task == "einstein-radius" else labels(catalog, RULE)
-        return known.to_numpy() + generator.normal(0, scatter, len(catalog))
-
-    experiment = {"label_rule": RULE, **({"task": task} if task else {})}
-    values, tests = pd.Series(answer(train), train.index), [pd.Series(answer(test), test.index) for _ in range(3)]
-    leave_run(workspace, "fake", name, values, folds, experiment, test=tests)
-
-
-def write_settings(workspace: Path, text: str, name: str = "default") -> None:
-    (workspace / "submissions" / f"{name}.toml").write_text(text)
-
-
 @pytest.fixture
 def runs(workspace) -> Path:
-    """A workspace with a run that ranks, of before there were tasks, and two that measure."""
+    """A workspace with a run that ranks, and two that measure."""
     pack = Workspace(workspace).pack("fake")
-    write_radii(pack.catalog, 1)
-    write_radii(pack.key, 2)
-    write_run(workspace, "ranks", None, 3)
-    write_run(workspace, "sizes", "einstein-radius", 4)
-    write_run(workspace, "sizes2", "einstein-radius", 5)
-    write_settings(workspace, 'radius = ["sizes", "sizes2"]\n[[member]]\nexperiment = "ranks"\n')
+    give_radii(pack.catalog, 1)
+    give_radii(pack.key, 2)
+    give_lenses(pack.key, KEY_LENSES)
+    write_predicting_run(workspace, "ranks", "lens", 3)
+    write_predicting_run(workspace, "sizes", "einstein-radius", 4)
+    write_predicting_run(workspace, "sizes2", "einstein-radius", 5)
+    write_submission_settings(workspace, 'radius = ["sizes", "sizes2"]\n[[member]]\nexperiment = "ranks"\n')
     return workspace
 
 
@@ -112,7 +81,7 @@ def test_grouped_folds_draw_haloes(runs):
     catalog = read_catalog(runs / "data" / "fake" / "image_catalog2.0train.csv")
     halo = catalog.groupby(["z_lens", "halo_mass"]).ngroup()
     (runs / "folds" / "fake.csv").write_text((halo % 3).rename("fold").to_csv())
-    write_run(runs, "sizes", "einstein-radius", 4)
+    write_predicting_run(runs, "sizes", "einstein-radius", 4)
     assert "bootstrap over groups" in lensfold(runs, "score", "--experiment", "sizes", *PACK, "--all").stdout
 
 
@@ -161,19 +130,19 @@ def test_header_digits_and_absent_objects_are_those_of_the_first_file(runs):
         reconfigure(path.parent, json.loads(path.read_text()) | {"folds_hash": folds_hash(folds)})
     relabel(runs)
     settings = (runs / "submissions" / "default.toml").read_text()
-    write_settings(runs, "header = true\ndigits = 4\n" + settings)
+    write_submission_settings(runs, "header = true\ndigits = 4\n" + settings)
     lensfold(runs, "submit", *PACK)
     header, *rows = (runs / "submissions" / "fake" / "default_radius.csv").read_text().splitlines()
     assert header == "ID,theta_E" and len(rows) == 9 and rows[-1] == "299999,0"
     assert all(len(row.split(",")[1]) <= 6 for row in rows)
     lensfold(runs, "grade", *PACK)
-    write_settings(runs, 'absent = "omit"\n' + settings)
+    write_submission_settings(runs, 'absent = "omit"\n' + settings)
     lensfold(runs, "submit", *PACK)
     assert len((runs / "submissions" / "fake" / "default_radius.csv").read_text().splitlines()) == 8
 
 
 def test_without_radius_there_is_no_second_file(runs):
-    write_settings(runs, '[[member]]\nexperiment = "ranks"\n')
+    write_submission_settings(runs, '[[member]]\nexperiment = "ranks"\n')
     out = lensfold(runs, "submit", *PACK).stdout
     assert "Einstein" not in out and not (runs / "submissions" / "fake" / "default_radius.csv").exists()
     assert json.loads((runs / "submissions" / "fake" / "default.json").read_text())["radius"] is None
@@ -194,20 +163,20 @@ def test_without_radius_there_is_no_second_file(runs):
     ],
 )
 def test_wrong_members_are_refused_before_anything_is_written(runs, settings, words):
-    write_run(runs, "other", None, 6)
-    write_settings(runs, settings)
+    write_predicting_run(runs, "other", "lens", 6)
+    write_submission_settings(runs, settings)
     message = refused(runs, "submit", *PACK)
     assert all(word in message for word in words), message
     assert not (runs / "submissions" / "fake").exists()
 
 
 def test_a_submission_of_the_second_files_name_is_refused(runs):
-    write_settings(runs, '[[member]]\nexperiment = "ranks"\n', "default_radius")
+    write_submission_settings(runs, '[[member]]\nexperiment = "ranks"\n', "default_radius")
     assert "default_radius.toml" in refused(runs, "submit", *PACK)
 
 
-def test_a_diverged_network_is_told(runs):
-    write_run(runs, "sizes", "einstein-radius", 4, scatter=1e4)
+def test_a_diverged_network_is_refused(runs):
+    write_predicting_run(runs, "sizes", "einstein-radius", 4, scatter=1e4)
     assert "between -50 and 50" in refused(runs, "score", "--experiment", "sizes", *PACK)
     assert "between -50 and 50" in refused(runs, "submit", *PACK)
 
@@ -218,7 +187,7 @@ def test_without_the_catalog_the_factor_is_that_of_the_score(runs):
     (runs / "data" / "fake" / "image_catalog2.0train.csv").unlink()
     message = refused(runs, "submit", *PACK)
     assert "factor" in message and "image_catalog2.0train.csv" in message
-    write_settings(runs, 'radius = ["sizes"]\n[[member]]\nexperiment = "ranks"\n')
+    write_submission_settings(runs, 'radius = ["sizes"]\n[[member]]\nexperiment = "ranks"\n')
     lensfold(runs, "submit", *PACK)
     second = json.loads((runs / "submissions" / "fake" / "default.json").read_text())["radius"]
     assert second["factor"] == json.loads((runs / "runs/fake/sizes/score.json").read_text())["factor"]

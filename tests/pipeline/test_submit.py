@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from fakes.catalog import catalog_text
 from fakes.oracles import f_beta_loss, recall_below
-from fakes.runs import reconfigure, relabel, write_catalogs, write_run, write_submission_settings
+from fakes.runs import reconfigure, relabel, write_catalogs, write_correlated_run, write_submission_settings
 from fakes.workspace import lensfold
 from scipy.special import expit, logit
 
@@ -26,7 +26,7 @@ MEMBERS = "".join(f'[[member]]\nexperiment = "{name}"\n' for name in NAMES)
 def runs(tmp_path) -> Path:
     catalog = write_catalogs(tmp_path)
     for name, scatter, scale in (("small", 1.6, 2.0), ("good", 1.3, 2.0), ("poor", 4.0, 9.0)):
-        write_run(tmp_path, catalog, name, scatter, scale=scale)
+        write_correlated_run(tmp_path, catalog, name, scatter, scale=scale)
     return tmp_path
 
 
@@ -58,21 +58,21 @@ def refused(root: Path, settings: str, members: str = MEMBERS) -> str:
 @pytest.mark.parametrize("combine", ["stacking", "greedy"])
 def test_weights_of_the_test_split_and_of_each_fold(runs, combine):
     manifest, written, out = submitted(runs, f'combine = "{combine}"\n')
-    told, (oof, fold, y, test) = manifest["ensemble"], columns(runs)
-    assert told["learnt_from"] == "other folds" and set(told["by_fold"]) == {"0", "1", "2"}
-    weights = np.array([told["test"]["weights"][name] for name in NAMES])
+    record, (oof, fold, y, test) = manifest["ensemble"], columns(runs)
+    assert record["learnt_from"] == "other folds" and set(record["by_fold"]) == {"0", "1", "2"}
+    weights = np.array([record["test"]["weights"][name] for name in NAMES])
     assert (weights >= 0).all() and [manifest["members"][name]["weight"] for name in NAMES] == weights.tolist()
-    np.testing.assert_allclose(logit(written), test @ weights + told["test"]["offset"], rtol=1e-9)
+    np.testing.assert_allclose(logit(written), test @ weights + record["test"]["offset"], rtol=1e-9)
     nested = pd.Series(0.0, fold.index)
-    for number, part in told["by_fold"].items():
+    for number, part in record["by_fold"].items():
         own = (fold == int(number)).to_numpy()
         nested[own] = oof[own] @ np.array([part["weights"][name] for name in NAMES]) + part["offset"]
-        assert combine == "greedy" or part != told["test"]
+        assert combine == "greedy" or part != record["test"]
     row = manifest["scores"][-1]
     assert row["name"] == f"ensemble ({combine})"
     assert row["auc"]["value"] == pytest.approx(scores.auc(y, nested))
     assert row["tpr10"]["value"] == pytest.approx(recall_below(y, nested, 10))
-    against = told["against_best"]
+    against = record["against_best"]
     best = max(NAMES, key=lambda name: scores.auc(y, Run(runs / "runs" / "fake" / name).oof()["logit"]))
     own = scores.auc(y, Run(runs / "runs" / "fake" / best).oof()["logit"])
     assert against["best"] == best and against["auc"]["value"] == pytest.approx(row["auc"]["value"] - own)
@@ -91,13 +91,13 @@ def test_a_learnt_ensemble_beats_the_plain_mean_with_a_poor_member(runs):
 def test_calibration_changes_probabilities_and_no_rank(runs, calibrate):
     plain, before, _ = submitted(runs, "")
     manifest, after, out = submitted(runs, f'calibrate = "{calibrate}"\n')
-    told = manifest["ensemble"]
-    slope, offset = told["test"]["calibration"]["slope"], told["test"]["calibration"]["offset"]
+    record = manifest["ensemble"]
+    slope, offset = record["test"]["calibration"]["slope"], record["test"]["calibration"]["offset"]
     assert slope > 0 and (offset == 0) == (calibrate == "temperature")
     np.testing.assert_allclose(logit(after), slope * logit(before) + offset, rtol=1e-6, atol=1e-9)
     assert after.rank(method="min").tolist() == before.rank(method="min").tolist()
     assert after.tolist() != before.tolist()
-    calibration = told["calibration"]
+    calibration = record["calibration"]
     assert calibration["brier"] < calibration["brier_uncalibrated"]
     assert manifest["scores"][-1]["brier"]["value"] == pytest.approx(calibration["brier"])
     assert plain["scores"][-1]["brier"]["value"] == pytest.approx(calibration["brier_uncalibrated"])
@@ -116,7 +116,7 @@ def test_calibration_of_a_fold_comes_from_the_others(runs):
     path.write_text(catalog_text(catalog))
     relabel(runs)
     after, _, _ = submitted(runs, 'combine = "stacking"\ncalibrate = "platt"\n')
-    of_before, of_after = (told["ensemble"]["by_fold"] for told in (before, after))
+    of_before, of_after = (manifest["ensemble"]["by_fold"] for manifest in (before, after))
     assert of_after["1"] == of_before["1"]
     assert of_after["0"] != of_before["0"] and of_after["2"] != of_before["2"]
     assert after["ensemble"]["test"] != before["ensemble"]["test"]
@@ -202,7 +202,7 @@ def test_members_that_do_not_fit_together(runs, change):
     if change == "folds":
         reconfigure(run, {**config, "folds_hash": "a" * 64})
     elif change == "rule":
-        reconfigure(run, {**config, "experiment": {"label_rule": "any-source"}})
+        reconfigure(run, {**config, "experiment": {**config["experiment"], "label_rule": "any-source"}})
     elif change == "missing":
         cache = runs / "data" / "fake" / "cache" / "train"
         cache.mkdir()

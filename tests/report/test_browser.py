@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.report_runs import give_radii, write_run
+from fakes.catalog import give_radii
+from fakes.runs import write_run_with_history
 from fakes.workspace import lensfold
 
 selenium = pytest.importorskip("selenium")
@@ -37,8 +38,8 @@ def report(fake_workspace, tmp_path_factory) -> Path:
     shutil.copytree(fake_workspace, workspace)
     give_radii(workspace / "data" / "fake" / "image_catalog2.0train.csv")
     for seed, name in enumerate(("first", "second <i>")):
-        write_run(workspace, name, seed=seed)
-    write_run(workspace, "radii", "einstein-radius", seed=5, scatter=0.2)
+        write_run_with_history(workspace, name, seed=seed)
+    write_run_with_history(workspace, "radii", "einstein-radius", seed=5, scatter=0.2)
     lensfold(workspace, "score", "--experiment", "first", *PACK)
     lensfold(workspace, "report", *PACK, "--gallery", "8")
     return workspace / "runs" / "fake" / "report"

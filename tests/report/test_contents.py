@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.report_runs import give_radii, write_run
-from fakes.runs import reconfigure
+from fakes.catalog import give_radii
+from fakes.runs import reconfigure, write_run_with_history
 from fakes.workspace import lensfold
 
 from lensfold.data.catalog import labels, read_catalog
@@ -44,7 +44,7 @@ def edit(path, change):
 
 
 def test_a_whole_run_is_read(workspace, truth):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     lensfold(workspace, "score", "--experiment", "a", *PACK)
     run = read_run(folder, truth)
     catalog = read_catalog(workspace / "data" / "fake" / "image_catalog2.0train.csv")
@@ -65,7 +65,7 @@ def test_a_pack_with_a_key_is_synthetic(workspace, truth):
 
 
 def test_half_written_runs_say_so(workspace, truth):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     (folder / "config.json").rename(folder / "x")
     assert read_run(folder, truth) == Refused("a", "half-written: no config.json", True)
     (folder / "x").rename(folder / "config.json")
@@ -75,7 +75,7 @@ def test_half_written_runs_say_so(workspace, truth):
 
 
 def test_complete_folds_of_an_unfinished_run_are_shown(workspace, truth):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     (folder / "fold1" / "oof.csv").unlink()
     run = read_run(folder, truth)
     assert run.folds == [0, 2] and "2 of 3 folds are trained" in run.notes
@@ -95,7 +95,7 @@ def test_complete_folds_of_an_unfinished_run_are_shown(workspace, truth):
     ],
 )
 def test_wrong_ids_refuse_a_run(workspace, truth, change, words):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     path = folder / "fold0" / "oof.csv"
     fifth = path.read_text().splitlines()[5].split(",")[0]
     edit(path, change)
@@ -106,7 +106,7 @@ def test_wrong_ids_refuse_a_run(workspace, truth, change, words):
 
 
 def test_an_id_in_two_folds_refuses_a_run(workspace, truth):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     row = (folder / "fold1" / "oof.csv").read_text().splitlines()[1]
     edit(folder / "fold0" / "oof.csv", lambda lines: [*lines, row])
     reconfigure(folder)
@@ -115,7 +115,7 @@ def test_an_id_in_two_folds_refuses_a_run(workspace, truth):
 
 def test_objects_without_pixels_are_not_missed(workspace):
     """Left out of the cache, so out of the run too."""
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     manifest = workspace / "data" / "fake" / "cache" / "train" / "manifest.json"
     content = json.loads(manifest.read_text())
     gone = content["shards"][0]["ids"].pop()
@@ -124,7 +124,7 @@ def test_objects_without_pixels_are_not_missed(workspace):
         edit(folder / f"fold{fold}" / "oof.csv", lambda lines: [x for x in lines if not x.startswith(f"{gone},")])
     reconfigure(folder)
     assert gone not in read_run(folder, truth_of(workspace)).table.index
-    write_run(workspace, "a")
+    write_run_with_history(workspace, "a")
     assert f"ID {gone}" in read_run(folder, truth_of(workspace)).reason
 
 
@@ -134,35 +134,36 @@ def test_objects_without_pixels_are_not_missed(workspace):
         ("{", "damaged"),
         ("[]", "damaged"),
         ('{"experiment": {}, "folds_hash": "a"}', "label_rule"),
-        ('{"experiment": {"label_rule": "mine"}, "pack": "fake", "folds_hash": "a"}', "data_hash"),
+        ('{"experiment": {"label_rule": "mine"}, "pack": "fake", "folds_hash": "a"}', "no task"),
+        ('{"experiment": {"label_rule": "mine", "task": "lens"}, "pack": "fake", "folds_hash": "a"}', "data_hash"),
         (
-            '{"experiment": {"label_rule": "mine"}, "pack": "fake", "folds_hash": "a", "data_hash": "b", '
-            '"labels_hash": "c"}',
+            '{"experiment": {"label_rule": "mine", "task": "lens"}, "pack": "fake", "folds_hash": "a", '
+            '"data_hash": "b", "labels_hash": "c"}',
             "'mine'",
         ),
     ],
 )
 def test_a_damaged_config_refuses_a_run(workspace, truth, content, words):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     (folder / "config.json").write_text(content)
     assert words in read_run(folder, truth).reason
 
 
 def test_a_folder_that_only_looks_like_a_fold_refuses_a_run(workspace, truth):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     (folder / "folder").mkdir()
     (folder / "folder" / "oof.csv").write_text("ID,logit\n")
     assert isinstance(read_run(folder, truth), Refused)
 
 
 def test_names_of_the_reports_own_files_are_refused(workspace, truth):
-    assert "taken" in read_run(write_run(workspace, "index"), truth).reason
+    assert "taken" in read_run(write_run_with_history(workspace, "index"), truth).reason
 
 
 def test_a_stale_score_is_not_shown(workspace, truth):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     lensfold(workspace, "score", "--experiment", "a", *PACK)
-    write_run(workspace, "a", seed=9)
+    write_run_with_history(workspace, "a", seed=9)
     run = read_run(folder, truth)
     assert run.score is None and "lensfold score --experiment a" in run.notes[0]
     (folder / "score.json").write_text("{}")
@@ -170,15 +171,15 @@ def test_a_stale_score_is_not_shown(workspace, truth):
 
 
 def test_damaged_histories_are_left_out(workspace, truth):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     (folder / "fold0" / "history.csv").write_text("")
     (folder / "fold1" / "history.csv").write_text("epoch,loss\n1,0.5\n")
     assert sorted(read_histories(Run(folder))) == [2]
 
 
 def test_other_folds_are_shown_but_not_compared(workspace, truth):
-    run = read_run(write_run(workspace, "a", folds_hash="e" * 64), truth)
-    other = read_run(write_run(workspace, "b"), truth)
+    run = read_run(write_run_with_history(workspace, "a", folds_hash="e" * 64), truth)
+    other = read_run(write_run_with_history(workspace, "b"), truth)
     assert "other folds" in run.notes[0]
     table, left_out = disagreements(other, [run, other], 10)
     assert len(table) == 0 and left_out == {"a": "other folds"}
@@ -186,7 +187,7 @@ def test_other_folds_are_shown_but_not_compared(workspace, truth):
 
 def test_disagreements_are_the_largest_differences_of_ranks(workspace, truth):
     names = ("a", "b", "c")
-    runs = [read_run(write_run(workspace, name, seed=seed), truth) for seed, name in enumerate(names)]
+    runs = [read_run(write_run_with_history(workspace, name, seed=seed), truth) for seed, name in enumerate(names)]
     table, left_out = disagreements(runs[0], runs, 7)
     assert left_out == {} and len(table) == 7
     kept = runs[0].labelled.index
@@ -201,11 +202,11 @@ def test_disagreements_are_the_largest_differences_of_ranks(workspace, truth):
 def test_runs_that_are_not_alike_are_left_out_with_the_reason(workspace):
     give_radii(workspace / "data" / "fake" / "image_catalog2.0train.csv")
     truth = truth_of(workspace)
-    run = read_run(write_run(workspace, "a"), truth)
+    run = read_run(write_run_with_history(workspace, "a"), truth)
     others = {
-        "rule": read_run(write_run(workspace, "rule", rule="any-source"), truth),
-        "data": read_run(write_run(workspace, "data", data_hash="f" * 64), truth),
-        "radii": read_run(write_run(workspace, "radii", task="einstein-radius"), truth),
+        "rule": read_run(write_run_with_history(workspace, "rule", rule="any-source"), truth),
+        "data": read_run(write_run_with_history(workspace, "data", data_hash="f" * 64), truth),
+        "radii": read_run(write_run_with_history(workspace, "radii", task="einstein-radius"), truth),
     }
     table, left_out = disagreements(run, [run, *others.values()], 5)
     assert table.empty and left_out["rule"] == "another label rule (any-source)"
@@ -214,7 +215,7 @@ def test_runs_that_are_not_alike_are_left_out_with_the_reason(workspace):
 
 def test_dropped_objects_are_in_no_list(workspace, truth):
     runs = [
-        read_run(write_run(workspace, name, seed=seed, rule="official-2019"), truth)
+        read_run(write_run_with_history(workspace, name, seed=seed, rule="official-2019"), truth)
         for seed, name in enumerate(("a", "b"))
     ]
     dropped = runs[0].table.index[runs[0].table["label"].isna()]
@@ -225,7 +226,7 @@ def test_dropped_objects_are_in_no_list(workspace, truth):
 
 def test_runs_are_in_order_of_their_scores(workspace, truth):
     for name, scatter in (("good", 0.3), ("poor", 2.0), ("middle", 0.8)):
-        write_run(workspace, name, scatter=scatter)
+        write_run_with_history(workspace, name, scatter=scatter)
         lensfold(workspace, "score", "--experiment", name, *PACK)
     runs = [read_run(workspace / "runs" / "fake" / name, truth) for name in ("poor", "middle", "good")]
     assert [run.name for run in best_first(runs)] == ["good", "middle", "poor"]
@@ -243,9 +244,12 @@ def test_run_names(workspace):
 
 
 def test_the_key_changes_with_what_a_page_shows(workspace, truth):
-    folder = write_run(workspace, "a")
+    folder = write_run_with_history(workspace, "a")
     first = read_run(folder, truth).key
     assert read_run(folder, truth).key == first
     edit(folder / "fold0" / "history.csv", lambda lines: lines[:-1])
     assert read_run(folder, truth).key != first
-    assert np.unique([read_run(write_run(workspace, "a", seed=seed), truth).key for seed in range(3)]).size == 3
+    assert (
+        np.unique([read_run(write_run_with_history(workspace, "a", seed=seed), truth).key for seed in range(3)]).size
+        == 3
+    )

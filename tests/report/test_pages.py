@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.report_runs import give_radii, write_run
-from fakes.runs import reconfigure
+from fakes.catalog import give_radii
+from fakes.runs import reconfigure, write_run_with_history
 from fakes.workspace import lensfold
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -73,9 +73,9 @@ def reported(fake_workspace, tmp_path_factory):
     shutil.copytree(fake_workspace, workspace)
     give_radii(workspace / "data" / "fake" / "image_catalog2.0train.csv")
     for seed, name in enumerate(("first", "second")):
-        write_run(workspace, name, seed=seed)
+        write_run_with_history(workspace, name, seed=seed)
         lensfold(workspace, "score", "--experiment", name, *PACK)
-    write_run(workspace, "radii", "einstein-radius", seed=5, scatter=0.2)
+    write_run_with_history(workspace, "radii", "einstein-radius", seed=5, scatter=0.2)
     lensfold(workspace, "score", "--experiment", "radii", *PACK)
     lensfold(workspace, "report", *PACK, "--gallery", "12")
     return workspace
@@ -168,7 +168,7 @@ def test_a_second_report_writes_nothing(copied):
 def test_a_new_run_makes_only_what_is_new(copied):
     folder = copied / "runs" / "fake" / "report"
     before = files(folder)
-    write_run(copied, "third", seed=7)
+    write_run_with_history(copied, "third", seed=7)
     lensfold(copied, "report", *PACK, "--gallery", "12")
     changed = {name for name, time in files(folder).items() if before.get(name) != time}
     assert {"third.html", "index.html", "first.html", "second.html"} <= changed  # of the disagreements
@@ -179,7 +179,7 @@ def test_a_new_run_makes_only_what_is_new(copied):
 def test_new_logits_make_the_plots_again(copied):
     folder = copied / "runs" / "fake" / "report"
     before = files(folder)
-    write_run(copied, "first", seed=11)
+    write_run_with_history(copied, "first", seed=11)
     lensfold(copied, "report", *PACK, "--gallery", "12")
     changed = {name for name, time in files(folder).items() if before.get(name) != time}
     assert "plots/first/roc.png" in changed and "plots/second/roc.png" not in changed
@@ -210,7 +210,7 @@ def test_runs_can_be_chosen(copied):
 
 def test_half_written_and_refused_runs_are_told_on_the_page_too(copied):
     (copied / "runs" / "fake" / "empty").mkdir()
-    broken = write_run(copied, "broken", seed=3) / "fold0" / "oof.csv"
+    broken = write_run_with_history(copied, "broken", seed=3) / "fold0" / "oof.csv"
     lines = broken.read_text().splitlines()
     broken.write_text("\n".join([*lines, lines[-1]]) + "\n")
     reconfigure(broken.parents[1])
@@ -242,7 +242,7 @@ def test_a_cutout_that_is_gone_has_a_placeholder_with_the_reason(copied):
 
 
 def test_different_rules_are_named_and_not_mixed(copied):
-    write_run(copied, "older", seed=4, rule="official-2019")
+    write_run_with_history(copied, "older", seed=4, rule="official-2019")
     lensfold(copied, "report", *PACK, "--gallery", "5")
     older = page(copied, "older.html")
     assert "rule official-2019" in older.text and not older.ids("disagreements")
@@ -272,9 +272,11 @@ def test_explanations_that_exist_are_shown(copied):
 def test_html_in_names_is_text(copied):
     """A run's folder, a pack's name, settings and a reason may hold anything."""
     name = EVIL.replace("/", "")
-    folder = write_run(copied, name, seed=6, experiment={"label_rule": "official-2020", "learner": {"name": EVIL}})
-    write_run(copied, "x" + name, data_hash=EVIL)
-    broken = write_run(copied, "y" + name)
+    folder = write_run_with_history(
+        copied, name, seed=6, experiment={"label_rule": "official-2020", "learner": {"name": EVIL}}
+    )
+    write_run_with_history(copied, "x" + name, data_hash=EVIL)
+    broken = write_run_with_history(copied, "y" + name)
     (broken / "config.json").write_text("[]")
     (folder / "fold0" / "history.csv").write_text(
         "epoch,min_size,trainable,loss,valid_auc\n1,20,$<x-evil>_1$,0.1,0.5\n2,20,<x-evil>,0.1,0.5\n"

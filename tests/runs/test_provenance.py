@@ -6,14 +6,11 @@ import subprocess
 import time
 from pathlib import Path
 
+from fakes.workspace import git
+
 import lensfold
 from lensfold.files import file_sha256
 from lensfold.runs.provenance import TrainingRecord, code_state, training_code, versions
-
-
-def git(folder, *arguments):
-    subprocess.run(["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments],
-                   check=True, capture_output=True)  # fmt: skip
 
 
 def test_only_what_decides_a_result_makes_it_dirty(tmp_path):
@@ -79,5 +76,5 @@ def test_cpu_time_adds_up_over_processes():
     record.resume(100.0)
     assert 100.05 <= record.core_seconds() < 105
     record.resume(None)
-    told = record.content()
-    assert told["core_seconds"] is None and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", told["finished"])
+    content = record.content()
+    assert content["core_seconds"] is None and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", content["finished"])

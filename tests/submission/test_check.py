@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fakes.submissions import EXPECTED, GOLDEN, IDS, written
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
@@ -17,23 +18,13 @@ from lensfold.submission.csv_file import write_submission
 from lensfold.submission.expected_ids import official
 from lensfold.submission.parse import read_rows
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-IDS = pd.Index(range(200001, 200009), name="ID")
-#: 200008 has no image
-EXPECTED = Expected(IDS, IDS[-1:], "eight IDs")
 ROOMY = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def told(path: Path, expected: Expected | None = EXPECTED, **options: object) -> dict[str, tuple[str, str]]:
+def findings(path: Path, expected: Expected | None = EXPECTED, **options: object) -> dict[str, tuple[str, str]]:
     """Severity and text of each check that does not say "fine"."""
     found = examine(path, expected, **options).findings
     return {finding.check: (finding.severity, finding.text()) for finding in found if finding.severity != "fine"}
-
-
-def written(tmp_path: Path, content: str | bytes, name: str = "s.csv") -> Path:
-    path = tmp_path / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("check_*.csv")), ids=lambda path: path.stem[6:])
@@ -90,17 +81,17 @@ def test_every_file_that_the_kit_writes_passes(tmp_path, logits, digits, header,
 
 
 def test_files_that_are_none(tmp_path):
-    assert "a folder" in told(tmp_path)["file"][1]
-    assert "no such submission" in told(tmp_path / "gone.csv")["file"][1]
-    assert "cannot be read" in told(Path("a\0b"))["file"][1]
+    assert "a folder" in findings(tmp_path)["file"][1]
+    assert "no such submission" in findings(tmp_path / "gone.csv")["file"][1]
+    assert "cannot be read" in findings(Path("a\0b"))["file"][1]
     os.mkfifo(tmp_path / "pipe")
-    assert "not a regular file" in told(tmp_path / "pipe")["file"][1]
-    assert "not a regular file" in told(Path("/dev/zero"))["file"][1]
+    assert "not a regular file" in findings(tmp_path / "pipe")["file"][1]
+    assert "not a regular file" in findings(Path("/dev/zero"))["file"][1]
     for content, word in (("", "empty"), ("\n \n", "empty"), ("# nothing\n", "empty"), ("ID,score\n", "only a header")):
-        assert word in told(written(tmp_path, content))["content"][1]
+        assert word in findings(written(tmp_path, content))["content"][1]
     for content, word in ((b"\x1f\x8b12", "gzip"), (b"PK\x03\x0412", "zip")):
-        assert word in told(written(tmp_path, content))["file"][1]
-    assert "zero byte" in told(written(tmp_path, b"1,0.5\n2,\0\n"))["encoding"][1]
+        assert word in findings(written(tmp_path, content))["file"][1]
+    assert "zero byte" in findings(written(tmp_path, b"1,0.5\n2,\0\n"))["encoding"][1]
 
 
 def test_a_file_of_ten_gigabytes_is_not_read(tmp_path):
@@ -108,17 +99,17 @@ def test_a_file_of_ten_gigabytes_is_not_read(tmp_path):
     with path.open("wb") as stream:
         stream.truncate(10**10)
     started = time.process_time()
-    assert "10,000 MB, not read; expected at most 1 MB" in told(path)["file"][1]
+    assert "10,000 MB, not read; expected at most 1 MB" in findings(path)["file"][1]
     assert time.process_time() - started < 1
 
 
 def test_a_file_of_too_many_lines_is_not_parsed(tmp_path):
-    assert "20000 lines, not read" in told(written(tmp_path, "\n1" * 20000))["content"][1]
+    assert "20000 lines, not read" in findings(written(tmp_path, "\n1" * 20000))["content"][1]
 
 
 def test_digits_without_end_take_time_by_their_length_alone(tmp_path):
     started = time.process_time()
-    found = told(written(tmp_path, "200001," + "9" * 10**6 + "x\n"))
+    found = findings(written(tmp_path, "200001," + "9" * 10**6 + "x\n"))
     assert "is not a finite number" in found["scores"][1] and len(found["scores"][1]) < 300
     assert time.process_time() - started < 5
 
@@ -140,7 +131,7 @@ def test_the_official_ids_are_those_of_the_challenge():
     assert len(expected.without_images) == 9 and expected.without_images.isin(expected.ids).all()
 
 
-# What is told
+# What is found
 
 
 @pytest.mark.parametrize(
@@ -156,7 +147,7 @@ def test_the_official_ids_are_those_of_the_challenge():
 )
 def test_scores_outside_their_range_are_told_apart(tmp_path, scores, looks):
     path = written(tmp_path, "".join(f"{i},{s!r}\n" for i, s in zip(IDS, scores, strict=False)))
-    severity, text = told(path)["range"]
+    severity, text = findings(path)["range"]
     assert severity == "error" and f"it looks like {looks}" in text
 
 
@@ -170,7 +161,7 @@ def test_scores_outside_their_range_are_told_apart(tmp_path, scores, looks):
 )
 def test_unlikely_radii_are_warned_of(tmp_path, radii, word):
     path = written(tmp_path, "".join(f"{i},{s!r}\n" for i, s in zip(IDS, radii, strict=False)), "x_radius.csv")
-    severity, text = told(path)["plausible radii"]
+    severity, text = findings(path)["plausible radii"]
     assert severity == "warning" and word in text
 
 
@@ -194,14 +185,14 @@ def test_saturated_scores_are_warned_of(tmp_path):
     scores = np.random.default_rng(0).random(1000)
     scores[:64] = 1
     path = written(tmp_path, "".join(f"{i},{s:.5f}\n" for i, s in enumerate(scores)))
-    assert told(path, expected)["ties at the top"] == (
+    assert findings(path, expected)["ties at the top"] == (
         "warning",
         "64 objects share the highest score, 1.0; expected one object. The official measure counts one false positive "
         "like a thousand missed lenses. Keep more digits.",
     )
-    assert "digits" not in told(path, expected)
+    assert "digits" not in findings(path, expected)
     coarse = written(tmp_path, "".join(f"{i},{s:.1f}\n" for i, s in enumerate(scores)))
-    severity, text = told(coarse, expected)["digits"]
+    severity, text = findings(coarse, expected)["digits"]
     assert severity == "warning" and text.startswith("11 distinct scores of 1000 objects, at most 2 significant digits")
 
 
@@ -214,7 +205,7 @@ def test_rows_with_an_id_of_zero_and_a_score_of_one_are_no_header(tmp_path):
 
 def test_no_image_no_row_is_only_warned_of(tmp_path):
     path = written(tmp_path, "".join(f"{i},0.{i}\n" for i in IDS[:-1]))
-    assert told(path)["IDs missing"][0] == "warning" and not examine(path, EXPECTED).errors
+    assert findings(path)["IDs missing"][0] == "warning" and not examine(path, EXPECTED).errors
 
 
 # The right split
@@ -260,17 +251,17 @@ def test_scores_of_the_train_split_are_recognised(tmp_path, sign, kind):
     truth = labels.astype(float) if kind == "probability" else np.exp(scores)
     path = written(tmp_path, "".join(f"{i},{s!r}\n" for i, s in values.items()))
     expected = Expected(labels.index, labels.index[:0], "")
-    severity, text = told(path, expected, kind=kind, truth_of=lambda _: truth)["right split"]
+    severity, text = findings(path, expected, kind=kind, truth_of=lambda _: truth)["right split"]
     assert severity == "error" and "Predict the test split" in text
     other = truth.sample(frac=1, random_state=5).set_axis(truth.index)
-    assert "right split" not in told(path, expected, kind=kind, truth_of=lambda _: other)
+    assert "right split" not in findings(path, expected, kind=kind, truth_of=lambda _: other)
 
 
 def test_a_weak_agreement_that_is_no_chance_is_a_warning(tmp_path):
     labels, scores = labels_and_scores(50000, 0.1, 3)
     path = written(tmp_path, "".join(f"{i},{float(1 / (1 + np.exp(-s)))!r}\n" for i, s in scores.items()))
     expected = Expected(labels.index, labels.index[:0], "")
-    assert told(path, expected, truth_of=lambda _: labels)["right split"][0] == "warning"
+    assert findings(path, expected, truth_of=lambda _: labels)["right split"][0] == "warning"
 
 
 def test_objects_without_a_label_or_an_image_do_not_count(tmp_path):
@@ -281,4 +272,4 @@ def test_objects_without_a_label_or_an_image_do_not_count(tmp_path):
     found = next(finding for finding in report.findings if finding.check == "right split")
     assert found.severity == "fine" and "AUC is 1.000" in found.found
     for nothing in (None, pd.Series(np.nan, IDS), pd.Series(1.0, IDS)):
-        assert told(path, truth_of=lambda _, nothing=nothing: nothing)["right split"][0] == "unchecked"
+        assert findings(path, truth_of=lambda _, nothing=nothing: nothing)["right split"][0] == "unchecked"

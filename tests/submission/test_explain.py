@@ -6,12 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fakes.runs import reconfigure
-from fakes.workspace import PROJECT, TINY, lensfold
+from fakes.catalog import give_lenses, give_radii
+from fakes.runs import RULE, reconfigure, write_predicting_run, write_submission_settings
+from fakes.workspace import PROJECT, TINY, git, lensfold
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pipeline.test_score import PACK, RULE, write_radii, write_run, write_settings
-from runs.test_provenance import git
 
 from lensfold.config import Experiment, read_toml
 from lensfold.data.cache import pixels_hash
@@ -24,6 +23,7 @@ from lensfold.submission.explain import commands, differences, explain
 from lensfold.submission.manifest import FORMAT, Manifest, MemberRecord, read_submission_manifest
 from lensfold.submission.verify import checks
 
+PACK = ("--pack", "fake")
 CSV = "submissions/fake/default.csv"
 
 
@@ -47,12 +47,13 @@ def submitted_once(fake_workspace, tmp_path_factory) -> Path:
     workspace = tmp_path_factory.mktemp("submitted") / "w"
     shutil.copytree(fake_workspace, workspace)
     pack = Workspace(workspace).pack("fake")
-    write_radii(pack.catalog, 1)
-    write_radii(pack.key, 2)
+    give_radii(pack.catalog, 1)
+    give_radii(pack.key, 2)
+    give_lenses(pack.key, range(200001, 200005))
     for name, task, seed in (("ranks", "lens", 3), ("sizes", "einstein-radius", 4)):
-        write_run(workspace, name, task, seed)
+        write_predicting_run(workspace, name, task, seed)
         resolve(workspace, name, task)
-    write_settings(workspace, 'radius = ["sizes"]\n[[member]]\nexperiment = "ranks"\n')
+    write_submission_settings(workspace, 'radius = ["sizes"]\n[[member]]\nexperiment = "ranks"\n')
     (workspace / "src").mkdir()
     (workspace / "src" / "a.py").write_text("1")
     (workspace / ".gitignore").write_text("data/\nruns/\n")
@@ -178,7 +179,7 @@ def test_a_change_is_named_and_a_loss_is_absent(submitted, file, what):
 
 
 def test_the_same_settings_in_other_words_match(submitted):
-    """A comment, and a default that is written out; the commit differs, and is told to."""
+    """A comment, and a default that is written out; the commit differs, and that is shown too."""
     path = submitted / "experiments" / "ranks.toml"
     path.write_text('# better\nlabel_rule = "official-2020"\n' + path.read_text())
     found = verdicts(submitted)
@@ -226,7 +227,12 @@ def test_changed_since_lists_what_decides(submitted):
 
 
 def member(folds: list[int]) -> MemberRecord:
-    config = {"experiment": {"label_rule": RULE}, "folds_hash": "f", "data_hash": "d", "labels_hash": "l"}
+    config = {
+        "folds_hash": "f",
+        "data_hash": "d",
+        "labels_hash": "l",
+        "experiment": {"label_rule": RULE, "task": "lens"},
+    }
     return MemberRecord(config_hash="c", config=config, folds=folds, predict={}, files={})
 
 
@@ -276,7 +282,7 @@ def test_make_knows_the_variables_and_targets_of_the_commands():
 def test_differences_are_those_from_the_defaults():
     stages = [{"min_size": 20, "epochs": 2, "learning_rate": 0.1, "trainable": "all"}]
     train = {"batch_size": 32, "of_another_version": 1}
-    experiment = {"label_rule": RULE, "seed": 7, "train": train, "stage": stages}
+    experiment = {"label_rule": RULE, "task": "lens", "seed": 7, "train": train, "stage": stages}
     config = {"experiment": experiment, "folds_hash": "f", "data_hash": "d", "labels_hash": "l"}
     predict = {"batch_size": 128, "d4_average": False}
     record = MemberRecord(config_hash="c", config=config, folds=[0], predict=predict, files={})

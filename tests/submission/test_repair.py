@@ -1,4 +1,4 @@
-"""What a repair does, that it tells all of it, and where it would have to guess."""
+"""What a repair does, that it names all of it, and where it would have to guess."""
 
 import contextlib
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fakes.submissions import EXPECTED, GOLDEN, IDS, written
 from fakes.workspace import lensfold
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
-from submission.test_check import EXPECTED, GOLDEN, IDS, written
 
 from lensfold.errors import InputError
 from lensfold.paths import Workspace
@@ -62,9 +62,9 @@ def repaired(path: Path, target: Path, **options: object) -> list[str]:
 def test_repairs_lead_to_the_same_clean_file(tmp_path, name, done):
     """Each of these golden files says the same eight scores."""
     target = tmp_path / "clean.csv"
-    told = repaired(GOLDEN / f"check_{name}.csv", target)
+    repairs = repaired(GOLDEN / f"check_{name}.csv", target)
     assert target.read_text() == CLEAN
-    assert [words for words in told if words != "sorted by ID" or "sorted by ID" in done] == done
+    assert [words for words in repairs if words != "sorted by ID" or "sorted by ID" in done] == done
     assert validate_submission(target, IDS)["sorted"] is True
 
 
