@@ -1,6 +1,6 @@
 """How members become one score: fixed means, or weights that are learnt, judged by nested cross-validation.
 
-``logits`` hold one column a member, shape (n, m); ``y`` labels, shape (n,): 1 lens, 0 non-lens, NaN dropped by the
+``logits`` have one column a member, shape (n, m); ``y`` labels, shape (n,): 1 lens, 0 non-lens, NaN dropped by the
 label rule (learnt nothing from, but scored). Whatever is learnt for the objects of a fold, weights and calibration, is
 learnt only from the other folds; for the test split it is learnt from all.
 """
@@ -146,7 +146,7 @@ def nested(recipe: Recipe, y: Floats, logits: Floats, fold: NDArray[np.int64]) -
     """Learn a recipe for each fold from the other folds, and apply it there.
 
     Of a single fold the two halves take turns. A recipe that learns nothing is applied as it is.
-    Raises InputError where the other folds of one hold a single class.
+    Raises InputError where the other folds of one have a single class.
     """
     if not recipe.learns:
         combiner = Combiner(recipe.how, recipe.weights)

@@ -15,9 +15,11 @@ from lensfold.paper.measures import RULE, on_task
 from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
 from lensfold.report import pictures
+from lensfold.report.contents import read_histories
 from lensfold.report.figure import BLUE, Plot, PlotHeading
 from lensfold.report.pictures import Album
 from lensfold.report.plots import learning_curves, roc_and_precision
+from lensfold.runs.run import Run
 
 #: sizes of the lenses of figure 4, in pixels
 FALLING_SIZES = (500, 300, 150, 70, 20)
@@ -99,11 +101,10 @@ def run_figures(
     synthetic = pack.is_simulated
     catalog = catalogs.read_catalog(pack.catalog)
     for file, name in names.items():
-        run = workspace.run(pack.name, name)
         table = on_task(workspace, pack, name, labels)
         counts = f"n = {len(table):,} ({int(table['label'].sum()):,} lenses)"
         heading = PlotHeading(name, pack.name, f"lenses > {LARGE} px against no source", counts, synthetic)
-        histories = {int(path.name[4:]): pd.read_csv(path / "history.csv") for path in sorted(run.glob("fold*"))}
+        histories = read_histories(Run(workspace.run(pack.name, name)))
         # validation is the whole fold, under the whole rule, whatever is trained on
         whole = PlotHeading(name, pack.name, RULE, f"n = {len(catalog):,}", synthetic)
         learning_curves(folder / f"figure5-{file}.png", histories, whole)

@@ -1,6 +1,5 @@
 """The paper's numbers, measured on runs: accuracy and AUC on its task, differences between steps, spectra."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,8 +78,9 @@ def _mean(values: np.ndarray, labels: pd.Series) -> tuple[float, float]:
 
 def trained_objects(workspace: Workspace, pack: Pack, names: Sequence[str]) -> int:
     """Return the most objects that a fold of these kernel machines was fitted to."""
-    records = [path for name in names for path in workspace.run(pack.name, name).glob("fold*/run.json")]
-    return max(json.loads(path.read_text())["objects"] for path in records)
+    runs = [Run(workspace.run(pack.name, name)) for name in names]
+    records = [run.record(fold) or {} for run in runs for fold in run.complete_folds]
+    return max(record["objects"] for record in records)
 
 
 def seeds_together(parts: Sequence[dict]) -> dict:

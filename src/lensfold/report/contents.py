@@ -19,7 +19,7 @@ from lensfold.paths import Pack, Workspace
 from lensfold.runs.run import Run
 from lensfold.scoring.metrics import fold_ranks
 
-#: folder of a pack's runs that holds the report, and so no run
+#: folder of a pack's runs in which the report lies, and so no run
 REPORT_FOLDER = "report"
 #: catalog columns that captions show
 SHOWN = ("n_pix_source", "mag_source", "mag_lens", "mag_eff", "n_source_im", "n_sources")
@@ -179,7 +179,7 @@ def _read(run: Run, truth: Truth) -> ShownRun:
         notes.append("trained on other folds than the pack has now: left out of the disagreements")
     table = oof.assign(label=truth.labels(run.label_rule).reindex(oof.index))
     if run.task == "lens" and table["label"].nunique() < 2:
-        raise InputError(f"{folder}: its complete folds hold one class only; both are needed.")
+        raise InputError(f"{folder}: its complete folds have one class only; both are needed.")
     of_folds = int(truth.folds.max()) + 1
     if len(run.complete_folds) < of_folds and config["folds_hash"] == truth.folds_hash:
         notes.append(f"{len(run.complete_folds)} of {of_folds} folds are trained")

@@ -47,8 +47,11 @@ class Run:
         except ValueError as error:
             raise InputError(f"{path}: damaged ({error}). Delete it and train again.") from error
         experiment = config.get("experiment") if isinstance(config, dict) else None
-        if not isinstance(experiment, dict) or not isinstance(experiment.get("label_rule"), str):
-            raise InputError(f"{path}: damaged, it has no experiment with a label_rule. Delete it and train again.")
+        if not isinstance(experiment, dict):
+            raise InputError(f"{path}: damaged, it has no experiment. Delete it and train again.")
+        for key in ("label_rule", "task"):
+            if not isinstance(experiment.get(key), str):
+                raise InputError(f"{path}: damaged, its experiment has no {key}. Delete it and train again.")
         for key in _HASHES:
             if not isinstance(config.get(key), str):
                 raise InputError(f"{path}: damaged, key {key!r} is absent or no text. Delete it and train again.")
@@ -83,7 +86,7 @@ class Run:
     @property
     def task(self) -> Task:
         """What the run learned."""
-        return self.experiment.get("task", "lens")
+        return self.experiment["task"]
 
     @property
     def label_rule(self) -> str:
@@ -128,10 +131,7 @@ class Run:
         numbers = []
         for path in self.folder.glob("fold*"):
             if (path / "oof.csv").is_file():
-                match = _FOLD.fullmatch(path.name)
-                if match is None:
-                    raise InputError(f"{path}: no fold is called so. Move it out of the run folder.")
-                numbers.append(int(match[1]))
+                numbers.append(fold_number(path))
         return sorted(numbers)
 
     def _foreign(self, fold: int) -> str:
@@ -242,6 +242,14 @@ class Run:
         known = {"catalog": catalog_sha256, "beta_squared": beta_squared}
         given = {key: value for key, value in known.items() if value is not None}
         return {"run": self.identity, "oof": self.oof_hashes, **given}
+
+
+def fold_number(folder: Path) -> int:
+    """Return the number of a fold from the name of its folder: fold0, fold1, …; InputError for any other name."""
+    match = _FOLD.fullmatch(folder.name)
+    if match is None:
+        raise InputError(f"{folder}: no fold is called so. Move it out of the run folder.")
+    return int(match[1])
 
 
 def learner_of(experiment: dict) -> str:

@@ -34,6 +34,7 @@ class _Record(BaseModel):
 
 class _ExperimentRecord(_Record):
     label_rule: str
+    task: str
     learner: dict[str, Any] = Field(default_factory=dict)
     stage: list[dict[str, Any]] = Field(default_factory=list)
 

@@ -147,7 +147,7 @@ def _folds(workspace: Workspace, source: Pack, manifest: Manifest) -> Iterator[C
 
 
 def _cache(what: str, folder: Path, expected: str) -> Check:
-    """By the hashes that the cache's own manifest keeps; `lensfold verify` holds the shards against them."""
+    """By the hashes that the cache's own manifest keeps; `lensfold verify` compares the shards with them."""
     if not (folder / "manifest.json").is_file():
         return _check(what, expected, None)
     try:
@@ -189,7 +189,7 @@ def _labels(source: Pack, manifest: Manifest) -> Iterator[Check]:
         found = (
             None
             if catalog is None or rule not in catalogs.LABEL_RULES
-            else catalogs.training_hash(catalog, rule, str(member.experiment.get("task", "lens")))
+            else catalogs.training_hash(catalog, rule, str(member.experiment["task"]))
         )
         yield _check(f"labels of {name}", member.config["labels_hash"], found)
 

@@ -26,6 +26,7 @@ from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.logits import logits_of
 from lensfold.runs.logits import read_logits, write_logits
 from lensfold.runs.provenance import TrainingRecord
+from lensfold.runs.run import fold_number
 from lensfold.training.curriculum import stage_labels
 from lensfold.training.task import FoldTask
 
@@ -77,7 +78,7 @@ def fitted_again(
         )
     with Cache(cache_folder) as cache:
         preparation = network_input(cache, experiment, constants, progress_lines(log))
-        machine = _fitted_again(experiment, folder, int(folder.name[4:]), preparation)
+        machine = _fitted_again(experiment, folder, fold_number(folder), preparation)
         _check_same(machine, experiment, folder, preparation)
     return machine
 
