@@ -141,7 +141,7 @@ def test_only_common_objects_are_compared(runs, tmp_path):
         ("sizes", ['task = "einstein-radius", expected "lens"']),
     ],
 )
-def test_what_cannot_be_compared_is_told(runs, second, words):
+def test_what_cannot_be_compared_is_refused(runs, second, words):
     catalog = catalog_of(runs)
     changed = {
         "other-data": {"data_hash": "e" * 64},

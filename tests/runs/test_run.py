@@ -11,7 +11,7 @@ from fakes.runs import bind_folds, write_run
 from lensfold.ensemble.members import check_common_folds, check_oof, check_task, read_oofs
 from lensfold.errors import InputError
 from lensfold.runs.logits import write_logits
-from lensfold.runs.run import Run
+from lensfold.runs.run import Run, fold_number
 
 IDS = np.arange(200001, 200013)
 
@@ -195,3 +195,10 @@ def test_a_score_is_kept_while_its_logits_and_labels_are_the_same(tmp_path):
     write_logits(run / "fold1" / "oof.csv", IDS[1::3], np.zeros(4))
     bind_folds(run)
     assert Run(run).kept_score(Run(run).score_origin("c" * 64, 0.001)) is None
+
+
+@pytest.mark.parametrize("name", ["fold", "fold01", "fold-1", "fold1b", "fold٣", "Fold1", "fold1\n"])
+def test_only_folds_have_numbers(tmp_path, name):
+    assert [fold_number(tmp_path / f"fold{number}") for number in (0, 7, 12)] == [0, 7, 12]
+    with pytest.raises(InputError, match="no fold is called so"):
+        fold_number(tmp_path / name)

@@ -25,7 +25,7 @@ TruthOf = Callable[[ScoreKind], "pd.Series | None"]
 
 @dataclass(frozen=True)
 class Expected:
-    """The IDs that a submission should hold, those among them without an image, and where that is known from."""
+    """The IDs that a submission should have, those among them without an image, and where that is known from."""
 
     ids: pd.Index
     without_images: pd.Index

@@ -37,7 +37,7 @@ _SAMPLE = 200
 def read_rows(path: Path, expected: pd.Index | None = None) -> Rows:
     """The rows of a file, and findings on its form. No row where it cannot be read or has not ID and score.
 
-    ``expected``: the IDs that the file should hold; with them an index column, swapped columns and a header of
+    ``expected``: the IDs that the file should have; with them an index column, swapped columns and a header of
     numbers are separated from data, and the file may be no larger than so many rows can be.
     """
     rows = Rows()
@@ -119,7 +119,7 @@ def _decode(rows: Rows, data: bytes) -> str | None:
 
 
 def _lines(rows: Rows, text: str) -> list[tuple[int, str]]:
-    """Lines that hold something, each with its number from 1."""
+    """Lines that are not empty, each with its number from 1."""
     returns = text.count("\r")
     if returns:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -237,7 +237,7 @@ def _is_header(fields: list[str]) -> bool:
 
 
 def _choose_columns(rows: Rows, table: list[tuple[int, list[str]]], expected: pd.Index | None) -> None:
-    """Fill ``rows`` from the two columns that hold ID and score, where that is clear."""
+    """Fill ``rows`` from the two columns of ID and score, where that is clear."""
     width = Counter(len(row) for _, row in table).most_common(1)[0][0]
     others = [(number, row) for number, row in table if len(row) != width]
     if others:

@@ -60,7 +60,7 @@ def read_public_scores(path: Path, known: Iterable[str]) -> list[PublicScore]:
 
 
 def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Fields of each line that holds something, with the number of its last line from 1."""
+    """Fields of each line that is not empty, with the number of its last line from 1."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
