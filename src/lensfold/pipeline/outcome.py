@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lensfold.console import show_text
 from lensfold.leaderboard.history import ENSEMBLE, last_before, read_history
 from lensfold.paths import Pack, Workspace
 from lensfold.report.outcome import show_outcome
@@ -48,7 +49,7 @@ def _show_every_table(content: dict) -> None:
 
 
 def _show_files(target: Path, content: dict) -> None:
-    print(
+    show_text(
         f"{target}: {content['rows']} rows, scores {content['min']:.3g} to {content['max']:.3g}, "
         f"{content['ties_at_top']} at the top; re-read and valid. Manifest: {target.with_suffix('.json').name}"
     )
@@ -62,7 +63,7 @@ def _show_files(target: Path, content: dict) -> None:
             print(f"  … every one is in {target.with_suffix('.json').name}")
     second = content["radius"]
     if second:
-        print(
+        show_text(
             f"{target.with_name(second['file'])}: {second['rows']} rows, theta_E {second['min']:.3g} to "
             f"{second['max']:.3g} arcsec, out-of-fold MSE {second['oof_mse']['value']:.3g} arcsec²; re-read and valid."
         )
