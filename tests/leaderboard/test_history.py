@@ -75,6 +75,12 @@ def test_the_last_score_before_is_of_the_same_name_rule_objects_and_folds(tmp_pa
     for _ in range(2):  # this very score, once or scored again
         append_history(path, now, "d" * 64)
         assert last_before(read_history(path), now, "auc") == Score(value=0.625, low=0.5, high=0.75)
+    append_history(path, now, "e" * 64)  # other settings that score the same: no gain on those
+    assert last_before(read_history(path), now, "auc") == Score(value=0.75, low=0.625, high=0.875)
+    append_history(path, scored(0.8), "e" * 64)  # the same settings, trained to another score
+    assert last_before(read_history(path), scored(0.8), "auc").value == 0.75
+    append_history(path, now, "d" * 64)  # back to earlier settings
+    assert last_before(read_history(path), now, "auc").value == 0.8
     assert last_before(read_history(path), scored(0.75, name="third"), "auc") is None
 
 

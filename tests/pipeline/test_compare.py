@@ -137,6 +137,7 @@ def test_only_common_objects_are_compared(runs, tmp_path):
         ("submission:gone", ["gone.toml", "Files there: stacked"]),
         ("fake-grouped/gone", ["no such run"]),
         ("other-data", ["its data (eeeeeeeeeeee) is not that of small (dddddddddddd)"]),
+        ("other-labels", ["other-labels: trained on other labels (llllllllllll) than those of", "Train it again"]),
         ("other-rule", ["its label rule (any-source) is not that of small (official-2020)"]),
         ("sizes", ['task = "einstein-radius", expected "lens"']),
     ],
@@ -145,6 +146,7 @@ def test_what_cannot_be_compared_is_refused(runs, second, words):
     catalog = catalog_of(runs)
     changed = {
         "other-data": {"data_hash": "e" * 64},
+        "other-labels": {"labels_hash": "l" * 64},
         "other-rule": {"experiment": {"label_rule": "any-source"}},
         "sizes": {"experiment": {"label_rule": "official-2020", "task": "einstein-radius"}},
     }

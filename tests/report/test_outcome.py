@@ -16,7 +16,8 @@ def score(value: float | None, half: float = 0.01) -> dict:
 
 def lens_row(name: str = "small_cnn", auc: float | None = 0.879, **others) -> dict:
     scores = {"auc": score(auc), "auc_large": score(0.95), "f1": score(0.8), "tpr10": score(0.25)}
-    return {"name": name, "rule": "official-2020", "n": 4000, "folds": [0, 1, 2], "of_folds": 3, **scores, **others}
+    base = {"name": name, "rule": "official-2020", "n": 4000, "folds": [0, 1, 2], "of_folds": 3}
+    return {**base, **scores, **others}
 
 
 def radius_row(name: str = "radii", mse: float = 0.25) -> dict:
@@ -46,7 +47,7 @@ def test_a_row_a_run_and_one_for_the_ensemble(capsys):
     assert cells[0] == ["small_cnn", "0.879", "(0.869–0.889)", "0.950", "0.800", "0.250", "4,000", "first"]
     assert cells[1][-1] == "+0.010" and cells[2][-1] == "+0.002" and len(cells) == 3
     assert sentence == (
-        "The ensemble's AUC out of fold is 0.885 (0.875–0.895) on 4,000 objects, +0.002 against its last score; "
+        "The ensemble's AUC out of fold is 0.885 (0.875–0.895) on 4,000 objects, +0.002 against its last other score; "
         "the intervals overlap: may be chance."
     )
 
@@ -75,14 +76,26 @@ def test_the_first_score_is_compared_with_nothing(capsys):
 @pytest.mark.parametrize(
     ("before", "words"),
     [
-        (Score(value=0.85, low=0.84, high=0.86), "+0.029 against its last score; the intervals do not overlap: better"),
-        (Score(value=0.91, low=0.90, high=0.92), "-0.031 against its last score; the intervals do not overlap: worse"),
-        (Score(value=0.86, low=0.85, high=0.87), "+0.019 against its last score; the intervals overlap: may be chance"),
+        (
+            Score(value=0.85, low=0.84, high=0.86),
+            "+0.029 against its last other score; the intervals do not overlap: better",
+        ),
+        (
+            Score(value=0.91, low=0.90, high=0.92),
+            "-0.031 against its last other score; the intervals do not overlap: worse",
+        ),
+        (
+            Score(value=0.86, low=0.85, high=0.87),
+            "+0.019 against its last other score; the intervals overlap: may be chance",
+        ),
         (
             Score(value=0.88),
-            "-0.001 against its last score; that score is within the 95 % interval of this one: may",
+            "-0.001 against its last other score; that score is within the 95 % interval of this one: may",
         ),
-        (Score(value=0.86), "+0.019 against its last score; that score is not within the 95 % interval of this one: b"),
+        (
+            Score(value=0.86),
+            "+0.019 against its last other score; that score is not within the 95 % interval of this one: b",
+        ),
     ],
 )
 def test_better_worse_or_chance(capsys, before, words):
@@ -95,8 +108,8 @@ def test_of_radii_less_is_better(capsys):
     table, sentence = shown(capsys, rows, [None, Score(value=0.25, low=0.24, high=0.26)], simulated=True)
     assert "MSE (95 %)" in table[1] and "MSE of a constant" in table[1]
     assert sentence == (
-        "two's MSE out of fold is 0.200 (0.190–0.210) arcsec² on 1,800 simulated lenses, -0.050 against its last score;"
-        " the intervals do not overlap: better, and hardly by chance."
+        "two's MSE out of fold is 0.200 (0.190–0.210) arcsec² on 1,800 simulated lenses, -0.050 against its last other "
+        "score; the intervals do not overlap: better, and hardly by chance."
     )
 
 

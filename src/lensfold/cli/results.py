@@ -9,6 +9,7 @@ from lensfold.cli.options import (
     CORES,
     BetaSquared,
     DataFolder,
+    EveryTable,
     ExperimentName,
     PackName,
     Root,
@@ -30,7 +31,7 @@ def score(
     data: DataFolder = None,
     root: Root = Path(),
     beta_squared: BetaSquared = 0.001,
-    every_table: Annotated[bool, typer.Option("--all", help="Every table of scores, not only the outcome.")] = False,
+    every_table: EveryTable = False,
 ) -> None:
     """Score a run's complete folds out of fold; marked where folds are still missing."""
     from lensfold.pipeline.outcome import show_rows
@@ -69,7 +70,7 @@ def submit(
     root: Root = Path(),
     trained_on: TrainedOn = None,
     beta_squared: BetaSquared = 0.001,
-    every_table: Annotated[bool, typer.Option("--all", help="Every table of scores, not only the outcome.")] = False,
+    every_table: EveryTable = False,
 ) -> None:
     """Combine predictions that exist into a submission, and show its scores (the last thing `run predict` does)."""
     from lensfold.pipeline.outcome import show_submission
@@ -183,7 +184,7 @@ def explain(
 
 @app.command()
 def paper(
-    scale: Annotated[str, typer.Option(help="smoke (minutes), default (two hours) or full (a GPU).")] = "default",
+    scale: Annotated[str, typer.Option(help="smoke (minutes), default (1.5 hours) or full (a GPU).")] = "default",
     pack: PackName = None,
     data: DataFolder = None,
     root: Root = Path(),

@@ -70,18 +70,20 @@ def of_ensemble(line: dict) -> bool:
 
 
 def last_before(lines: Sequence[dict], scores: dict, key: str) -> Score | None:
-    """Return the last earlier score, from lines of the same name, rule, objects and folds; None without one.
+    """Return the last other score, from lines of the same name, rule, objects and folds; None without one.
 
-    ``key``: "auc" or "mse". Lines with the value that ``scores`` has now, at the end, are of this very score and not
-    earlier; lines without a readable value are passed over. Lines of an older file have no limits.
+    ``key``: "auc" or "mse". Where the last line has the value of ``scores``, it and all lines of the same settings and
+    value are of this very score, however often that was made again. What is returned is the last of other settings, be
+    its value the same, or of the same settings trained to another value. Lines without a readable value are passed
+    over; lines of an older file have no limits.
     """
     folds = f"{len(scores['folds'])} of {scores['of_folds']}"
     same = {"name": scores["name"], "rule": scores["rule"], "n": str(scores["n"]), "folds": folds}
-    for line in reversed(lines):
-        value = _number(line.get(key))
-        if any(line.get(column) != expected for column, expected in same.items()) or value is None:
-            continue
-        if value != scores[key]["value"]:
+    own = [line for line in lines if all(line.get(column) == expected for column, expected in same.items())]
+    values = [(line, value) for line in own if (value := _number(line.get(key))) is not None]
+    this = values[-1][0].get("config") if values and values[-1][1] == scores[key]["value"] else None
+    for line, value in reversed(values):
+        if value != scores[key]["value"] or line.get("config") != this:
             return Score(value=value, low=_number(line.get(f"{key}_low")), high=_number(line.get(f"{key}_high")))
     return None
 

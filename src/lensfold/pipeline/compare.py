@@ -11,6 +11,7 @@ from lensfold.ensemble.build import TrainingData, build_ensemble, recipe_of
 from lensfold.ensemble.members import check_common_folds, check_task, short
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
+from lensfold.pipeline.score import check_labels
 from lensfold.runs.run import Run
 from lensfold.runs.scores import SCORE_NAMES
 from lensfold.scoring.out_of_fold import folds_are_grouped, lens_task
@@ -24,11 +25,16 @@ _LIMITS = "The intervals are for other objects, not for another training: anothe
 
 @dataclass(frozen=True)
 class Contender:
-    """One side of a comparison: its name, the settings of its (first) run, and its out-of-fold logits."""
+    """One side of a comparison: its name, its runs, and its out-of-fold logits."""
 
     name: str
-    config: dict
+    runs: tuple[Run, ...]
     oof: pd.DataFrame
+
+    @property
+    def config(self) -> dict:
+        """The settings of its first run."""
+        return self.runs[0].config
 
     def grouped(self, catalog: pd.DataFrame) -> bool:
         """Whether its folds keep every halo together."""
@@ -43,11 +49,14 @@ def compare(
     A side is a run of the pack, ``name``; a run of the same data under another pack name, ``pack/name`` (so runs on
     plain and on halo-grouped folds can be set side by side); or the nested out-of-fold scores of a submission's
     ensemble, ``submission:name``. Both are scored on the objects that both have.
-    Raises InputError for absent runs, other data, another label rule, another task and for no common object.
+    Raises InputError for absent runs, other data, another label rule, another task, no common object, and for runs that
+    were trained on other labels than the catalog has now.
     """
     sides = [_contender(workspace, pack, text) for text in (first, second)]
     _check_comparable(*sides)
     catalog = catalogs.read_catalog(pack.catalog)
+    for run in (run for side in sides for run in side.runs):
+        check_labels(run, catalog, pack.catalog)
     common = sides[0].oof.index.intersection(sides[1].oof.index).intersection(catalog.index)
     if not len(common):
         raise InputError(f"{first} and {second} have no object in common. Train the same folds of both.")
@@ -86,7 +95,7 @@ def _contender(workspace: Workspace, pack: Pack, text: str) -> Contender:
         )
     member = Run(run)
     check_task([member], "lens")
-    return Contender(text, member.config, member.oof())
+    return Contender(text, (member,), member.oof())
 
 
 def _ensemble_contender(workspace: Workspace, pack: Pack, name: str) -> Contender:
@@ -100,7 +109,7 @@ def _ensemble_contender(workspace: Workspace, pack: Pack, name: str) -> Contende
             f"{pack.catalog} or {workspace.folds(pack)} is absent: an ensemble's out-of-fold scores need both."
         )
     ensemble = build_ensemble(training, members, recipe_of(settings))
-    return Contender(f"{SUBMISSION_PREFIX}{name}, {ensemble.name}", members[0].config, ensemble.oof)
+    return Contender(f"{SUBMISSION_PREFIX}{name}, {ensemble.name}", tuple(members), ensemble.oof)
 
 
 def _check_comparable(first: Contender, second: Contender) -> None:

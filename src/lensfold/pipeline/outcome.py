@@ -27,7 +27,7 @@ def show_submission(workspace: Workspace, pack: Pack, content: dict, every_table
 def show_rows(
     workspace: Workspace, pack: Pack, rows: list[dict], simulated: bool, submission: str | None = None
 ) -> None:
-    """Print the outcome of rows of scores beside the last earlier one of each in the pack's history."""
+    """Print the outcome of rows of scores beside the last other one of each in the pack's history."""
     lines = read_history(workspace.submission(pack, "history"))
     before = []
     for row in rows:

@@ -64,15 +64,22 @@ def run_scores(
 
 def check_current(run: Run, folds: pd.Series, catalog: pd.DataFrame, folds_file: Path, catalog_file: Path) -> None:
     """Raise InputError unless a run was trained on these folds and labels, read from these files."""
-    for what, path, found, expected in (
-        ("folds", folds_file, run.config["folds_hash"], folds_hash(folds)),
-        ("labels", catalog_file, run.config["labels_hash"], catalogs.training_hash(catalog, run.label_rule, run.task)),
-    ):
-        if found != expected:
-            raise InputError(
-                f"{run.folder}: trained on other {what} ({found[:12]}) than those of {path} ({expected[:12]}). "
-                "Train it again."
-            )
+    _check_trained_on(run, "folds", folds_file, run.config["folds_hash"], folds_hash(folds))
+    check_labels(run, catalog, catalog_file)
+
+
+def check_labels(run: Run, catalog: pd.DataFrame, catalog_file: Path) -> None:
+    """Raise InputError unless a run was trained on the labels of this catalog, read from this file."""
+    expected = catalogs.training_hash(catalog, run.label_rule, run.task)
+    _check_trained_on(run, "labels", catalog_file, run.config["labels_hash"], expected)
+
+
+def _check_trained_on(run: Run, what: str, path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise InputError(
+            f"{run.folder}: trained on other {what} ({found[:12]}) than those of {path} ({expected[:12]}). "
+            "Train it again."
+        )
 
 
 def grade_submission(workspace: Workspace, pack: Pack, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> None:

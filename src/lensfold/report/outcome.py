@@ -18,7 +18,7 @@ def show_outcome(
 ) -> None:
     """Print the scores of runs and, last, of their ensemble, all of one task and rule.
 
-    ``before``: the last earlier AUC or MSE of each, None where there is none. ``kind``: how the scores were made.
+    ``before``: the last other AUC or MSE of each, None where there is none. ``kind``: how the scores were made.
     """
     if not rows:
         print("No out-of-fold scores: the runs have no score.json here.")
@@ -69,7 +69,7 @@ def _difference(row: dict, earlier: Score | None, key: str) -> str:
 
 
 def _sentence(row: dict, earlier: Score | None, key: str, kind: str, simulated: bool) -> str:
-    """How good the last row is, on what, and whether it is better than its last score."""
+    """How good the last row is, on what, and whether it is better than before."""
     subject = "The ensemble" if _is_ensemble(row) else _name(row)
     unit = f" {SCORE_NAMES[key].unit}" if SCORE_NAMES[key].unit else ""
     objects = f"{row['n']:,}{' simulated' if simulated else ''} {'lenses' if key == 'mse' else 'objects'}"
@@ -80,7 +80,7 @@ def _sentence(row: dict, earlier: Score | None, key: str, kind: str, simulated: 
     if earlier is None or earlier.value is None:
         return f"{start}; there is no earlier score of the same rule, objects and folds to compare it with."
     verdict = _verdict(Score.model_validate(row[key]), earlier, key)
-    return f"{start}, {value - earlier.value:+.3f} against its last score{verdict}"
+    return f"{start}, {value - earlier.value:+.3f} against its last other score{verdict}"
 
 
 def _verdict(now: Score, earlier: Score, key: str) -> str:
