@@ -13,7 +13,7 @@ def test_help_lists_the_steps(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["simulate", "--pack", "mine"], "the profiles are challenge, sample, smoke"),
+        (["simulate", "--pack", "mine"], "the profiles are challenge, challenge-1, sample, smoke"),
         (["cache", "--split", "valid"], "expected train or test"),
         (["folds", "--pack", "../x"], "pack name"),
     ],

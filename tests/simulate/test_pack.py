@@ -301,7 +301,7 @@ def group_alive(group: int) -> bool:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"profile": "euclid"}, "'euclid' is unknown.*challenge, sample, smoke"),
+        ({"profile": "real"}, "'real' is unknown.*challenge, challenge-1, sample, smoke"),
         ({"n_train": 0}, "train objects = 0"),
         ({"n_test": -1}, "test objects = -1"),
         ({"workers": 0}, "workers = 0"),

@@ -89,7 +89,7 @@ def test_noise_levels_and_brightness(sky):
 
 def test_haloes_make_groups(sky):
     catalog = sky[0]
-    sizes = catalog.groupby(["z_lens", "halo_mass", "star_mass", "mag_lens"]).size().sort_values()
+    sizes = catalog.groupby(["z_lens", "halo_mass", "star_mass"]).size().sort_values()
     assert len(sizes) == catalog["halo_mass"].nunique()
     assert 0.03 < sizes.iloc[-1] / COUNT < 0.15
     assert (sizes == 1).sum() > 150

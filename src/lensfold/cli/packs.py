@@ -26,7 +26,9 @@ def simulate(
     pack: PackName = None,
     data: DataFolder = None,
     root: Root = Path(),
-    profile: Annotated[str | None, typer.Option(help="challenge, sample or smoke; default: the pack's name.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="The sky, such as challenge or euclid; default: the pack's name.")
+    ] = None,
     train: Annotated[int | None, typer.Option(help="Objects of the train split; default: the profile's.")] = None,
     test: Annotated[int | None, typer.Option(help="Objects of the test split; default: the profile's.")] = None,
     twins: Annotated[bool, typer.Option("--twins", help="Also each train object with a source without it.")] = False,

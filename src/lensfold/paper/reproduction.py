@@ -103,7 +103,7 @@ def _workspace(root: Path, scale: Scale) -> Workspace:
 
 
 def _simulated(pack: Pack, scale: Scale, processes: int) -> None:
-    """Make the scale's own pack, of the challenge's statistics, where it is not there."""
+    """Make the scale's own pack where it is not there: the frozen sky that the committed figures rest on."""
     if pack.catalog.is_file():
         found = len(catalogs.read_catalog(pack.catalog))
         if found != scale.train:
@@ -115,7 +115,7 @@ def _simulated(pack: Pack, scale: Scale, processes: int) -> None:
     from lensfold.simulate import simulate_pack
 
     with progress(f"simulate {pack.name}") as report:
-        simulate_pack(pack.folder, "challenge", scale.train, scale.test, 1, processes, report, False)
+        simulate_pack(pack.folder, "challenge-1", scale.train, scale.test, 1, processes, report, False)
 
 
 def _prepare(workspace: Workspace, pack: Pack, skip_bad: bool, processes: int) -> None:

@@ -1,11 +1,14 @@
 """One simulated object: its images and its catalog row, a function of seed, split and index only."""
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from lensfold.paths import BANDS
+from lensfold.simulate.optics.lensing import Deflector
+from lensfold.simulate.optics.light import shifted
 from lensfold.simulate.optics.light_kernels import FLUX, X, Y
 from lensfold.simulate.optics.render import (
     Planes,
@@ -19,8 +22,8 @@ from lensfold.simulate.optics.render import (
     observe_vis,
 )
 from lensfold.simulate.population import Population, get_population
-from lensfold.simulate.sky.field import draw_field, draw_source, draw_source_redshift
-from lensfold.simulate.sky.halo import draw_halo, pick_halo, turned_lens, turned_light
+from lensfold.simulate.sky.field import Source, draw_field, draw_source, draw_source_redshift
+from lensfold.simulate.sky.halo import Halo, draw_halo, pick_halo, turned_lens, turned_light
 from lensfold.simulate.truth import Scene, truth_row
 
 FIRST_ID = 200001
@@ -40,10 +43,57 @@ class SimulatedObject:
     morphology: str
 
 
-def _streams(seed: int, split: DrawnSplit, index: int) -> list[np.random.Generator]:
-    """Return independent generators for lens, field, source, presence of the source, and noise."""
+class Streams(NamedTuple):
+    """An object's independent generators, one for each thing that is drawn; new ones come last.
+
+    ``presence`` decides whether there is a source, ``conditions`` how and where on the frame it is observed.
+    """
+
+    lens: np.random.Generator
+    field: np.random.Generator
+    source: np.random.Generator
+    presence: np.random.Generator
+    noise: np.random.Generator
+    conditions: np.random.Generator
+    artefacts: np.random.Generator
+    negatives: np.random.Generator
+
+
+def object_streams(seed: int, split: DrawnSplit, index: int) -> Streams:
+    """Return the generators of object ``index`` of a split."""
     root = np.random.SeedSequence([seed, _SPLITS[split], index])
-    return [np.random.default_rng(child) for child in root.spawn(5)]
+    return Streams(*(np.random.default_rng(child) for child in root.spawn(len(Streams._fields))))
+
+
+def _draw_centre(rng: np.random.Generator, p: Population) -> tuple[float, float]:
+    """Return where on the frame the lens is, x and y in arcsec: anywhere within a circle."""
+    radius, angle = p.centre_offset * math.sqrt(rng.random()), rng.uniform(0.0, 2 * np.pi)
+    return radius * math.cos(angle), radius * math.sin(angle)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn of an object before any light: its halo, turned by ``angle`` radians, the ``centre`` of the lens
+    on the frame in arcsec, the deflector, the source in its place, and whether it is put in."""
+
+    halo: Halo
+    angle: float
+    centre: tuple[float, float]
+    lens: Deflector
+    source: Source
+    present: bool
+
+
+def draw_object(p: Population, rng: Streams, seed: int, split: DrawnSplit) -> Drawn:
+    """Return lens and source of an object."""
+    centre = _draw_centre(rng.conditions, p)
+    halo = draw_halo(p, seed, pick_halo(rng.lens, p, test=split == "test"))
+    angle = rng.lens.uniform(0.0, 2 * np.pi)
+    z_source = draw_source_redshift(rng.source, p, halo.z)
+    lens, einstein = turned_lens(halo, angle, z_source, centre)
+    source = draw_source(rng.source, p, z_source, einstein)
+    source = replace(source, parts=shifted(source.parts, centre))
+    return Drawn(halo, angle, centre, lens, source, rng.presence.random() < p.share_with_source)
 
 
 def _observe(
@@ -81,34 +131,31 @@ def simulate_object(
     The result does not depend on how many objects are drawn, in which order or where.
     """
     p = get_population(profile)
-    lens_rng, field_rng, source_rng, presence_rng, noise_rng = _streams(seed, split, index)
-    halo = draw_halo(p, seed, pick_halo(lens_rng, p))
-    angle = lens_rng.uniform(0.0, 2 * np.pi)
-    z_source = draw_source_redshift(source_rng, p, halo.z)
-    lens, einstein = turned_lens(halo, angle, z_source)
-    source = draw_source(source_rng, p, z_source, einstein)
-    present = presence_rng.random() < p.share_with_source
-    if with_source is not None:
-        present = with_source
+    rng = object_streams(seed, split, index)
+    drawn = draw_object(p, rng, seed, split)
+    lens, source = drawn.lens, drawn.source
+    present = drawn.present if with_source is None else with_source
 
     light = Planes.empty()
-    central, satellites = turned_light(halo, angle)
+    central, satellites = turned_light(drawn.halo, drawn.angle, drawn.centre)
     add_light(light, central, p)
     lens_vis = bin_vis(light.vis)
-    field, places = draw_field(field_rng, p)
+    field, places = draw_field(rng.field, p)
     add_light(light, np.concatenate([satellites, field]), p)
     nodes = coarse_nodes(lens)
     planes = lensed_source(lens, nodes, source.parts, p) if present else None
     source_vis = observe_vis(planes, p) if planes is not None else None
-    sigma = draw_sigma(noise_rng, p)
+    sigma = draw_sigma(rng.noise, p)
     neighbours = np.concatenate([_satellite_places(satellites), places])
-    scene = Scene(halo, source, einstein, nodes, lens_vis, planes, source_vis, float(sigma[0]), neighbours)
+    scene = Scene(
+        drawn.halo, source, lens, drawn.centre, nodes, lens_vis, planes, source_vis, float(sigma[0]), neighbours
+    )
     return SimulatedObject(
-        images=_observe(noise_rng, light, planes, source_vis, sigma, p),
+        images=_observe(rng.noise, light, planes, source_vis, sigma, p),
         row=truth_row(scene, p, FIRST_ID + index),
-        centre=_position(lens_rng),
-        halo=halo.number,
-        morphology=halo.morphology,
+        centre=_position(rng.lens),
+        halo=drawn.halo.number,
+        morphology=drawn.halo.morphology,
     )
 
 

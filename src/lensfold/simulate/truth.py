@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from lensfold.data.catalog import COLUMNS, NO_IMAGE_INDEX, NO_SOURCE
 from lensfold.files import replacing
-from lensfold.simulate.optics.lensing import critical_cells
+from lensfold.simulate.optics.lensing import Deflector, critical_cells, einstein_radius
 from lensfold.simulate.optics.light import sample_brightness
 from lensfold.simulate.optics.light_kernels import FLUX, RADIUS
 from lensfold.simulate.optics.render import COARSE_CELLS, COARSE_STEP, PIXEL, Planes, bin_vis
@@ -29,14 +29,16 @@ _MIN_PIECE = 2  # pixels
 class Scene:
     """What the truth columns of one object are computed from.
 
-    ``nodes`` are the mapped coarse nodes, ``lens_vis`` the central galaxy on VIS pixels (200, 200) before the
-    point spread function, ``source_planes`` and ``source_vis`` the lensed source before and after it (None
-    without a source), ``sigma`` the VIS background, ``places`` (n, 3) x, y, mag of the neighbours.
+    ``lens`` is what deflects and ``nodes`` are the mapped coarse nodes, ``lens_vis`` the central galaxy on VIS pixels
+    (200, 200) before the point spread function, ``source_planes`` and ``source_vis`` the lensed source before and
+    after it (None without a source), ``sigma`` the VIS background, ``places`` (n, 3) x, y, mag of the neighbours.
+    Positions are arcsec from the frame's centre; ``centre`` is the lens's.
     """
 
     halo: Halo
     source: Source
-    einstein_radius: float
+    lens: Deflector
+    centre: tuple[float, float]
     nodes: np.ndarray
     lens_vis: np.ndarray
     source_planes: Planes | None
@@ -118,8 +120,9 @@ def truth_row(scene: Scene, p: Population, object_id: int) -> dict[str, float | 
     """Return the 26 named columns of the catalog for one object."""
     threshold = p.k_pix * scene.sigma
     x, y, mag = scene.places.T
-    near = np.hypot(x, y)[mag < p.neighbour_mag]
+    near = np.hypot(x - scene.centre[0], y - scene.centre[1])[mag < p.neighbour_mag]
     lens_bright = scene.lens_vis > threshold
+    lens_flux = float(scene.lens_vis.sum(dtype=np.float64))
     values = {
         "ID": object_id,
         **critical_curve(scene.nodes),
@@ -128,15 +131,15 @@ def truth_row(scene: Scene, p: Population, object_id: int) -> dict[str, float | 
         "z_source": scene.source.z,
         "z_lens": scene.halo.z,
         "mag_source": scene.source.mag,
-        "ein_area": math.pi * (scene.einstein_radius * ARCSEC) ** 2,
+        "ein_area": math.pi * (einstein_radius(scene.lens) * ARCSEC) ** 2,
         "r_source": scene.source.radius,
         "n_pix_lens": int(np.count_nonzero(lens_bright)),
-        "lens_flux": float(scene.lens_vis.sum(dtype=np.float64)),
+        "lens_flux": lens_flux,
         "color_diff": _colour(scene.halo.central) - _colour(scene.source.parts),
         **{f"n_gal_{radius}": int(np.count_nonzero(near < radius)) for radius in (3, 5, 10)},
         "halo_mass": scene.halo.mass,
         "star_mass": scene.halo.stars,
-        "mag_lens": scene.halo.mag,
+        "mag_lens": -2.5 * math.log10(lens_flux),
         "n_sources": int(scene.source_planes is not None),
     }
     return {name: values[name] for name in COLUMNS[1:]}

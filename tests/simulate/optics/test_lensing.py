@@ -96,7 +96,7 @@ def test_deflection_against_the_oracle(name):
     if name == "nfw":
         scale = given["Rs"]
         lens = make_deflector(scale, ROUND, 0.0, nfw_share=given["alpha_Rs"] / scale, nfw_radius=scale)
-        lens = Deflector(lens.main * np.array([0, 1, 1, 1, 1, 1]), lens.nfw, lens.satellites)
+        lens = Deflector(lens.main * np.array([0, 1, 1, 1, 1, 1, 1, 1]), lens.nfw, lens.satellites)
     else:
         satellites = np.array(given["satellites"]) if "satellites" in given else None
         lens = make_deflector(

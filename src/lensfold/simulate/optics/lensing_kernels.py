@@ -13,7 +13,7 @@ CORE = 0.001  # softening of the ellipsoid
 SATELLITE_CORE = 0.05  # softening of the satellites
 NFW_NODES = 1024
 NFW_REACH = 20.0  # radius of the last node
-_B, _Q, _COS, _SIN, _GAMMA1, _GAMMA2 = range(6)
+_B, _Q, _COS, _SIN, _GAMMA1, _GAMMA2, _X, _Y = range(8)
 
 
 @kernel
@@ -59,20 +59,21 @@ def _deflect_point(
 ) -> tuple[float, float]:
     """Return the deflection (alpha_x, alpha_y) at one position."""
     q, c, s = main[_Q], main[_COS], main[_SIN]
-    u, v = c * x + s * y, -s * x + c * y
+    px, py = x - main[_X], y - main[_Y]
+    u, v = c * px + s * py, -s * px + c * py
     f = np.sqrt(1.0 - q * q)
     psi = np.sqrt(q * q * (CORE * CORE + u * u) + v * v)
     scale = main[_B] * np.sqrt(q) / f
     au = scale * np.arctan(f * u / (psi + CORE))
     t = f * v / (psi + q * q * CORE)
     av = scale * 0.5 * np.log((1.0 + t) / (1.0 - t))
-    ax = c * au - s * av + main[_GAMMA1] * x + main[_GAMMA2] * y
-    ay = s * au + c * av + main[_GAMMA2] * x - main[_GAMMA1] * y
-    r = np.sqrt(x * x + y * y)
+    ax = c * au - s * av + main[_GAMMA1] * px + main[_GAMMA2] * py
+    ay = s * au + c * av + main[_GAMMA2] * px - main[_GAMMA1] * py
+    r = np.sqrt(px * px + py * py)
     if r > 1e-9:
         halo = _nfw(r, nfw) / r
-        ax += halo * x
-        ay += halo * y
+        ax += halo * px
+        ay += halo * py
     for k in range(satellites.shape[0]):
         dx, dy = x - satellites[k, 0], y - satellites[k, 1]
         pull = satellites[k, 2] / np.sqrt(dx * dx + dy * dy + SATELLITE_CORE * SATELLITE_CORE)

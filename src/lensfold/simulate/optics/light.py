@@ -99,6 +99,13 @@ def rotated(rows: np.ndarray, angle: float) -> np.ndarray:
     return out
 
 
+def shifted(rows: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
+    """Return a copy of components, moved by ``centre`` (x, y) arcsec."""
+    out = rows.copy()
+    out[:, [X, Y]] += centre
+    return out
+
+
 def smooth_parts(rows: np.ndarray) -> np.ndarray:
     """Return SMOOTH components as ``lensing_kernels.brightness`` takes them: (n, 11) float64.
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from lensfold.simulate.optics.lensing import Deflector, make_deflector
-from lensfold.simulate.optics.light import components, rotated
+from lensfold.simulate.optics.light import components, rotated, shifted
 from lensfold.simulate.optics.light_kernels import X, Y
 from lensfold.simulate.population import Population
 from lensfold.simulate.sky.cosmology import distance_ratio, nfw_scale_radius
@@ -52,10 +52,14 @@ def _normal_quantile(u: float, mean_sd: tuple[float, float], limits: tuple[float
     return float(mean + sd * ndtri(low + u * (high - low)))
 
 
-def pick_halo(rng: np.random.Generator, p: Population) -> int:
-    """Return the number of a halo of the library, from 0; k has a probability proportional to (k + 1)^-exponent."""
+def pick_halo(rng: np.random.Generator, p: Population, test: bool = False) -> int:
+    """Return the number of a halo of the library, from 0; k has a probability proportional to (k + 1)^-exponent.
+
+    With ``separate_haloes`` objects of the ``test`` split take theirs from a second library behind the first.
+    """
+    first = p.halo_library if test and p.separate_haloes else 0
     weight = np.cumsum(np.arange(1, p.halo_library + 1, dtype=float) ** -p.halo_exponent)
-    return int(np.searchsorted(weight, rng.random() * weight[-1], side="right"))
+    return first + int(np.searchsorted(weight, rng.random() * weight[-1], side="right"))
 
 
 def _satellites(
@@ -88,7 +92,8 @@ def _satellites(
 
 def draw_halo(p: Population, seed: int, number: int) -> Halo:
     """Return halo ``number`` of the library of ``seed``, with its major axis of light along x."""
-    rng = np.random.default_rng([seed, LIBRARY_STREAM, number])
+    # zeros at the end of a seed sequence do not count: halo 0 of the first version has the stream of the shift
+    rng = np.random.default_rng([seed, LIBRARY_STREAM, number if p.first_version else number + 1])
     shift = np.random.default_rng([seed, LIBRARY_STREAM]).random(3)
     u_mass, u_kind, u_z = (shift + (number + 1) * _R3) % 1.0
     log_mass = _normal_quantile(u_mass, p.log_mass, p.log_mass_range)
@@ -123,8 +128,11 @@ def draw_halo(p: Population, seed: int, number: int) -> Halo:
     )
 
 
-def turned_lens(halo: Halo, angle: float, z_source: float) -> tuple[Deflector, float]:
-    """Return the deflector of a halo turned by ``angle`` radians for sources at ``z_source``, and theta_E in arcsec."""
+def turned_lens(
+    halo: Halo, angle: float, z_source: float, centre: tuple[float, float] = (0.0, 0.0)
+) -> tuple[Deflector, float]:
+    """Return the deflector of a halo turned by ``angle`` radians, at ``centre`` on the frame in arcsec, for sources
+    at ``z_source``, and the theta_E in arcsec of its ellipsoid and NFW halo."""
     ratio = distance_ratio(halo.z, z_source)
     einstein = halo.einstein * ratio
     c, s = np.cos(angle), np.sin(angle)
@@ -138,11 +146,13 @@ def turned_lens(halo: Halo, angle: float, z_source: float) -> tuple[Deflector, f
         shear=(c2 * g1 - s2 * g2, s2 * g1 + c2 * g2),
         nfw_share=halo.nfw_share,
         nfw_radius=halo.nfw_radius,
-        satellites=np.stack([c * x - s * y, s * x + c * y, pull * ratio], axis=1),
+        satellites=np.stack([c * x - s * y + centre[0], s * x + c * y + centre[1], pull * ratio], axis=1),
+        centre=centre,
     )
     return deflector, einstein
 
 
-def turned_light(halo: Halo, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the components of the central galaxy and of the satellites of a halo turned by ``angle`` radians."""
-    return rotated(halo.central, angle), rotated(halo.satellites, angle)
+def turned_light(halo: Halo, angle: float, centre: tuple[float, float] = (0.0, 0.0)) -> tuple[np.ndarray, np.ndarray]:
+    """Return the components of the central galaxy and of the satellites of a halo turned by ``angle`` radians, at
+    ``centre`` on the frame in arcsec."""
+    return shifted(rotated(halo.central, angle), centre), shifted(rotated(halo.satellites, angle), centre)
