@@ -1,7 +1,9 @@
 """Every number that describes the simulated sky, in one frozen dataclass, and the profiles built from it.
 
 Angles are arcsec, fluxes are 10^(-0.4 m_AB) per pixel (zero point 0), masses are solar masses. A pair is
-(low, high) of a range or (mean, standard deviation) of a normal distribution, as its comment says.
+(low, high) of a range or (mean, standard deviation) of a normal distribution, as its comment says. Where the field
+of the same name and ``_skew`` is not zero, the normal distribution is bent: the pair is its median and its spread
+there, see :func:`lensfold.simulate.sky.halo.bent_normal`.
 """
 
 from collections.abc import Mapping
@@ -25,11 +27,14 @@ class Population:
     halo_exponent: float = 0.85
     separate_haloes: bool = False  # objects of the test split have haloes that no train object has
     log_mass: tuple[float, float] = (13.92, 0.35)  # normal
+    log_mass_skew: float = 0.0
     log_mass_range: tuple[float, float] = (12.9, 14.9)
     log_stars: tuple[float, float, float] = (11.85, 0.28, 0.15)  # at log M = 13.9, slope, scatter
     z_lens: tuple[float, float] = (0.62, 0.14)  # normal
+    z_lens_skew: float = 0.0
     z_lens_range: tuple[float, float] = (0.22, 1.0)
     z_source: tuple[float, float] = (2.1, 0.45)  # normal
+    z_source_skew: float = 0.0
     z_gap: float = 0.4  # least z_source - z_lens
 
     # Deflection: theta_E = scale (M / 1e14)^slope 10^N(0, scatter) (D_ls / D_s) / ratio.
@@ -46,8 +51,10 @@ class Population:
 
     # Light of the central galaxy.
     lens_mag: tuple[float, float, float, float] = (19.55, 6.0, -2.0, 0.25)  # zero, per z, per log M*, scatter
+    lens_mag_dex: float = 0.0  # mag per dex of z_lens / 0.62, beside that
     lens_sersic: tuple[float, float] = (3.3, 0.8)  # normal
     lens_radius: float = 0.65
+    lens_radius_dex: float = 0.0  # dex per dex of z_lens / 0.62
     lens_axis: tuple[float, float] = (0.78, 0.10)  # normal
     envelope_share: tuple[float, float] = (0.25, 0.55)
     envelope_radius: tuple[float, float] = (2.2, 3.2)  # times the radius of the body
@@ -99,6 +106,7 @@ class Population:
 
     # Truth columns.
     k_pix: float = 2.0  # threshold of source pixels in units of the VIS background sigma
+    k_mag: float = 2.0  # that of mag_eff
 
 
 _CHALLENGE_1 = Population()

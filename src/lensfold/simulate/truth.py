@@ -91,7 +91,7 @@ def _colour(rows: np.ndarray) -> float:
     return float(2.5 * np.log10(flux[3] / flux[0]))
 
 
-def _source_columns(scene: Scene, threshold: float) -> dict[str, float | int]:
+def _source_columns(scene: Scene, p: Population) -> dict[str, float | int]:
     """Return the columns that need the lensed source; zero, NaN or -1e130 where there is none."""
     planes, image = scene.source_planes, scene.source_vis
     if planes is None or image is None:
@@ -102,8 +102,9 @@ def _source_columns(scene: Scene, threshold: float) -> dict[str, float | int]:
             "mag_eff": math.nan,
             "sb_contrast": NO_SOURCE,
         }
+    threshold = p.k_pix * scene.sigma
     bright: np.ndarray = np.asarray(image > threshold)
-    magnification = effective_magnification(scene.source, planes, threshold / (2 * PIXEL) ** 2)
+    magnification = effective_magnification(scene.source, planes, p.k_mag * scene.sigma / (2 * PIXEL) ** 2)
     contrast = NO_SOURCE
     if not math.isnan(magnification) and bright.any():
         contrast = float(np.mean(image[bright] / (scene.lens_vis[bright] + scene.sigma)))
@@ -126,7 +127,7 @@ def truth_row(scene: Scene, p: Population, object_id: int) -> dict[str, float | 
     values = {
         "ID": object_id,
         **critical_curve(scene.nodes),
-        **_source_columns(scene, threshold),
+        **_source_columns(scene, p),
         "source_ID": scene.source.number,
         "z_source": scene.source.z,
         "z_lens": scene.halo.z,

@@ -8,6 +8,7 @@ from lensfold.simulate.optics.light import components
 from lensfold.simulate.optics.light_kernels import AXIS, COS, FLUX, KIND, PARAM, POINT, RADIUS, SIN, X, Y
 from lensfold.simulate.population import Population
 from lensfold.simulate.sky.galaxies import field_params, knots, magnitude_flux, source_galaxy
+from lensfold.simulate.sky.halo import bent_normal
 from lensfold.simulate.sky.sed import DISC, EARLY, STAR_FORMING, STELLAR, YOUNG, band_ratios
 
 FIELD_HALF = 10.8  # half side of the field in arcsec
@@ -117,7 +118,9 @@ def draw_field(rng: np.random.Generator, p: Population) -> tuple[np.ndarray, np.
 
 def draw_source_redshift(rng: np.random.Generator, p: Population, z_lens: float) -> float:
     """Return the redshift of the source, at least ``z_gap`` behind the lens."""
-    return float(np.clip(rng.normal(*p.z_source), z_lens + p.z_gap, 6.0))
+    median, spread = p.z_source
+    z = median + spread * bent_normal(rng.normal(), p.z_source_skew) if p.z_source_skew else rng.normal(*p.z_source)
+    return float(np.clip(z, z_lens + p.z_gap, 6.0))
 
 
 def draw_source(rng: np.random.Generator, p: Population, z: float, einstein_radius: float) -> Source:

@@ -126,7 +126,8 @@ def _ring(rng: np.random.Generator, base: dict[str, Any], flux: float, z: float)
 
 
 def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
-    """Return one tidal arc."""
+    """Return one tidal arc of the first skies: its width shrinks and its brightness does not, which gives a crescent
+    with pointed corners and a hard edge."""
     radius = rng.uniform(1.2, 4.0)
     opening = rng.uniform(0.3, 1.0)
     params = (
@@ -148,7 +149,28 @@ def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
     )
 
 
-def _merger(rng: np.random.Generator, flux: float, z: float, tilt: float) -> list[np.ndarray]:
+def tidal_tail(rng: np.random.Generator, flux: np.ndarray) -> np.ndarray:
+    """Return a tidal tail of fluxes (4,): overlapping soft patches along a spiral, wider and fainter to its ends."""
+    n, radius, half = 14, rng.uniform(1.0, 3.2), rng.uniform(0.35, 1.3)
+    t = np.linspace(-1.0, 1.0, n)
+    phi, drift = rng.uniform(0, _FULL_CIRCLE) + rng.choice((-1.0, 1.0)) * half * t, rng.uniform(0.1, 0.6)
+    r = radius * np.exp(drift * half * t)
+    width = radius * rng.uniform(0.08, 0.2) * (1.0 + 0.35 * t)
+    long = np.maximum(width, 2.2 * half * r / n)
+    share = (1.0 - 0.97 * t**2) * rng.lognormal(0.0, 0.2, n)
+    return components(
+        n,
+        x=r * np.cos(phi),
+        y=r * np.sin(phi),
+        angle=phi + np.pi / 2,
+        axis=width / long,
+        radius=long,
+        index=0.6,
+        flux=(share / share.sum())[:, None] * flux,
+    )
+
+
+def _merger(rng: np.random.Generator, p: Population, flux: float, z: float, tilt: float) -> list[np.ndarray]:
     """Return a second nucleus and one or two tidal arcs."""
     share, phi, r = rng.uniform(0.1, 0.45), rng.uniform(0, _FULL_CIRCLE), rng.uniform(0.4, 1.5)
     companion = components(
@@ -160,7 +182,11 @@ def _merger(rng: np.random.Generator, flux: float, z: float, tilt: float) -> lis
         index=rng.uniform(1.0, 3.5),
         flux=_coloured(share * flux, EARLY if rng.random() < 0.6 else DISC, z, tilt),
     )
-    return [companion, *(_tidal(rng, flux, z) for _ in range(1 + int(rng.random() < 0.5)))]
+    arcs = range(1 + int(rng.random() < 0.5))
+    if p.first_version:
+        return [companion, *(_tidal(rng, flux, z) for _ in arcs)]
+    seds = [DISC if rng.random() < 0.5 else STAR_FORMING for _ in arcs]
+    return [companion, *(tidal_tail(rng, _coloured(rng.uniform(0.015, 0.06) * flux, sed, z)) for sed in seds)]
 
 
 def central_galaxy(
@@ -187,7 +213,7 @@ def central_galaxy(
         if morphology == "ring":
             parts.append(_ring(rng, base, flux, z))
         elif morphology == "merger":
-            parts += _merger(rng, flux, z, tilt)
+            parts += _merger(rng, p, flux, z, tilt)
     return np.concatenate(parts)
 
 

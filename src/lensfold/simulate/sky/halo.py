@@ -1,6 +1,7 @@
 """The library of haloes: each with its mass, its central galaxy, its satellites and its deflection, drawn
 from the seed and the halo's number only, so that every object that re-uses a halo gets the same one."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,11 +46,24 @@ class Halo:
     nfw_radius: float
 
 
-def _normal_quantile(u: float, mean_sd: tuple[float, float], limits: tuple[float, float]) -> float:
-    """Return quantile u of a normal distribution cut to limits."""
+def bent_normal(t: float, skew: float) -> float:
+    """Return a standard normal number bent to (exp(skew t) - 1) / skew: median 0, spread there 1, a tail where skew
+    points (the g distribution of Tukey; Hoaglin 1985)."""
+    return math.expm1(skew * t) / skew if skew else t
+
+
+def _straight(t: float, skew: float) -> float:
+    """Return the standard normal number that bent_normal makes ``t`` of, -inf or inf where there is none."""
+    if not skew:
+        return t
+    return math.log1p(skew * t) / skew if skew * t > -1 else -math.copysign(math.inf, skew)
+
+
+def _normal_quantile(u: float, mean_sd: tuple[float, float], limits: tuple[float, float], skew: float = 0.0) -> float:
+    """Return quantile u of a normal distribution, bent by ``skew``, cut to limits."""
     mean, sd = mean_sd
-    low, high = (ndtr((limit - mean) / sd) for limit in limits)
-    return float(mean + sd * ndtri(low + u * (high - low)))
+    low, high = (ndtr(_straight((limit - mean) / sd, skew)) for limit in limits)
+    return float(mean + sd * bent_normal(ndtri(low + u * (high - low)), skew))
 
 
 def pick_halo(rng: np.random.Generator, p: Population, test: bool = False) -> int:
@@ -96,15 +110,17 @@ def draw_halo(p: Population, seed: int, number: int) -> Halo:
     rng = np.random.default_rng([seed, LIBRARY_STREAM, number if p.first_version else number + 1])
     shift = np.random.default_rng([seed, LIBRARY_STREAM]).random(3)
     u_mass, u_kind, u_z = (shift + (number + 1) * _R3) % 1.0
-    log_mass = _normal_quantile(u_mass, p.log_mass, p.log_mass_range)
-    z = _normal_quantile(u_z, p.z_lens, p.z_lens_range)
+    log_mass = _normal_quantile(u_mass, p.log_mass, p.log_mass_range, p.log_mass_skew)
+    z = _normal_quantile(u_z, p.z_lens, p.z_lens_range, p.z_lens_skew)
     zero, slope, scatter = p.log_stars
     log_stars = zero + slope * (log_mass - 13.9) + rng.normal(0.0, scatter)
     mag_zero, per_z, per_stars, mag_scatter = p.lens_mag
     mag = float(mag_zero + per_z * (z - 0.62) + per_stars * (log_stars - 11.87) + rng.normal(0.0, mag_scatter))
+    dex = math.log10(z / 0.62)
+    mag += p.lens_mag_dex * dex
     kind = MORPHOLOGIES[int(np.searchsorted(np.cumsum(p.morphology), u_kind * sum(p.morphology)))]
     axis = float(np.clip(rng.normal(*p.lens_axis), 0.45, 0.98))
-    radius = p.lens_radius * 10.0 ** (0.5 * (log_stars - 11.87) + rng.normal(0.0, 0.1))
+    radius = p.lens_radius * 10.0 ** (0.5 * (log_stars - 11.87) + rng.normal(0.0, 0.1) + p.lens_radius_dex * dex)
     central = central_galaxy(rng, p, kind, magnitude_flux(mag), z, radius, axis)
     satellites, pulls = _satellites(rng, p, log_mass, z, mag)
     strength = p.einstein_scale * 10.0 ** (p.einstein_slope * (log_mass - 14.0) + rng.normal(0.0, p.einstein_scatter))
