@@ -17,12 +17,19 @@ from benchmarks.data import Rows, bench_data
 from benchmarks.feeding import bench_feeding
 from benchmarks.prediction import bench_prediction
 from benchmarks.scaling import bench_scaling
+from benchmarks.simulation import bench_simulation
 from benchmarks.training import bench_training
 from lensfold.errors import InputError
 from lensfold.files import replacing
 
 #: group -> its title
-GROUPS = {"data": "Data layer", "prediction": "Prediction", "training": "Training", "scaling": "Jobs side by side"}
+GROUPS = {
+    "data": "Data layer",
+    "prediction": "Prediction",
+    "training": "Training",
+    "scaling": "Jobs side by side",
+    "simulation": "Simulator",
+}
 
 
 def run_benchmarks(root: Path, small: int, large: int, scratch: Path | None = None, only: str | None = None) -> Path:
@@ -56,6 +63,8 @@ def _rows(group: str, small: int, large: int, scratch: Path | None) -> Rows:
             return bench_scaling(Path(folder))
         if group == "training":
             return [*bench_feeding(Path(folder)), *bench_training()]
+        if group == "simulation":
+            return bench_simulation(Path(folder))
         return bench_data(Path(folder), small, large)
 
 
@@ -78,7 +87,7 @@ def main(
     scratch: Annotated[Path | None, typer.Option(help="Where the packs are made: 0.5 MB an object.")] = None,
     group: Annotated[str | None, typer.Option(help=f"One of {', '.join(GROUPS)}; default: all.")] = None,
 ) -> None:
-    """Measure data layer, prediction, training and jobs, as ratios in one run, into benchmarks/README.md."""
+    """Measure data layer, prediction, training, jobs and simulator into benchmarks/README.md."""
     try:
         print(run_benchmarks(root, small, large, scratch, group).read_text())
     except InputError as error:

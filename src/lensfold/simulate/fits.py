@@ -1,5 +1,7 @@
 """FITS files of the challenge's layout: one header block of 29 cards counting END, big-endian float32 pixels."""
 
+from functools import cache
+
 import numpy as np
 
 _BLOCK = 2880
@@ -18,17 +20,26 @@ def _value(value: Value) -> str:
     return f"{value:>20d}" if isinstance(value, int) else f"{value:>20.12E}"
 
 
-def _cards(band: str, object_id: int, size: int, centre: tuple[float, float]) -> list[tuple[str, Value, str]]:
-    """Return the 28 cards before END; the reference pixel is the frame's centre, common to all bands."""
+def _line(key: str, value: Value, comment: str) -> str:
+    """Return one card of a header, 80 characters."""
+    return f"{f'{key:<8}= {_value(value):<20}' + (f' / {comment}' if comment else ''):<{_CARD}}"
+
+
+@cache
+def _lines(band: str, size: int) -> dict[str, str]:
+    """Return the 28 cards before END by their keys, those of one object left to be filled in.
+
+    The reference pixel is the frame's centre, common to all bands.
+    """
     step = (VIS_PIXEL if band == "VIS" else NISP_PIXEL) / 3600.0
     middle = 0.5 * (size + 1)
-    return [
+    cards: list[tuple[str, Value, str]] = [
         ("SIMPLE", True, "conforms to FITS standard"),
         ("BITPIX", -32, "32-bit floating point"),
         ("NAXIS", 2, "number of axes"),
         ("NAXIS1", size, "columns"),
         ("NAXIS2", size, "rows"),
-        ("OBJECT", f"SYNTHETIC {object_id}", "simulated, not observed"),
+        ("OBJECT", "", ""),
         ("ORIGIN", "lensfold simulate", ""),
         ("TELESCOP", "SIMULATED", "resembles Euclid"),
         ("INSTRUME", "VIS" if band == "VIS" else "NISP", ""),
@@ -40,8 +51,8 @@ def _cards(band: str, object_id: int, size: int, centre: tuple[float, float]) ->
         ("CUNIT2", "deg", ""),
         ("CRPIX1", middle, "centre of the frame"),
         ("CRPIX2", middle, "centre of the frame"),
-        ("CRVAL1", centre[0], ""),
-        ("CRVAL2", centre[1], ""),
+        ("CRVAL1", 0.0, ""),
+        ("CRVAL2", 0.0, ""),
         ("CDELT1", -step, "degrees per pixel"),
         ("CDELT2", step, "degrees per pixel"),
         ("PC1_1", 1.0, ""),
@@ -52,14 +63,17 @@ def _cards(band: str, object_id: int, size: int, centre: tuple[float, float]) ->
         ("RADESYS", "ICRS", ""),
         ("EQUINOX", 2000.0, ""),
     ]
+    return {key: _line(key, value, comment) for key, value, comment in cards}
 
 
 def fits_bytes(image: np.ndarray, band: str, object_id: int, centre: tuple[float, float]) -> bytes:
     """Return a whole FITS file of a square image (native float32 or float64); ``centre``: (RA, Dec) in degrees."""
-    lines = []
-    for key, value, comment in _cards(band, object_id, image.shape[0], centre):
-        line = f"{key:<8}= {_value(value):<20}" + (f" / {comment}" if comment else "")
-        lines.append(f"{line:<{_CARD}}")
-    header = "".join([*lines, f"{'END':<{_CARD}}"]).ljust(_BLOCK).encode("ascii")
+    lines = {
+        **_lines(band, image.shape[0]),
+        "OBJECT": _line("OBJECT", f"SYNTHETIC {object_id}", "simulated, not observed"),
+        "CRVAL1": _line("CRVAL1", centre[0], ""),
+        "CRVAL2": _line("CRVAL2", centre[1], ""),
+    }
+    header = "".join([*lines.values(), f"{'END':<{_CARD}}"]).ljust(_BLOCK).encode("ascii")
     data = image.astype(">f4").tobytes()
     return header + data + b"\0" * (-len(data) % _BLOCK)

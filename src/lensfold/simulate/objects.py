@@ -7,13 +7,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lensfold.paths import BANDS
+from lensfold.simulate.optics.artefacts import Marks, draw_artefacts, marked
 from lensfold.simulate.optics.lensing import Deflector
 from lensfold.simulate.optics.light import shifted
 from lensfold.simulate.optics.light_kernels import FLUX, X, Y
+from lensfold.simulate.optics.noise import add_noise
 from lensfold.simulate.optics.render import (
     Planes,
     add_light,
-    add_noise,
     bin_vis,
     coarse_nodes,
     draw_sigma,
@@ -102,16 +103,21 @@ def _observe(
     source: Planes | None,
     source_vis: np.ndarray | None,
     sigma: np.ndarray,
+    marks: Marks,
     p: Population,
 ) -> dict[str, np.ndarray]:
-    """Return noisy images of all bands; ``sigma`` (4,) is the background's."""
+    """Return noisy images of all bands with their artefacts; ``sigma`` (4,) is the background's."""
     vis = observe_vis(light, p)
     nisp = observe_nisp(light.nisp if source is None else light.nisp + source.nisp, p)
     clean = [vis if source_vis is None else vis + source_vis, *nisp]
-    return {
-        band: add_noise(rng, image, s, g)
-        for band, image, s, g in zip(BANDS, clean, sigma, p.flux_per_electron, strict=True)
-    }
+    images = {}
+    for k, band in enumerate(BANDS):
+        image = marked(clean[k], marks.light[k], p.zero_point_error[k])
+        images[band] = add_noise(rng, image, sigma[k], p.flux_per_electron[k], p.noise_correlation[k])
+        strip = marks.blank[k]
+        if strip is not None:
+            images[band][strip] = 0
+    return images
 
 
 def _position(rng: np.random.Generator) -> tuple[float, float]:
@@ -136,22 +142,23 @@ def simulate_object(
     lens, source = drawn.lens, drawn.source
     present = drawn.present if with_source is None else with_source
 
+    sigma = draw_sigma(rng.noise, p)
+    marks = draw_artefacts(rng.artefacts, p.artefacts, sigma)
     light = Planes.empty()
     central, satellites = turned_light(drawn.halo, drawn.angle, drawn.centre)
     add_light(light, central, p)
     lens_vis = bin_vis(light.vis)
     field, places = draw_field(rng.field, p)
-    add_light(light, np.concatenate([satellites, field]), p)
+    add_light(light, np.concatenate([satellites, field, marks.stars]), p)
     nodes = coarse_nodes(lens)
     planes = lensed_source(lens, nodes, source.parts, p) if present else None
     source_vis = observe_vis(planes, p) if planes is not None else None
-    sigma = draw_sigma(rng.noise, p)
     neighbours = np.concatenate([_satellite_places(satellites), places])
     scene = Scene(
         drawn.halo, source, lens, drawn.centre, nodes, lens_vis, planes, source_vis, float(sigma[0]), neighbours
     )
     return SimulatedObject(
-        images=_observe(rng.noise, light, planes, source_vis, sigma, p),
+        images=_observe(rng.noise, light, planes, source_vis, sigma, marks, p),
         row=truth_row(scene, p, FIRST_ID + index),
         centre=_position(rng.lens),
         halo=drawn.halo.number,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from lensfold.errors import InputError
+from lensfold.simulate.optics.artefacts import Artefacts
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,9 @@ class Population:
     # Instrument, per band in the order VIS, Y, J, H.
     psf_fwhm: tuple[float, float, float, float] = (0.17, 0.34, 0.36, 0.40)
     psf_beta: tuple[float, float, float, float] = (3.0, 3.5, 3.5, 3.5)
+    psf_wings: tuple[tuple[float, float], ...] = ((0.0, 0.0),) * 4  # share of the light, full width (psf.Psf)
+    psf_ellipticity: tuple[float, float, float, float] = (0.0,) * 4
+    psf_angle: tuple[float, float, float, float] = (0.0,) * 4
     sigma: tuple[tuple[float, float], ...] = (
         (4.0e-13, 5.0e-13),
         (6.5e-12, 8.7e-12),
@@ -103,6 +107,9 @@ class Population:
         (6.0e-12, 8.0e-12),
     )
     flux_per_electron: tuple[float, float, float, float] = (3.7e-14, 3.0e-13, 3.0e-13, 3.0e-13)
+    noise_correlation: tuple[float, float, float, float] = (0.0,) * 4  # of neighbouring pixels (noise.py)
+    zero_point_error: tuple[float, float, float, float] = (0.0,) * 4  # mag added to all light
+    artefacts: Artefacts = Artefacts()
 
     # Truth columns.
     k_pix: float = 2.0  # threshold of source pixels in units of the VIS background sigma

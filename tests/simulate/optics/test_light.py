@@ -20,13 +20,12 @@ from lensfold.simulate.optics.light_kernels import (
     RIPPLE,
     SPIRAL,
 )
+from lensfold.simulate.optics.psf import moffat
 from lensfold.simulate.optics.render import (
     Planes,
     add_light,
-    add_noise,
     bin_sum,
     bin_vis,
-    moffat,
     observe_nisp,
     observe_vis,
 )
@@ -162,9 +161,11 @@ def test_convolution_keeps_flux():
     np.testing.assert_allclose(seen.sum(axis=(1, 2), dtype=float), light.sum(axis=(1, 2), dtype=float), rtol=0.004)
 
 
-def test_noise_has_its_variance():
-    flat = np.full((400, 400), 2e-12, np.float32)
-    noise = add_noise(np.random.default_rng(1), flat, 4.5e-13, 3.7e-14) - flat
-    assert noise.dtype == np.float32
-    assert noise.std(dtype=float) == pytest.approx(np.sqrt(4.5e-13**2 + 3.7e-14 * 2e-12), rel=0.01)
-    assert abs(noise.mean(dtype=float)) < 1e-14
+def test_adding_up_in_fourier_space_changes_nothing_but_rounding():
+    """In the whole field and in the smaller one, with every kind of point spread function."""
+    p = replace(SKY, psf_ellipticity=(0.1,) * 4, psf_angle=(0.4,) * 4, psf_wings=((0.1, 1.0),) * 4)
+    for planes in (drawn(x=1.5, y=-2.0, radius=0.2), drawn(x=7.5, y=-8.0, radius=0.4)):
+        for observe, light in ((observe_vis, planes), (observe_nisp, planes.nisp)):
+            plain, folded = (observe(light, replace(p, first_version=first)) for first in (True, False))
+            assert folded.dtype == np.float32 and folded.shape == plain.shape
+            np.testing.assert_allclose(folded, plain, atol=2e-6 * plain.max())

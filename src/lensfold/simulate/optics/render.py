@@ -1,4 +1,4 @@
-"""From components to images: the fine grid, the point spread functions, binning and noise.
+"""From components to noise-free images: the fine grid, the point spread functions, binning.
 
 The fine grid has 432 x 432 pixels of 0.05 arcsec, pixel i at (i - 215.5) * 0.05 arcsec. VIS is convolved there,
 cut to 400 and added two by two. NISP is added two by two first, convolved at 0.1 arcsec, cut to 198 and added
@@ -6,7 +6,6 @@ three by three, so that NISP pixel (a, b) covers exactly VIS pixels 1+3a..3+3a, 
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from scipy import fft
@@ -14,6 +13,7 @@ from scipy import fft
 from lensfold.simulate.optics.lensing import Deflector, draw_lensed, map_nodes
 from lensfold.simulate.optics.light import draw
 from lensfold.simulate.optics.light_kernels import AXIS, FLUX, RADIUS, sum_blocks, sum_pairs
+from lensfold.simulate.optics.psf import Psf, fold, transfers
 from lensfold.simulate.population import Population
 
 FINE = 432
@@ -67,31 +67,10 @@ def lensed_source(lens: Deflector, nodes: np.ndarray, parts: np.ndarray, p: Popu
     return planes
 
 
-def moffat(n: int, pixel: float, fwhm: float, beta: float) -> np.ndarray:
-    """Return a Moffat kernel of unit sum on an n x n grid, centred on pixel (0, 0) with wrap-around: float64."""
-    offset = fft.fftfreq(n, 1.0 / n) * pixel
-    alpha = 0.5 * fwhm / np.sqrt(2.0 ** (1.0 / beta) - 1.0)
-    kernel = (1.0 + (offset[:, None] ** 2 + offset[None, :] ** 2) / alpha**2) ** -beta
-    return kernel / kernel.sum()
-
-
-@cache
-def _vis_transfer(n: int, fwhm: float, beta: float) -> np.ndarray:
-    """Return the transform of the VIS kernel on n x n fine pixels: (n, n / 2 + 1) complex64."""
-    return fft.rfft2(moffat(n, PIXEL, fwhm, beta)).astype(np.complex64)
-
-
-@cache
-def _nisp_transfer(fwhm: tuple[float, ...], beta: tuple[float, ...]) -> np.ndarray:
-    """Return the transforms of the Y, J, H kernels at 0.1 arcsec: (3, 216, 109) complex64."""
-    kernels = [fft.rfft2(moffat(FINE // 2, 2 * PIXEL, f, b)) for f, b in zip(fwhm, beta, strict=True)]
-    return np.stack(kernels).astype(np.complex64)
-
-
-def _convolve(image: np.ndarray, transfer: np.ndarray) -> np.ndarray:
-    spectrum = fft.rfft2(image)
-    spectrum *= transfer
-    return fft.irfft2(spectrum, s=image.shape[-2:], overwrite_x=True)
+def psfs(p: Population) -> tuple[Psf, ...]:
+    """Return the point spread functions of VIS, Y, J, H."""
+    numbers = zip(p.psf_fwhm, p.psf_beta, p.psf_wings, p.psf_ellipticity, p.psf_angle, strict=True)
+    return tuple(Psf(fwhm, beta, *wings, ellipticity, angle) for fwhm, beta, wings, ellipticity, angle in numbers)
 
 
 def bin_sum(image: np.ndarray, factor: int) -> np.ndarray:
@@ -109,38 +88,46 @@ def bin_vis(fine: np.ndarray) -> np.ndarray:
     return bin_sum(fine[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN], 2)
 
 
+def _convolve(images: np.ndarray, kernels: np.ndarray, factor: int, edge: int, first_version: bool) -> np.ndarray:
+    """Return images (k, n, n) convolved with kernels (transforms, psf.transfers), without ``edge`` pixels at each
+    side, and added up over factor x factor pixels.
+
+    But for the first version they are added up in Fourier space, where that is folding, and only what is left is
+    transformed back: the same but for rounding, and the way back costs 1 / factor^2.
+    """
+    n = images.shape[-1]
+    spectrum = fft.rfft2(images)
+    if not first_version:
+        binned = fft.irfft2(fold(spectrum, kernels, factor), s=(n // factor,) * 2, overwrite_x=True)
+        return _cut(binned, edge // factor)
+    spectrum *= kernels
+    fine = _cut(fft.irfft2(spectrum, s=(n, n), overwrite_x=True), edge)
+    return np.stack([bin_sum(one, factor) for one in fine])
+
+
+def _cut(images: np.ndarray, edge: int) -> np.ndarray:
+    return images[:, edge:-edge, edge:-edge] if edge else images
+
+
 def observe_vis(planes: Planes, p: Population) -> np.ndarray:
     """Return the noise-free VIS image, (200, 200) float32; compact light (+-5.6 arcsec) takes a smaller field."""
     edge = (FINE - _SMALL) // 2
     inner = slice(edge + _MARGIN, FINE - edge - _MARGIN)
     small = not (planes.vis[: inner.start].any() or planes.vis[inner.stop :].any())
     small = small and not (planes.vis[:, : inner.start].any() or planes.vis[:, inner.stop :].any())
-    n, fine = FINE, planes.vis
-    if small:
-        n, fine = _SMALL, planes.vis[edge:-edge, edge:-edge]
-    image = _convolve(fine, _vis_transfer(n, p.psf_fwhm[0], p.psf_beta[0]))
-    if not small:
-        return bin_vis(image)
-    frame = np.zeros((FINE // 2 - _MARGIN,) * 2, np.float32)
-    skip = (edge - _MARGIN) // 2
-    frame[skip:-skip, skip:-skip] = bin_sum(image, 2)
-    return frame
+    fine = planes.vis[edge:-edge, edge:-edge] if small else planes.vis
+    kernel = transfers(len(fine), PIXEL, psfs(p)[:1], 1 if p.first_version else 2)
+    image = _convolve(fine[None], kernel, 2, 0 if small else _MARGIN, p.first_version)[0]
+    return np.pad(image, (edge - _MARGIN) // 2) if small else image
 
 
 def observe_nisp(nisp: np.ndarray, p: Population) -> np.ndarray:
     """Return the noise-free Y, J, H images (3, 66, 66) float32 of planes (3, 216, 216)."""
-    image = _convolve(nisp, _nisp_transfer(p.psf_fwhm[1:], p.psf_beta[1:]))
-    edge = _MARGIN // 2 + 1
-    return np.stack([bin_sum(band[edge:-edge, edge:-edge], 3) for band in image])
+    kernels = transfers(FINE // 2, 2 * PIXEL, psfs(p)[1:], 1 if p.first_version else 3)
+    return _convolve(nisp, kernels, 3, _MARGIN // 2 + 1, p.first_version)
 
 
 def draw_sigma(rng: np.random.Generator, p: Population) -> np.ndarray:
     """Return the background sigma of an object in VIS, Y, J, H: (4,) float64."""
     low, high = np.array(p.sigma).T
     return rng.uniform(low, high)
-
-
-def add_noise(rng: np.random.Generator, image: np.ndarray, sigma: float, flux_per_electron: float) -> np.ndarray:
-    """Return the image plus uncorrelated Gaussian noise of variance sigma^2 + flux_per_electron * flux: float32."""
-    variance = np.float32(sigma**2) + np.float32(flux_per_electron) * np.maximum(image, np.float32(0))
-    return image + np.sqrt(variance) * rng.standard_normal(image.shape, dtype=np.float32)
