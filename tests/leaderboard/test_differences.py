@@ -66,7 +66,7 @@ def test_of_haloes_where_the_intervals_are_over_haloes(board, tmp_path):
     workspace, pack, _ = board
     path = workspace.run("p", "b") / "score.json"
     kept = path.read_text()
-    path.write_text(json.dumps({**json.loads(kept), "bootstrap": {"over": "groups"}}))
+    path.write_text(json.dumps({**json.loads(kept), "bootstrap": {"over": "haloes"}}))
     rows = {row.name: row for row in read_board(workspace, pack)[0]}
     path.write_text(kept)
     found = difference((workspace, pack, rows), "a", "b", "auc", tmp_path)

@@ -39,7 +39,8 @@ def test_predict_writes_a_valid_submission_and_shows_the_scores(trained):
     mean = sum(read_logits(run / f"fold{fold}" / "test" / "fake.csv") for fold in range(3)) / 3
     np.testing.assert_array_equal(submission.to_numpy(), expit(mean.to_numpy()))
     assert submission.index.tolist() == list(range(200001, 200009))
-    for word in ("tiny", "ensemble (logit-mean)", "official-2020", "AUC (95 %)", "TPR10", "> 150 px", "8 rows"):
+    words = ("tiny", "ensemble (logit-mean)", "official-2020", "AUC (95 % over haloes)", "TPR10", "> 150 px", "8 rows")
+    for word in words:
         assert word in done.stdout
     manifest = json.loads((trained / "submissions" / "fake" / "default.json").read_text())
     assert manifest["rows"] == 8 and manifest["members"]["tiny"]["folds"] == [0, 1, 2]

@@ -45,7 +45,7 @@ def compared(root: Path, first: str, second: str, **options) -> dict:
 def test_a_better_run_beats_a_worse_one(runs):
     found = compared(runs, "small", "good")
     objects, haloes = found["tables"]
-    assert [table["bootstrap"]["over"] for table in found["tables"]] == ["objects", "groups"]
+    assert [table["bootstrap"]["over"] for table in found["tables"]] == ["objects", "haloes"]
     assert haloes["auc"]["value"] == objects["auc"]["value"]
     y = labels(catalog_of(runs), "official-2020")
     one, other = (scores.auc(y, Run(runs / "runs" / "fake" / name).oof()["logit"]) for name in ("small", "good"))

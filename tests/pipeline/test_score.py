@@ -14,6 +14,7 @@ from lensfold.data.catalog import labels, read_catalog
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.paths import Workspace
 from lensfold.runs.logits import read_logits
+from lensfold.runs.run import Run
 
 PACK = ("--pack", "fake")
 #: lenses of the test split; the others are none
@@ -77,12 +78,36 @@ def test_both_tasks_share_a_history(runs):
     assert history["auc"].notna().tolist() == [True, False] and history["mse"].notna().tolist() == [False, True]
 
 
-def test_grouped_folds_draw_haloes(runs):
-    catalog = read_catalog(runs / "data" / "fake" / "image_catalog2.0train.csv")
-    halo = catalog.groupby(["z_lens", "halo_mass"]).ngroup()
-    (runs / "folds" / "fake.csv").write_text((halo % 3).rename("fold").to_csv())
-    write_predicting_run(runs, "sizes", "einstein-radius", 4)
-    assert "bootstrap over groups" in lensfold(runs, "score", "--experiment", "sizes", *PACK, "--all").stdout
+def test_where_haloes_repeat_they_are_drawn_and_points_stay(runs):
+    """Plain folds and the key too; with a halo for each object, or one for all, objects are drawn."""
+    out = lensfold(runs, "score", "--experiment", "sizes", *PACK, "--all").stdout
+    assert "bootstrap over haloes" in out and "MSE (95 % over haloes)" in out
+    lensfold(runs, "score", "--experiment", "ranks", *PACK)
+    with_haloes = json.loads((runs / "runs" / "fake" / "ranks" / "score.json").read_text())
+    assert with_haloes["bootstrap"]["over"] == "haloes" and set(with_haloes["auc_by_draws"]) == {"objects", "haloes"}
+    lensfold(runs, "submit", *PACK)
+    assert lensfold(runs, "grade", *PACK).stdout.count("bootstrap over haloes") == 2
+    path = runs / "data" / "fake" / "image_catalog2.0train.csv"
+    for masses in (np.arange(60.0), np.zeros(60)):
+        path.write_text(catalog_text(read_catalog(path).assign(halo_mass=masses, z_lens=0.5)))
+        relabel(runs)
+        assert "AUC (95 % over objects)" in lensfold(runs, "score", "--experiment", "ranks", *PACK).stdout
+        scores = json.loads((runs / "runs" / "fake" / "ranks" / "score.json").read_text())
+        assert scores["auc"] == with_haloes["auc_by_draws"]["objects"] != with_haloes["auc"]
+        assert "auc_by_draws" not in scores
+        for name in ("auc", "f1", "tpr10", "one_minus_f_beta"):
+            assert scores[name]["value"] == with_haloes[name]["value"]
+
+
+def test_a_score_of_another_meaning_is_made_again(runs):
+    lensfold(runs, "score", "--experiment", "ranks", *PACK)
+    path = runs / "runs" / "fake" / "ranks" / "score.json"
+    old = json.loads(path.read_text())
+    old["made_from"].pop("format")
+    path.write_text(json.dumps(old))
+    assert "ranks: score.json is of an earlier version" in lensfold(runs, "leaderboard", *PACK).stdout
+    run = Run(path.parent)
+    assert run.kept_score(run.score_origin(None, None)) is None
 
 
 def test_second_file_of_a_submission(runs):

@@ -7,6 +7,8 @@ from lensfold.report import outcome
 from lensfold.report.outcome import show_outcome
 from lensfold.runs.scores import Score
 
+OVER = {"draws": 1000, "seed": 0, "over": "haloes"}
+
 
 def score(value: float | None, half: float = 0.01) -> dict:
     if value is None:
@@ -16,13 +18,13 @@ def score(value: float | None, half: float = 0.01) -> dict:
 
 def lens_row(name: str = "small_cnn", auc: float | None = 0.879, **others) -> dict:
     scores = {"auc": score(auc), "auc_large": score(0.95), "f1": score(0.8), "tpr10": score(0.25)}
-    base = {"name": name, "rule": "official-2020", "n": 4000, "folds": [0, 1, 2], "of_folds": 3}
+    base = {"name": name, "rule": "official-2020", "n": 4000, "folds": [0, 1, 2], "of_folds": 3, "bootstrap": OVER}
     return {**base, **scores, **others}
 
 
 def radius_row(name: str = "radii", mse: float = 0.25) -> dict:
     scores = {"mse": score(mse), "mse_constant": score(0.9)}
-    base = {"name": name, "task": "einstein-radius", "rule": "official-2020", "n": 1800}
+    base = {"name": name, "task": "einstein-radius", "rule": "official-2020", "n": 1800, "bootstrap": OVER}
     return {**base, "folds": [0, 1, 2], "of_folds": 3, **scores}
 
 
@@ -42,7 +44,7 @@ def shown(capsys, rows, before=None, simulated=False, width=0) -> tuple[list[str
 def test_a_row_a_run_and_one_for_the_ensemble(capsys):
     rows = [lens_row(), lens_row("fast_cnn", 0.86), lens_row("ensemble (logit-mean)", 0.885)]
     table, sentence = shown(capsys, rows, [None, Score(value=0.85), Score(value=0.883, low=0.873, high=0.893)])
-    assert table[1].split("  ")[0] == "run" and "since last" in table[1]
+    assert table[1].split("  ")[0] == "run" and "since last" in table[1] and "AUC (95 % over haloes)" in table[1]
     cells = [line.split() for line in table[3:]]
     assert cells[0] == ["small_cnn", "0.879", "(0.869–0.889)", "0.950", "0.800", "0.250", "4,000", "first"]
     assert cells[1][-1] == "+0.010" and cells[2][-1] == "+0.002" and len(cells) == 3
@@ -106,7 +108,7 @@ def test_better_worse_or_chance(capsys, before, words):
 def test_of_radii_less_is_better(capsys):
     rows = [radius_row("one", 0.3), radius_row("two", 0.2)]
     table, sentence = shown(capsys, rows, [None, Score(value=0.25, low=0.24, high=0.26)], simulated=True)
-    assert "MSE (95 %)" in table[1] and "MSE of a constant" in table[1]
+    assert "MSE (95 % over haloes)" in table[1] and "MSE of a constant" in table[1]
     assert sentence == (
         "two's MSE out of fold is 0.200 (0.190–0.210) arcsec² on 1,800 simulated lenses, -0.050 against its last other "
         "score; the intervals do not overlap: better, and hardly by chance."

@@ -37,7 +37,7 @@ def objects(n: int = 300) -> tuple:
 def lens_row(name: str) -> dict:
     y, s, fold, bins, large = objects()
     table = score_table(y, s, fold, bins, large, draws=20)
-    draws = {"objects": table["auc"], "groups": table["auc"]}
+    draws = {"objects": table["auc"], "haloes": table["auc"]}
     return {"name": name, "rule": "official-2020", "of_folds": 5, "seconds": 60.0, "auc_by_draws": draws, **table}
 
 

@@ -116,7 +116,7 @@ def test_haloes_that_agree_widen_the_interval():
         paired_table(y[halo], (first[halo], fold[halo]), (second[halo], fold[halo]), groups=groups)
         for groups in (None, halo)
     )
-    assert [table["bootstrap"]["over"] for table in (objects, haloes)] == ["objects", "groups"]
+    assert [table["bootstrap"]["over"] for table in (objects, haloes)] == ["objects", "haloes"]
     assert haloes["auc"]["error"] > 2 * objects["auc"]["error"]
 
 

@@ -162,7 +162,7 @@ def test_haloes_that_agree_widen_the_interval():
     widths = [table["mse"]["high"] - table["mse"]["low"] for table in (alone, together)]
     assert alone["mse"]["value"] == pytest.approx(together["mse"]["value"])
     assert 2 < widths[1] / widths[0] < 4.5  # in theory the root of 10
-    assert [table["bootstrap"]["over"] for table in (alone, together)] == ["objects", "groups"]
+    assert [table["bootstrap"]["over"] for table in (alone, together)] == ["objects", "haloes"]
 
 
 def test_haloes_of_one_lens_are_a_plain_bootstrap():

@@ -135,7 +135,7 @@ def test_haloes_that_agree_widen_the_interval():
     s = s[halo * 50]
     over_objects = score_table(y, s, fold)
     over_haloes = score_table(y, s, fold, groups=halo + 10**12)
-    assert over_haloes["bootstrap"]["over"] == "groups"
+    assert over_haloes["bootstrap"]["over"] == "haloes"
     width = [table["auc"]["high"] - table["auc"]["low"] for table in (over_objects, over_haloes)]
     assert width[1] > 4 * width[0]
 

@@ -305,7 +305,7 @@ def test_keys_of_a_later_commit_are_named(submitted):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"format": FORMAT + 1}, ["format 4", "has format 3", "use the commit"]),
+        ({"format": FORMAT + 1}, ["format 5", "has format 4", "use the commit"]),
         ({"format": None}, ["format None", "Make the submission again"]),
         ({"format": "new"}, ["format 'new'"]),
         ({"members": None}, ["members: Field required"]),

@@ -15,7 +15,6 @@ from lensfold.ensemble.members import check_oof, read_oofs
 from lensfold.files import file_sha256
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.run import Run
-from lensfold.scoring.out_of_fold import folds_are_grouped
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,6 @@ class TrainingData:
         if (cache / "manifest.json").is_file():
             present = frozenset(cached_ids(read_manifest(cache)))
         return cls(pack, catalog, read_folds(path, catalog), present, path, file_sha256(pack.catalog))
-
-    @property
-    def grouped(self) -> bool:
-        """Whether the folds keep every halo together."""
-        return folds_are_grouped(self.catalog, self.folds)
 
 
 @dataclass(frozen=True)

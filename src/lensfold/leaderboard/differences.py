@@ -93,7 +93,7 @@ def _pair_key(above: Row, own: Row, score: str) -> str:
         {
             "oof": [_oof_hash(above), _oof_hash(own)],
             "task": [above.scores.task, above.scores.rule, score],
-            "draws": [DRAWS, _draws_groups(above, own)],
+            "draws": [DRAWS, _draws_haloes(above, own)],
         }
     )
 
@@ -105,8 +105,8 @@ def _oof_hash(row: Row) -> str:
     return digest({"files": [file_sha256(path) for path in files], "recipe": recipe})
 
 
-def _draws_groups(above: Row, own: Row) -> bool:
-    return above.scores.draws_groups or own.scores.draws_groups
+def _draws_haloes(above: Row, own: Row) -> bool:
+    return above.scores.draws_haloes or own.scores.draws_haloes
 
 
 class _OutOfFold:
@@ -143,7 +143,7 @@ def _difference(oofs: _OutOfFold, above: Row, own: Row, score: str) -> Differenc
     if not len(common):
         raise InputError("they have no object in common.")
     first, second, rule = first.loc[common], second.loc[common], own.scores.rule
-    grouped = _draws_groups(above, own)
+    grouped = _draws_haloes(above, own)
     if own.scores.task == "einstein-radius":
         return _radius_difference(catalog, first, second, rule, grouped)
     return _lens_difference(catalog, first, second, rule, grouped, score)

@@ -97,8 +97,8 @@ def _summary(board: Board) -> tuple[Item, ...]:
         (
             "Read with care",
             f"the best of {count} rows owes part of its place to luck, so its score is optimistic, the more so the "
-            f"more rows there are. ± is one standard error of {DRAWS} paired bootstrap draws over the objects that "
-            "both rows have; a difference of less than two of them may be chance",
+            f"more rows there are. ± is one standard error of {DRAWS} paired bootstrap draws of the objects that "
+            "both rows have, or of their haloes where these repeat; a difference of less than two may be chance",
         ),
     )
 

@@ -10,6 +10,7 @@ from lensfold.errors import InputError
 from lensfold.files import file_sha256
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.run import Run
+from lensfold.runs.scores import FORMAT as SCORE_FORMAT
 from lensfold.runs.scores import Scores, parse_scores
 from lensfold.submission.identity import training_pack
 from lensfold.submission.manifest import FORMAT
@@ -141,6 +142,8 @@ def _check_origin(run: Run, scores: Scores, catalog_sha256: str | None, remedy: 
     """Raise InputError where a score is of other logits or another catalog than there are now."""
     if scores.made_from is None:
         raise InputError(f"score.json: damaged, it does not say what it was made from. Run {remedy}.")
+    if scores.made_from.format != SCORE_FORMAT:
+        raise InputError(f"score.json is of an earlier version of lensfold, with other intervals. Run {remedy}.")
     for fold in scores.folds:
         found, now = scores.made_from.oof.get(str(fold), "unknown"), run.oof_hashes[str(fold)]
         if found != now:

@@ -102,8 +102,14 @@ def ranking(standing: Standing, public: Sequence[Pair] = ()) -> Table:
     )
     muted = tuple(number for number, row in enumerate(rows) if not row.is_complete)
     beside = ["public"] if has_public else []
-    columns = ("#", "name", "network", f"{label} (95 %)", "to the row above", *beside, *COSTS)
+    columns = ("#", "name", "network", f"{label} ({_interval_name(rows)})", "to the row above", *beside, *COSTS)
     return Table(columns, lines, left=3, spans=tuple(map(_span, scores)), muted=muted)
+
+
+def _interval_name(rows: Sequence[Row]) -> str:
+    """What the intervals of the rows are over, where that is the same for all."""
+    over = {"haloes" if row.scores.draws_haloes else "objects" for row in rows}
+    return f"95 % over {over.pop()}" if len(over) == 1 else "95 %"
 
 
 def _span(score: Score) -> Span | None:

@@ -14,7 +14,7 @@ from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.score import check_labels
 from lensfold.runs.run import Run
 from lensfold.runs.scores import SCORE_NAMES
-from lensfold.scoring.out_of_fold import folds_are_grouped, lens_task
+from lensfold.scoring.out_of_fold import drawn_haloes, folds_are_grouped, lens_task
 from lensfold.scoring.score_table import paired_table
 
 #: marks a submission, beside a run, on the command line
@@ -63,7 +63,8 @@ def compare(
     rule = sides[0].config["experiment"]["label_rule"]
     asked = lens_task(catalog, common, rule)
     one, two = ((side.oof.loc[asked.ids, "logit"], side.oof.loc[asked.ids, "fold"]) for side in sides)
-    groups = [None] if len(set(asked.haloes)) == len(asked.haloes) else [None, asked.haloes]
+    haloes = drawn_haloes(asked.haloes)
+    groups = [None] if haloes is None else [None, haloes]
     tables = [
         paired_table(asked.labels, one, two, asked.bins, asked.large, groups=drawn, beta_squared=beta_squared)
         for drawn in groups
@@ -133,7 +134,7 @@ def _verdict(tables: list[dict], key: str, confirmed_by: str | None = None) -> s
     difference = tables[-1][key]
     if difference["value"] is None or difference["error"] is None:
         return None
-    over = "haloes" if tables[-1]["bootstrap"]["over"] == "groups" else "objects"
+    over = tables[-1]["bootstrap"]["over"]
     name, digits, better = SCORE_NAMES[key].label, SCORE_NAMES[key].digits + 1, "A" if SCORE_NAMES[key].is_loss else "B"
     if difference["value"] == 0 and difference["error"] == 0:
         return f"A and B have the same {name}."

@@ -15,7 +15,7 @@ from lensfold.leaderboard.history import append_history
 from lensfold.paths import Pack, Workspace
 from lensfold.report.terminal import show_scores
 from lensfold.runs.run import Run
-from lensfold.scoring.out_of_fold import folds_are_grouped, score_oof, score_radii
+from lensfold.scoring.out_of_fold import score_oof, score_radii
 from lensfold.submission.csv_file import read_submission
 from lensfold.submission.finding import ScoreKind
 from lensfold.submission.manifest import read_submission_manifest
@@ -42,23 +42,15 @@ def score_run(workspace: Workspace, pack: Pack, experiment: str, beta_squared: f
 def run_scores(
     run: Run, pack_name: str, catalog: pd.DataFrame, folds: pd.Series, oof: pd.DataFrame, beta_squared: float
 ) -> dict:
-    """Return the row of a run: its name and cost, and every score of its out-of-fold logits.
-
-    Where haloes repeat, ``auc_by_draws`` has the AUC's interval over objects and over haloes.
-    """
+    """Return the row of a run: its name and cost, and every score of its out-of-fold logits."""
     records = [run.record(fold) or {} for fold in run.complete_folds]
-    rule, grouped = run.label_rule, folds_are_grouped(catalog, folds)
-    scores = score_oof(catalog, oof, rule, grouped, run.task, beta_squared)
-    if run.task == "lens" and catalogs.halo_groups(catalog).duplicated().any():
-        other = score_oof(catalog, oof, rule, not grouped, run.task, beta_squared)
-        scores["auc_by_draws"] = {one["bootstrap"]["over"]: one["auc"] for one in (scores, other)}
     return {
         "name": run.name,
         "pack": pack_name,
         "of_folds": int(folds.max()) + 1,
         "seconds": sum(record["seconds"] for record in records),
         "parameters": records[0]["parameters"],
-        **scores,
+        **score_oof(catalog, oof, run.label_rule, run.task, beta_squared),
     }
 
 

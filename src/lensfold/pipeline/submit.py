@@ -23,7 +23,7 @@ from lensfold.pipeline.score import check_current, run_scores
 from lensfold.runs.run import Run, aligned
 from lensfold.scoring.curves import reliability
 from lensfold.scoring.metrics import brier
-from lensfold.scoring.out_of_fold import lens_task, score_oof
+from lensfold.scoring.out_of_fold import drawn_haloes, lens_task, score_oof
 from lensfold.scoring.radius import radii_of_logs
 from lensfold.scoring.score_table import paired_table
 from lensfold.submission.csv_file import read_submission, write_submission
@@ -135,14 +135,7 @@ def _judged(
         "pack": source.pack.name,
         "of_folds": int(source.folds.max()) + 1,
         **{key: sum(row[key] for row in rows) for key in ("seconds", "parameters")},
-        **score_oof(
-            source.catalog,
-            ensemble.oof,
-            ensemble.rule,
-            source.grouped,
-            members[0].task,
-            beta_squared,
-        ),
+        **score_oof(source.catalog, ensemble.oof, ensemble.rule, members[0].task, beta_squared),
     }
     return ensemble, [*rows, together]
 
@@ -186,7 +179,7 @@ def _against_best(source: TrainingData, ensemble: Ensemble, rows: Sequence[dict]
     best_oof = ensemble.members[best].oof()
     asked = lens_task(source.catalog, ensemble.oof.index, ensemble.rule)
     first, second = (tuple(oof.loc[asked.ids, key] for key in ("logit", "fold")) for oof in (best_oof, ensemble.oof))
-    groups = asked.haloes if source.grouped else None
+    groups = drawn_haloes(asked.haloes)
     paired = paired_table(
         asked.labels, first, second, asked.bins, asked.large, groups=groups, beta_squared=beta_squared
     )

@@ -25,7 +25,8 @@ def show_outcome(
         return
     key = "mse" if rows[0].get("task", "lens") == "einstein-radius" else "auc"
     others = _RADIUS if key == "mse" else _LENS_NARROW if width() < WIDEST else _LENS
-    columns = ["run", f"{SCORE_NAMES[key].label} (95 %)", *(SCORE_NAMES[name].label for name in others), "n"]
+    first = f"{SCORE_NAMES[key].label} (95 % over {rows[0]['bootstrap']['over']})"
+    columns = ["run", first, *(SCORE_NAMES[name].label for name in others), "n"]
     cells = [
         [
             _name(row),

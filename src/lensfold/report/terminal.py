@@ -94,7 +94,7 @@ def _show_bins(name: str, rows: Sequence[dict]) -> None:
 def _show_draws(rows: Sequence[dict]) -> None:
     """The AUC's interval over objects and over haloes: objects that share a halo are not independent."""
     cells = [
-        [row["name"], score_text(row["auc"]), *(limits_text(draws[kind]) or NOTHING for kind in ("objects", "groups"))]
+        [row["name"], score_text(row["auc"]), *(limits_text(draws[kind]) or NOTHING for kind in ("objects", "haloes"))]
         for row in rows
         if (draws := row.get("auc_by_draws"))
     ]
@@ -189,7 +189,7 @@ def _show_differences(
     title: str, first: str, second: str, scores: Mapping[str, Sequence[dict]], bootstraps: Sequence[dict]
 ) -> None:
     """One row a score: both values, their difference with its error, and an interval for each kind of draw."""
-    over = ["haloes" if bootstrap["over"] == "groups" else bootstrap["over"] for bootstrap in bootstraps]
+    over = [bootstrap["over"] for bootstrap in bootstraps]
     columns = ["score", first, second, "difference", *(f"95 % over {kind}" for kind in over), "above 0"]
     rows = [[_label(key), *_difference_cells(parts, _difference_digits(key))] for key, parts in scores.items()]
     caption = (

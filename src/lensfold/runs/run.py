@@ -18,6 +18,7 @@ from lensfold.config import Experiment, Task, validated
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, write_marker
 from lensfold.runs.logits import read_logits
+from lensfold.runs.scores import FORMAT
 
 _FOLD = re.compile(r"fold(0|[1-9][0-9]{0,8})")
 #: keys of config.json beside the experiment, each a text
@@ -235,13 +236,13 @@ class Run:
         return score if same and made_from.items() <= score["made_from"].items() else None
 
     def score_origin(self, catalog_sha256: str | None, beta_squared: float | None) -> dict:
-        """Return what a score of this run is made from: its settings and logits, the catalog's labels, beta².
+        """Return what a score of this run is made from: its layout, settings and logits, the catalog's labels, beta².
 
         A None is left out: without its catalog a run can be compared, but not its labels.
         """
         known = {"catalog": catalog_sha256, "beta_squared": beta_squared}
         given = {key: value for key, value in known.items() if value is not None}
-        return {"run": self.identity, "oof": self.oof_hashes, **given}
+        return {"format": FORMAT, "run": self.identity, "oof": self.oof_hashes, **given}
 
 
 def fold_number(folder: Path) -> int:

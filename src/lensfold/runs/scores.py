@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lensfold.config import CHALLENGE_BETA_SQUARED, Task
 from lensfold.errors import InputError
 
+#: number of what ``score.json`` means; a score of another one is made again. 2: intervals over haloes where they repeat
+FORMAT = 2
 #: stands where there is no number
 NOTHING = "–"
 
@@ -98,8 +100,9 @@ class BinScore(Score):
 
 
 class ScoreOrigin(_Stored):
-    """What a score was made from: hashes of the out-of-fold logits by fold, and of the catalog."""
+    """What a score was made from: its layout, hashes of the out-of-fold logits by fold, and of the catalog."""
 
+    format: int = 1
     oof: dict[str, str]
     catalog: str
 
@@ -137,9 +140,9 @@ class Scores(_Stored):
     mse_by_size: tuple[BinScore, ...] | None = None
 
     @property
-    def draws_groups(self) -> bool:
+    def draws_haloes(self) -> bool:
         """Whether the intervals are over haloes rather than objects."""
-        return self.bootstrap.get("over") == "groups"
+        return self.bootstrap.get("over") == "haloes"
 
 
 def parse_scores(text: bytes, remedy: str) -> Scores:

@@ -8,7 +8,7 @@ import pandas as pd
 from lensfold.config import CHALLENGE_BETA_SQUARED, Task
 from lensfold.data import catalog as catalogs
 from lensfold.scoring.radius import radii_of_logs, radius_table
-from lensfold.scoring.score_table import score_table
+from lensfold.scoring.score_table import auc_over_objects, score_table
 
 LARGE = 150
 
@@ -17,32 +17,47 @@ def score_oof(
     catalog: pd.DataFrame,
     oof: pd.DataFrame,
     rule: str,
-    grouped: bool = False,
     task: Task = "lens",
     beta_squared: float = CHALLENGE_BETA_SQUARED,
     probabilities: bool = False,
 ) -> dict:
     """Return all scores of logits (columns logit, fold; index ID) under a label rule; dropped objects are left out.
 
-    ``grouped``: draw haloes instead of objects for the intervals. With the task "einstein-radius" the logits are log
-    theta_E, and `score_radii` scores them. ``beta_squared``, ``probabilities``: as `score_table` takes them.
+    Intervals are over haloes where these repeat (`drawn_haloes`), and ``auc_by_draws`` then has that of the AUC over
+    objects too. With the task "einstein-radius" the logits are log theta_E, and `score_radii` scores them.
+    ``beta_squared``, ``probabilities``: as `score_table` takes them.
     """
     if task == "einstein-radius":
         radii = pd.Series(radii_of_logs(oof["logit"]), index=oof.index)
-        return score_radii(catalog, radii, oof["fold"], rule, grouped)
+        return score_radii(catalog, radii, oof["fold"], rule)
     asked = lens_task(catalog, oof.index, rule)
     scored = oof.loc[asked.ids]
-    scores = score_table(
+    haloes = drawn_haloes(asked.haloes)
+    scores: dict = score_table(
         asked.labels,
         scored["logit"],
         scored["fold"],
         asked.bins,
         asked.large,
-        groups=asked.haloes if grouped else None,
+        groups=haloes,
         beta_squared=beta_squared,
         probabilities=probabilities,
     )
+    if haloes is not None:
+        scores["auc_by_draws"] = {
+            "objects": auc_over_objects(asked.labels, scored["logit"]),
+            "haloes": scores["auc"],
+        }
     return {"task": task, "rule": rule, **scores}
+
+
+def drawn_haloes(haloes: np.ndarray) -> np.ndarray | None:
+    """Return what the bootstrap draws: these halo numbers where haloes repeat, else None, for the objects themselves.
+
+    Objects of one halo are alike, so that drawing them one by one makes intervals too narrow. Where all objects have
+    the same number, or each its own, the catalog tells no haloes apart.
+    """
+    return haloes if 1 < len(np.unique(haloes)) < len(haloes) else None
 
 
 @dataclass(frozen=True)
@@ -69,16 +84,14 @@ def lens_task(catalog: pd.DataFrame, ids: pd.Index, rule: str) -> LensTask:
     )
 
 
-def score_radii(
-    catalog: pd.DataFrame, radii: pd.Series, fold: pd.Series, rule: str, grouped: bool = False, calibrate: bool = True
-) -> dict:
+def score_radii(catalog: pd.DataFrame, radii: pd.Series, fold: pd.Series, rule: str, calibrate: bool = True) -> dict:
     """Return scores of Einstein radii (arcsec, by ID as ``fold``) on the lenses of a label rule that have one.
 
-    ``grouped`` as in `score_oof`; ``calibrate``: with a factor from other folds (see `lensfold.scoring.radius`).
+    Intervals as in `score_oof`; ``calibrate``: with a factor from other folds (see `lensfold.scoring.radius`).
     """
     truth = np.exp(catalogs.log_einstein_radius(catalog)).reindex(radii.index)
     kept = truth.notna() & (catalogs.labels(catalog, rule).reindex(radii.index) == 1)
-    groups = catalogs.halo_groups(catalog).reindex(radii.index)[kept] if grouped else None
+    groups = drawn_haloes(catalogs.halo_groups(catalog).reindex(radii.index)[kept].to_numpy())
     sizes = catalogs.size_bins(catalog).reindex(radii.index)[kept]
     scores = radius_table(truth[kept], radii[kept], fold[kept], sizes=sizes, groups=groups, calibrate=calibrate)
     return {"task": "einstein-radius", "rule": rule, **scores}

@@ -130,7 +130,7 @@ def radius_table(
         "n": len(truth),
         "folds": np.unique(fold).tolist(),
         "fitted_on": fitted_on,
-        "bootstrap": {"draws": draws, "seed": seed, "over": "objects" if groups is None else "groups"},
+        "bootstrap": {"draws": draws, "seed": seed, "over": "objects" if groups is None else "haloes"},
         "factor": factor,
         **scores,
         "mse_by_size": None if sizes is None else scores["mse_by_size"],

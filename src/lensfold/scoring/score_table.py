@@ -80,9 +80,26 @@ def score_table(
         "folds": np.unique(prediction.fold).tolist(),
         "threshold_from": prediction.threshold_from,
         "beta_squared": beta_squared,
-        "bootstrap": {"draws": draws, "seed": seed, "over": "objects" if groups is None else "groups"},
+        "bootstrap": {"draws": draws, "seed": seed, "over": "objects" if groups is None else "haloes"},
         **task.packed({name: interval(value[name], drawn.get(name)) for name in value}),
     }
+
+
+def auc_over_objects(y: ArrayLike, s: ArrayLike, draws: int = DRAWS, seed: int = 0) -> dict[str, float | None]:
+    """Return the AUC as `score_table` does without groups, on the same draws of objects, and nothing else.
+
+    Raises InputError as `score_table` does.
+    """
+    y, s = both_classes(y, s)
+    order = np.argsort(-s, kind="stable")
+    task = ScoredObjects.of(y, None, None, None, order)
+    ranked = Ranking.of(task.y, s[order])
+
+    def estimates(weights: Floats) -> Estimates:
+        return {"auc": ranked.weighted(weights).auc()}
+
+    value = estimates(np.ones((1, len(y))))["auc"]
+    return interval(value, task.draw(estimates, draws, seed).get("auc"))
 
 
 def paired_table(
@@ -124,7 +141,7 @@ def paired_table(
         "n": len(task.y),
         "n_lenses": int(task.y.sum()),
         "beta_squared": beta_squared,
-        "bootstrap": {"draws": draws, "seed": seed, "over": "objects" if groups is None else "groups"},
+        "bootstrap": {"draws": draws, "seed": seed, "over": "objects" if groups is None else "haloes"},
         **task.packed(differences),
     }
 

@@ -15,8 +15,8 @@ from lensfold.paths import Pack, Workspace
 from lensfold.runs.provenance import code_state, versions
 from lensfold.runs.run import Run
 
-#: number of the manifest's layout; a submission of another one is made again
-FORMAT = 3
+#: number of the manifest's layout; a submission of another one is made again. 4: intervals over haloes
+FORMAT = 4
 #: files of a fold whose hashes are kept, beside its test logits: those that are there
 FOLD_FILES = ("oof.csv", "model.keras")
 #: and those of a kernel machine, which has no network: what it was fitted to, and the settings that were chosen
