@@ -122,6 +122,10 @@ class Workspace:
         """Folder for pictures of a split."""
         return self.root / "data" / pack.name / "look" / split
 
+    def realism(self, real: Pack, simulated: Pack) -> Path:
+        """Folder for what sets a simulated pack apart from a real one."""
+        return self.root / "data" / simulated.name / "look" / f"beside-{real.name}"
+
     def folds(self, pack: Pack) -> Path:
         """The pack's fold of every catalog ID."""
         return self.root / "folds" / f"{pack.name}.csv"

@@ -12,7 +12,7 @@ from lensfold.paths import BAND_SHAPES, BANDS, Pack, cutout_file
 SIGMA = {"VIS": 4.5e-13, "Y": 7.5e-12, "J": 9e-12, "H": 7e-12}
 
 
-def fake_images(generator: np.random.Generator, is_lens: bool) -> dict[str, np.ndarray]:
+def fake_images(generator: np.random.Generator, is_lens: bool, noise_level: float = 1.0) -> dict[str, np.ndarray]:
     """Four frames, float32: noise, a central galaxy, and for a lens a ring of 2 arcsec radius."""
     images = {}
     for band in BANDS:
@@ -21,7 +21,7 @@ def fake_images(generator: np.random.Generator, is_lens: bool) -> dict[str, np.n
         y, x = (np.indices((side, side)) - (side - 1) / 2) * scale
         radius = np.hypot(x, y)
         profile = 60 * np.exp(-radius) + (40 * np.exp(-(((radius - 2) / 0.3) ** 2)) if is_lens else 0)
-        noise = generator.standard_normal((side, side))
+        noise = noise_level * generator.standard_normal((side, side))
         images[band] = ((profile + noise) * SIGMA[band]).astype(np.float32)
     return images
 
@@ -32,20 +32,23 @@ def write_cutout(path: Path, image: np.ndarray) -> None:
     fits.PrimaryHDU(image.astype(">f4")).writeto(path, overwrite=True)
 
 
-def write_objects(split_folder: Path, ids: list[int], is_lens: list[bool], seed: int) -> None:
+def write_objects(split_folder: Path, ids: list[int], is_lens: list[bool], seed: int, noise_level: float = 1.0) -> None:
     """All four bands of each object."""
     for object_id, lens in zip(ids, is_lens, strict=True):
-        for band, image in fake_images(np.random.default_rng([seed, object_id]), bool(lens)).items():
+        images = fake_images(np.random.default_rng([seed, object_id]), bool(lens), noise_level)
+        for band, image in images.items():
             write_cutout(cutout_file(split_folder, band, object_id), image)
 
 
-def write_pack(folder: Path, n_train: int = 36, n_test: int = 8, seed: int = 0) -> Pack:
-    """A pack named after its folder, with catalog and key."""
+def write_pack(folder: Path, n_train: int = 36, n_test: int = 8, seed: int = 0, noise_level: float = 1.0) -> Pack:
+    """A pack named after its folder, with catalog and key; ``noise_level``: of the background, in SIGMA."""
     pack = Pack(folder.name, folder)
     for split, count, target in (("train", n_train, pack.catalog), ("test", n_test, pack.key)):
         catalog = fake_catalog(count, seed=seed + (split == "test"))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(catalog_text(catalog))
         lenses = labels(catalog, "official-2020") == 1
-        write_objects(folder / split, catalog.index.tolist(), lenses.tolist(), seed + 10 * (split == "test"))
+        write_objects(
+            folder / split, catalog.index.tolist(), lenses.tolist(), seed + 10 * (split == "test"), noise_level
+        )
     return pack

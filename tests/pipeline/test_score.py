@@ -86,7 +86,11 @@ def test_where_haloes_repeat_they_are_drawn_and_points_stay(runs):
     with_haloes = json.loads((runs / "runs" / "fake" / "ranks" / "score.json").read_text())
     assert with_haloes["bootstrap"]["over"] == "haloes" and set(with_haloes["auc_by_draws"]) == {"objects", "haloes"}
     lensfold(runs, "submit", *PACK)
-    assert lensfold(runs, "grade", *PACK).stdout.count("bootstrap over haloes") == 2
+    assert lensfold(runs, "grade", *PACK).stdout.count("bootstrap over objects") == 2  # the key has one halo
+    key = runs / "data" / "fake" / "truth" / "image_catalog2.0test.csv"
+    key.write_text(catalog_text(read_catalog(key).assign(halo_mass=[1.0, 2.0] * 4)))
+    lensfold(runs, "submit", *PACK)
+    assert lensfold(runs, "grade", *PACK).stdout.replace("\n", " ").count("over haloes") == 2
     path = runs / "data" / "fake" / "image_catalog2.0train.csv"
     for masses in (np.arange(60.0), np.zeros(60)):
         path.write_text(catalog_text(read_catalog(path).assign(halo_mass=masses, z_lens=0.5)))

@@ -16,7 +16,7 @@ from lensfold.cli.options import (
     chosen_pack,
 )
 from lensfold.errors import InputError
-from lensfold.paths import checked_split
+from lensfold.paths import Workspace, checked_split
 
 app = typer.Typer()
 
@@ -135,6 +135,30 @@ def look(
     with open_album(workspace, chosen, chosen_split) as album:
         for path in draw(album, workspace.look(chosen, chosen_split), seed):
             print(path)
+
+
+@app.command()
+def realism(
+    real: Annotated[Path, typer.Option("--real", help="Folder of a pack, as in data/mine.")],
+    simulated: Annotated[Path, typer.Option("--simulated", help="Folder of the pack to set beside it.")],
+    split: Annotated[
+        str | None, typer.Option("--split", help="train or test; default: train where there is one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the sheet; default: the second's look/.")
+    ] = None,
+    root: Root = Path(),
+    skip_bad: SkipBad = False,
+    workers: Workers = CORES,
+) -> None:
+    """How far apart are two packs? Noise, PSF, magnitudes and sizes side by side, and a probe that tells them apart."""
+    chosen_split = None if split is None else checked_split(split)
+    from lensfold.pipeline.realism import compare_packs
+    from lensfold.report.realism import show_comparison
+
+    workspace = Workspace(root)
+    one, two = (workspace.pack(None, folder) for folder in (real, simulated))
+    show_comparison(*compare_packs(workspace, one, two, chosen_split, out, skip_bad, workers))
 
 
 @app.command()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from lensfold.console import progress
 from lensfold.data.cache import stage_cache, verify_cache
-from lensfold.data.cache_check import expected_ids, is_cached, stale_reason
+from lensfold.data.cache_check import discard_cache, expected_ids, has_manifest, is_cached, stale_reason
 from lensfold.files import exclusive, file_sha256, write_if_changed
 from lensfold.paths import Pack, Split, Workspace
+from lensfold.pipeline.statistics import cache_statistics
 
 
 def cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> dict:
@@ -45,7 +46,18 @@ def _cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool,
             scan = scan_archive(source, target, report)
     with progress(f"cache {pack.name} {split}") as report:
         build = Build(target, expected, catalog, skip_bad, workers, report)
-        return build_cache_from_scan(scan, build) if scan else build_cache(source, build)
+        manifest = build_cache_from_scan(scan, build) if scan else build_cache(source, build)
+    cache_statistics(target)
+    return manifest
+
+
+def current_cache(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> Path:
+    """Return the folder of a split's cache, built where there is none of the files and the catalog there are now."""
+    if has_manifest(workspace, pack, split) and (reason := stale_reason(workspace, pack, split)):
+        print(f"cache {pack.name} {split} is built again: {reason}")
+        discard_cache(workspace, pack, split)
+    cache_split_once(workspace, pack, split, skip_bad, workers)
+    return workspace.cache(pack, split)
 
 
 def plan_split(workspace: Workspace, pack: Pack, split: Split) -> list[int] | None:

@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lensfold.config import Experiment, read_toml
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, pixels_hash, read_manifest, split_bands
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.files import exclusive, file_sha256, has_marker, write_if_changed, write_marker
 from lensfold.paths import Pack, Split, Workspace
+from lensfold.pipeline.statistics import cache_statistics
+from lensfold.realism.measure import sample_ids
+from lensfold.runs.run import STATISTICS
 
 if TYPE_CHECKING:
     from lensfold.inputs.pixels import StretchConstants
@@ -41,6 +42,7 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     folder = workspace.run(pack.name, name)
     _rewrite_if_changed(folder / "config.json", content)
     _rewrite_if_changed(folder / "predict.json", experiment.predict.model_dump(mode="json"))
+    _rewrite_if_changed(folder / STATISTICS, dict(cache_statistics(workspace.cache(pack, "train"))))
     write_marker(workspace.configured(pack.name, name), _marker(workspace, pack, name, experiment))
     return folder
 
@@ -50,7 +52,7 @@ def _constants(cache_folder: Path, experiment: Experiment) -> "StretchConstants"
     from lensfold.inputs.pixels import fit_constants
 
     with Cache(cache_folder) as cache:
-        ids = cache.ids[np.unique(np.linspace(0, len(cache.ids) - 1, CONSTANTS_SAMPLE).astype(int))]
+        ids = sample_ids(cache.ids, CONSTANTS_SAMPLE)
         sample = [split_bands(row) for object_id in ids for row in cache.read([object_id])]
         return fit_constants(sample, experiment.pixels, cache.sigma)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from lensfold.console import show_text
 from lensfold.leaderboard.history import ENSEMBLE, last_before, read_history
 from lensfold.paths import Pack, Workspace
+from lensfold.pipeline.statistics import unlike_training
 from lensfold.report.outcome import show_outcome
 
 #: objects without a usable cutout that are listed
@@ -19,6 +20,8 @@ def show_submission(workspace: Workspace, pack: Pack, content: dict, every_table
     if every_table:
         _show_every_table(content)
     _show_files(target, content)
+    if unlike := unlike_training(workspace, pack, content["trained_on"], list(content["members"])):
+        show_text(unlike)
     if content["radius"]:
         show_rows(workspace, training, content["radius"]["scores"], simulated, f"{content['submission']}_radius")
     show_rows(workspace, training, content["scores"], simulated, content["submission"])

@@ -6,7 +6,7 @@ again. Augmentation has no effect on such a run, and neither has averaging over 
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from lensfold.files import digest, exclusive, replacing
 from lensfold.inputs.batches import Preparation, ahead, slices
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models import network_of, split_at_head
-from lensfold.prediction.forward import inference_of
+from lensfold.prediction.forward import Inference, inference_of
 
 Progress = Callable[[int, int], None]
 BATCH = 64
@@ -78,6 +78,18 @@ def network_input(
     return Features(path)
 
 
+def features_of(
+    preparations: Sequence[tuple[Preparation, np.ndarray]], experiment: Experiment, progress: Progress | None = None
+) -> list[np.ndarray]:
+    """Return the features of some objects of some caches by one frozen backbone, each float32, (n, features).
+
+    Nothing is kept: see :func:`network_input` for those of a whole cache.
+    """
+    backbone, _ = split_at_head(network_of(experiment))
+    inference = inference_of(backbone, BATCH)
+    return [np.concatenate(list(_batches(inference, one, ids, progress))) for one, ids in preparations]
+
+
 def progress_lines(log: Callable[[str], None]) -> Progress:
     """Return a progress that writes a line of a fold's log at every fifth of the way."""
     shown = [0]
@@ -112,16 +124,22 @@ def _is_current(path: Path, key: str) -> bool:
 def _compute(
     preparation: Preparation, ids: np.ndarray, experiment: Experiment, path: Path, progress: Progress | None
 ) -> None:
-    model = network_of(experiment)
-    backbone, _ = split_at_head(model)
+    backbone, _ = split_at_head(network_of(experiment))
     header = {"descr": "<f4", "fortran_order": False, "shape": (len(ids), backbone.output_shape[1])}
     path.with_suffix(".json").unlink(missing_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
-        inference = inference_of(backbone, BATCH)
-        parts = slices(len(ids), BATCH)
-        batches = ahead(preparation.plain, [(ids[part],) for part in parts])
-        for part, images in zip(parts, batches, strict=True):
-            stream.write(inference(images).astype("<f4").tobytes())
-            if progress:
-                progress(part.stop, len(ids))
+        for features in _batches(inference_of(backbone, BATCH), preparation, ids, progress):
+            stream.write(features.tobytes())
+
+
+def _batches(
+    inference: Inference, preparation: Preparation, ids: np.ndarray, progress: Progress | None
+) -> Iterator[np.ndarray]:
+    """Yield the features of the objects, float32, batch by batch."""
+    parts = slices(len(ids), BATCH)
+    batches = ahead(preparation.plain, [(ids[part],) for part in parts])
+    for part, images in zip(parts, batches, strict=True):
+        yield inference(images).astype("<f4")
+        if progress:
+            progress(part.stop, len(ids))

@@ -21,6 +21,8 @@ from lensfold.runs.logits import read_logits
 from lensfold.runs.scores import FORMAT
 
 _FOLD = re.compile(r"fold(0|[1-9][0-9]{0,8})")
+#: file of what the cutouts measure that a run was trained on, and of a cache's own
+STATISTICS = "statistics.json"
 #: keys of config.json beside the experiment, each a text
 _HASHES = ("pack", "folds_hash", "data_hash", "labels_hash")
 
@@ -83,6 +85,15 @@ class Run:
     def identity(self) -> str:
         """SHA-256 (hex) of the resolved settings, folds, pixels and labels."""
         return digest(self.config)
+
+    @cached_property
+    def statistics(self) -> dict | None:
+        """What the cutouts measure that it was trained on, see `lensfold.realism`; None where that is not known."""
+        try:
+            content = json.loads((self.folder / STATISTICS).read_text())
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
 
     @property
     def task(self) -> Task:

@@ -1,0 +1,124 @@
+"""How far apart are two packs? Measurements, a probe on frozen features, a sheet of pictures and their numbers."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lensfold.config import Experiment, NetworkLearner, PixelSettings, PredictSettings, StageSettings
+from lensfold.console import progress
+from lensfold.data.cache import Cache, split_bands
+from lensfold.data.cache_check import has_manifest
+from lensfold.errors import InputError
+from lensfold.files import write_json
+from lensfold.inputs.batches import Preparation
+from lensfold.inputs.pixels import StretchConstants, fit_constants
+from lensfold.paths import BANDS, Pack, Split, Workspace
+from lensfold.pipeline.cache import current_cache
+from lensfold.pipeline.train import start_where_needed
+from lensfold.prediction.features import features_of
+from lensfold.realism.comparison import Comparison, Side
+from lensfold.realism.measure import measured, sample_ids
+from lensfold.realism.probe import LEAST, probe
+from lensfold.report.realism import SHOWN, draw_comparison
+
+#: objects of a pack that are measured, and of each that the probe's stretch is fitted to
+MEASURED, FITTED = 1000, 128
+#: whose features the probe sees: the central 12.8 arcsec, in units of a background sigma that both packs share
+NETWORK = Experiment(
+    pixels=PixelSettings(crop=128, bin=1),
+    learner=NetworkLearner(name="efficientnet_lite0", weights="imagenet", frozen=True),
+    stage=(StageSettings(min_size=0, epochs=1, trainable="head"),),
+    predict=PredictSettings(d4_average=False),
+)
+
+
+def compare_packs(
+    workspace: Workspace,
+    real: Pack,
+    simulated: Pack,
+    split: Split | None = None,
+    out: Path | None = None,
+    skip_bad: bool = False,
+    workers: int = 1,
+) -> tuple[Comparison, list[Path]]:
+    """Measure a sample of both packs, draw ``realism.png`` and write ``realism.json``; return what came out, and both.
+
+    ``split``: of both; None for the train split of a pack that has one, else its test split. ``out``: the folder, by
+    default ``data/<simulated>/look/beside-<real>``. Caches are built where they are absent or stale. Raises InputError
+    for a pack without such a split, cutouts that cannot be used, and where both packs are one.
+    """
+    if real.folder.resolve() == simulated.folder.resolve():
+        raise InputError(f"{real.folder}: given as the real and as the simulated pack. Give two packs.")
+    packs = [(pack, _split_of(workspace, pack, split)) for pack in (real, simulated)]
+    folders = [current_cache(workspace, pack, of, skip_bad, workers) for pack, of in packs]
+    with ExitStack() as opened:
+        caches = [opened.enter_context(Cache(folder)) for folder in folders]
+        sides = [_side(pack, of, cache) for (pack, of), cache in zip(packs, caches, strict=True)]
+        sigma = {band: float(np.sqrt(caches[0].sigma[band] * caches[1].sigma[band])) for band in BANDS}
+        found = Comparison(sides[0], sides[1], sigma)
+        if not found.is_too_small:
+            found = replace(found, probe=_probed(caches, sides, sigma))
+    folder = out or workspace.realism(real, simulated)
+    paths = [folder / "realism.png", folder / "realism.json"]
+    draw_comparison(paths[0], found)
+    write_json(paths[1], _record(found))
+    return found, paths
+
+
+def _split_of(workspace: Workspace, pack: Pack, split: Split | None) -> Split:
+    """The split that is asked for, or the train split where the pack has one as files or as a cache, else the test."""
+    if split is not None:
+        return split
+    if has_manifest(workspace, pack, "train"):
+        return "train"
+    try:
+        pack.split_source("train")
+    except InputError:
+        return "test"
+    return "train"
+
+
+def _side(pack: Pack, split: Split, cache: Cache) -> Side:
+    ids = sample_ids(cache.ids, MEASURED)
+    with progress(f"measure {pack.name} {split}") as report:
+        table = measured(cache, ids, report)
+    rows = cache.read(sample_ids(ids, SHOWN))
+    return Side(pack.name, split, len(cache.ids), table, rows, pack.is_simulated)
+
+
+def _probed(caches: list[Cache], sides: list[Side], sigma: dict[str, float]) -> dict[str, float | None]:
+    start_where_needed(NETWORK)
+    constants = _constants(caches, sides, sigma)
+    ids = [side.table.index.to_numpy() for side in sides]
+    given = [(Preparation(cache, NETWORK, constants), own) for cache, own in zip(caches, ids, strict=True)]
+    with progress("probe: features of a frozen network") as report:
+        of_real, of_simulated = features_of(given, NETWORK, report)
+    return probe(of_real, of_simulated)
+
+
+def _constants(caches: list[Cache], sides: list[Side], sigma: dict[str, float]) -> StretchConstants:
+    """One stretch for both packs, fitted to as many objects of one as of the other."""
+    count = min(FITTED, *(side.n for side in sides))
+    chosen = [sample_ids(side.table.index.to_numpy(), count) for side in sides]
+    rows = [row for cache, ids in zip(caches, chosen, strict=True) for row in cache.read(ids)]
+    return fit_constants([split_bands(row) for row in rows], NETWORK.pixels, sigma)
+
+
+def _record(found: Comparison) -> dict:
+    """What ``realism.json`` has: quantiles, distances and the probe."""
+    packs = {
+        name: {"pack": side.pack, "split": side.split, "measured": side.n, "objects": side.of}
+        for name, side in (("real", found.real), ("simulated", found.simulated))
+    }
+    rows = {
+        one.name: {"real": _plain(one.real), "simulated": _plain(one.simulated), "n": one.counts, "far": one.is_far}
+        | {"ks": _plain((one.ks,))[0]}
+        for one in found.distances
+    }
+    return {**packs, "probe": found.probe, "least_for_the_probe": LEAST, "quantities": rows}
+
+
+def _plain(values: tuple[float, ...]) -> list[float | None]:
+    return [value if np.isfinite(value) else None for value in values]

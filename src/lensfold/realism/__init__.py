@@ -1,0 +1,1 @@
+"""How far apart two packs are: what their cutouts measure, side by side."""
