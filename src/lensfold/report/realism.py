@@ -48,9 +48,9 @@ def draw_comparison(path: Path, found: Comparison) -> None:
         f'VIS, and below it H, mean(Y, J), VIS in colour, 20" wide, bar {BAR:g}"; one stretch for all, in units of the '
         "background sigma of both packs together."
     )
-    page.text(MARGIN, 62, legend, 8, color="0.4")
+    page.text(MARGIN, 60, legend, 10, color="0.4")
     for left, side, name, ink in zip((MARGIN, right), (found.real, found.simulated), NAMES, COLOURS, strict=True):
-        page.text(left, TOP, f"{name}: {_of(side)}", 11, room=wide, weight="bold", color=ink)
+        page.text(left, TOP + 4, f"{name}: {_of(side)}", 11, room=wide, weight="bold", color=ink)
         _draw_objects(page, left, TOP + HEAD, side, found.sigma)
     _draw_panels(page, panels, found)
     page.save(path)
