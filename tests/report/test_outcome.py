@@ -90,6 +90,7 @@ def test_the_first_score_is_compared_with_nothing(capsys):
             Score(value=0.86, low=0.85, high=0.87),
             "+0.019 against its last other score; the intervals overlap: may be chance",
         ),
+        (Score(value=0.879, low=0.869, high=0.889), "+0.000 against its last other score: the same."),
         (
             Score(value=0.88),
             "-0.001 against its last other score; that score is within the 95 % interval of this one: may",

@@ -88,6 +88,8 @@ def _verdict(now: Score, earlier: Score, key: str) -> str:
     """Whether a difference to an earlier score, of an interval of its own where that was kept, may be chance."""
     if now.low is None or now.high is None or now.value is None or earlier.value is None:
         return "."
+    if now.value == earlier.value:
+        return ": the same."
     if earlier.low is None or earlier.high is None:
         overlap, what = now.low <= earlier.value <= now.high, "that score is {}within the 95 % interval of this one"
         what = what.format("" if overlap else "not ")
