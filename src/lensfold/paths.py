@@ -25,6 +25,8 @@ def checked_split(name: str) -> Split:
     raise InputError(f"--split {name!r}: expected train or test, or twins (of a simulated pack).")
 
 
+#: how the catalog of a pack of real cutouts with simulated arcs begins
+INJECTED = "# SYNTHETIC: simulated arcs in real cutouts"
 #: what names may be: they become parts of paths
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -88,6 +90,15 @@ class Pack:
         try:
             with self.catalog.open("rb") as stream:
                 return stream.readline(200).startswith(b"# SYNTHETIC")
+        except OSError:
+            return False
+
+    @property
+    def is_injected(self) -> bool:
+        """Whether the pack is real cutouts with simulated arcs: its catalog's first line says so."""
+        try:
+            with self.catalog.open("rb") as stream:
+                return stream.readline(200).startswith(INJECTED.encode())
         except OSError:
             return False
 
@@ -174,3 +185,11 @@ class Workspace:
 def cutout_file(split_folder: Path, band: str, object_id: int) -> Path:
     """FITS file of one object and band, named as in the challenge pack."""
     return split_folder / "Public" / f"EUC_{band}" / f"imageEUC_{band}-{object_id}.fits"
+
+
+def maps_file(split_folder: Path, object_id: int) -> Path:
+    """FITS file of an imported object's noise maps and point spread functions: extensions VIS_RMS, VIS_PSF, Y_RMS …
+
+    Absent where the object came with neither.
+    """
+    return split_folder / "Public" / "maps" / f"maps-{object_id}.fits"

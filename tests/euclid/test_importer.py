@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from fakes.euclid import all_strict, check_sky, frames_of, mer_hdus, mer_with, refused, written
+from fakes.euclid import MAGZERO, all_strict, check_sky, frames_of, mer_hdus, mer_with, refused, write_group, written
 from fakes.workspace import PROJECT
 
 from lensfold.data.cache_build import Build, build_cache
@@ -17,7 +17,7 @@ from lensfold.data.fits_reader import read_frame
 from lensfold.errors import InputError
 from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS
-from lensfold.paths import BAND_SHAPES, BANDS, Pack, cutout_file
+from lensfold.paths import BAND_SHAPES, BANDS, Pack, cutout_file, maps_file
 
 REAL = Path(os.environ.get("LENSFOLD_REAL_EUCLID", PROJECT.parent / "shared" / "real_euclid"))
 
@@ -73,7 +73,7 @@ def test_a_pack_is_a_test_split_in_the_challenges_form(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(out / "objects.csv"), table)
     assert Pack("mine", out).split_source("test") == out
     assert sorted(path.name for path in out.iterdir()) == ["Public", "objects.csv"]
-    assert len(list(out.rglob("*.fits"))) == 8
+    assert len(list(out.rglob("image*.fits"))) == 8
     for band, frame in frames_of(out, 4).items():
         assert frame.shape == BAND_SHAPES[band]
         header = fits.getheader(cutout_file(out, band, 4))
@@ -85,7 +85,7 @@ def test_what_was_imported_can_be_imported_again(tmp_path):
     hdus = mer_hdus()
     hdus["VIS_RMS"].data[100, 100] = 1e16
     import_euclid([written(tmp_path / "8.fits", hdus)], tmp_path / "one")
-    import_euclid(sorted((tmp_path / "one").rglob("*.fits")), tmp_path / "two")
+    import_euclid(sorted((tmp_path / "one").rglob("image*.fits")), tmp_path / "two")
     again = frames_of(tmp_path / "two", 8)
     for band, frame in frames_of(tmp_path / "one", 8).items():
         np.testing.assert_array_equal(again[band], frame)
@@ -102,7 +102,8 @@ def test_a_pack_is_replaced_only_when_told(tmp_path):
     refused([second, broken], out, "3.fits", overwrite=True)
     import_euclid([second], out, overwrite=True)
     assert sorted(path.name for path in out.iterdir()) == ["Public", "cache", "objects.csv"]
-    assert sorted(path.name for path in out.rglob("*.fits")) == sorted(f"imageEUC_{band}-2.fits" for band in BANDS)
+    names = [*(f"imageEUC_{band}-2.fits" for band in BANDS), "maps-2.fits"]
+    assert sorted(path.name for path in out.rglob("*.fits")) == sorted(names)
 
 
 @pytest.mark.parametrize("name", ["train", "datapack2.0test.tar.gz", "test", "image_catalog2.0train.csv"])
@@ -185,3 +186,59 @@ def test_old_cards_do_no_harm(tmp_path):
     import_euclid(mer_with(tmp_path, change), out)
     assert all_strict(out)
     WCS(fits.getheader(cutout_file(out, "Y", 1)))
+
+
+def test_maps_are_cut_scaled_and_added_as_the_images_are(tmp_path):
+    """RMS in quadrature of nine, four of which may be bad; the point spread function of the sum one, as it was."""
+    hdus = mer_hdus((210, 210))
+    rng = np.random.default_rng(1)
+    for band, name in EXTENSIONS.items():
+        hdus[name.replace("FLUX", "RMS")].data = rng.uniform(1, 3, (210, 210)).astype(np.float32)
+        hdus[name.replace("FLUX", "PSF")].data = rng.uniform(0, 2, (33, 33)).astype(np.float32) * len(band)
+    hdus["NIR_H_RMS"].data[6:9, 6:8] = 1e16  # six of nine
+    hdus["NIR_H_RMS"].data[6:9, 9] = 1e16  # three of nine
+    import_euclid([written(tmp_path / "7.fits", hdus)], tmp_path / "out")
+    with fits.open(maps_file(tmp_path / "out", 7)) as maps:
+        for band, name in EXTENSIONS.items():
+            delivered = hdus[name.replace("FLUX", "RMS")].data.astype(np.float64) * 10 ** (-0.4 * MAGZERO[band])
+            rms, psf = maps[f"{band}_RMS"].data, maps[f"{band}_PSF"].data
+            stamp = hdus[name.replace("FLUX", "PSF")].data.astype(np.float64)
+            np.testing.assert_allclose(psf, stamp / stamp.sum(), rtol=1e-6)
+            if band == "VIS":
+                np.testing.assert_allclose(rms, delivered[5:205, 5:205], rtol=1e-6)
+                continue
+            blocks = delivered[6:204, 6:204].reshape(66, 3, 66, 3).transpose(0, 2, 1, 3).reshape(66, 66, 9)
+            np.testing.assert_allclose(rms[2:], np.sqrt((blocks**2).sum(-1))[2:], rtol=1e-6)
+            if band == "H":
+                assert np.isnan(rms[0, 0]) and np.isnan(frames_of(tmp_path / "out", 7)["H"][0, 0])
+                good = np.sqrt((blocks[0, 1, [1, 2, 4, 5, 7, 8]] ** 2).sum() * 9 / 6)
+                assert rms[0, 1] == pytest.approx(good, rel=1e-6)
+
+
+def test_only_maps_that_are_there_are_kept(tmp_path):
+    hdus = mer_hdus()
+    for name in ("VIS_RMS", "NIR_Y_RMS", "NIR_J_RMS", "NIR_H_RMS", "NIR_J_PSF"):
+        del hdus[name]
+    hdus["NIR_Y_PSF"].data[:] = 0
+    hdus["NIR_H_PSF"].data[3, 3] = np.nan
+    bare = fits.HDUList([hdu for hdu in mer_hdus() if not hdu.name.endswith(("RMS", "PSF"))])
+    files = [written(tmp_path / "1.fits", hdus), written(tmp_path / "2.fits", bare)]
+    import_euclid(files, tmp_path / "out")
+    with fits.open(maps_file(tmp_path / "out", 1)) as maps:
+        assert [hdu.name for hdu in maps[1:]] == ["VIS_PSF"]
+    assert not maps_file(tmp_path / "out", 2).exists()
+    import_euclid(files[1:], tmp_path / "out", overwrite=True)
+    assert not maps_file(tmp_path / "out", 1).exists()
+
+
+def test_single_band_files_have_maps_too(tmp_path):
+    files = []
+    for path in write_group(tmp_path / "in"):
+        with fits.open(path) as one:
+            extra = [fits.ImageHDU(np.ones((210, 210), np.float32), name="RMS")]
+            extra.append(fits.ImageHDU(np.ones((21, 21), np.float32), name="PSF"))
+            files.append(written(tmp_path / "whole" / path.name, fits.HDUList([one[0].copy(), *extra])))
+    import_euclid(files, tmp_path / "out")
+    with fits.open(maps_file(tmp_path / "out", 7)) as maps:
+        assert len(maps) == 9 and maps["J_PSF"].data[0, 0] == pytest.approx(1 / 441)
+        assert maps["J_RMS"].data[5, 5] == pytest.approx(3 * 10 ** (-0.4 * 30))

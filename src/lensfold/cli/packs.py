@@ -100,6 +100,28 @@ def import_euclid(
 
 
 @app.command()
+def inject(
+    hosts: Annotated[Path, typer.Option("--hosts", help="Pack of real cutouts, made by import-euclid.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the new pack, as in data/injected.")],
+    count: Annotated[int, typer.Option("--count", help="Arcs a host, each in an image of its own.")] = 1,
+    exclude: Annotated[
+        Path | None, typer.Option("--exclude", help="CSV of known lenses (ID or file): kept out altogether.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Whose sources are lensed: a profile of simulate.")] = "challenge",
+    seed: int = 1,
+    workers: Workers = CORES,
+) -> None:
+    """Add simulated arcs to real cutouts: a train split of hosts with and without, twins and a full catalog."""
+    from lensfold.console import progress
+    from lensfold.report.packs import show_injected
+    from lensfold.simulate.inject import inject as inject_arcs
+
+    with progress(f"inject {out.name}", "hosts") as report:
+        made = inject_arcs(hosts, out, profile, count, seed, exclude, workers, report)
+    show_injected(made, out)
+
+
+@app.command()
 def show(
     ids: Annotated[list[int], typer.Argument(help="IDs of objects.")],
     split: SplitName = "train",

@@ -1,5 +1,8 @@
 """Write a pack from Euclid cutouts: a test split without a catalog, and a table of its objects.
 
+What the files have beside the images, RMS maps and point spread functions, goes into ``Public/maps/``: inside the
+folder that takes an earlier import's place as a whole, so that maps never lie beside other images than their own.
+
 IDs: the integer that a file's name starts with, or the only one in it, without sign; where one has none, or two are
 alike, all objects are numbered from 1 in the order of their names.
 """
@@ -17,9 +20,9 @@ from astropy.wcs import WCS
 
 from lensfold.console import Progress
 from lensfold.errors import InputError
-from lensfold.euclid.geometry import MIDDLE, read_euclid
+from lensfold.euclid.geometry import MIDDLE, Frame, read_euclid
 from lensfold.euclid.layouts import group_files, raise_all
-from lensfold.paths import cutout_file
+from lensfold.paths import cutout_file, maps_file
 
 # a whole word that is no part of a decimal number; words are bounded by anything but letters and digits
 _INTEGER = re.compile(r"(?<![^\W_])(?<![0-9]\.)[0-9]{1,18}(?![^\W_]|\.[0-9])")
@@ -74,6 +77,16 @@ def _ids(names: Sequence[str]) -> list[int]:
     return found if len(set(found)) == len(names) else list(range(1, len(names) + 1))
 
 
+def _write_maps(target: Path, frames: dict[str, Frame]) -> None:
+    """Write what there is of RMS maps and point spread functions: extensions VIS_RMS, VIS_PSF, Y_RMS …"""
+    maps = {f"{band}_RMS": frame.rms for band, frame in frames.items()}
+    maps |= {f"{band}_PSF": frame.psf for band, frame in frames.items()}
+    hdus = [fits.ImageHDU(image, name=name) for name, image in maps.items() if image is not None]
+    if hdus:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(target)
+
+
 def _write_objects(objects: list[tuple[int, tuple[Path, ...]]], out: Path, progress: Progress | None) -> pd.DataFrame:
     """Write ``Public/`` and ``objects.csv`` into ``out``; return the table; InputError listing what cannot be used."""
     rows: list[dict[str, object]] = []
@@ -88,6 +101,7 @@ def _write_objects(objects: list[tuple[int, tuple[Path, ...]]], out: Path, progr
             target = cutout_file(out, band, object_id)
             target.parent.mkdir(parents=True, exist_ok=True)
             fits.PrimaryHDU(frame.image, frame.header).writeto(target)
+        _write_maps(maps_file(out, object_id), frames)
         centre = WCS(frames["VIS"].header).pixel_to_world(*MIDDLE).icrs
         name = files[0].name.encode("utf-8", "replace").decode()  # a file's name need not be text
         shares = {f"bad_{band}": frame.bad_share for band, frame in frames.items()}

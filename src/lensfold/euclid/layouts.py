@@ -2,10 +2,10 @@
 
 Two layouts are known, and nothing else is guessed:
 - a multi-extension MER cutout, one file an object: VIS_FLUX, NIR_Y_FLUX, NIR_J_FLUX, NIR_H_FLUX, each with its _RMS
-  where there is one; other extensions (_PSF) are not looked at;
-- four single-band cutouts an object: the first image of each file, and an extension RMS where there is one. FILTER or
-  INSTRUME in that image's header names the band, or else the one word of the file name that does (VIS, NIR_Y, NIR-Y,
-  NISP_Y, Y …). Files belong together when the rest of their names is the same.
+  and _PSF where there is one;
+- four single-band cutouts an object: the first image of each file, and extensions RMS and PSF where there are any.
+  FILTER or INSTRUME in that image's header names the band, or else the one word of the file name that does (VIS, NIR_Y,
+  NIR-Y, NISP_Y, Y …). Files belong together when the rest of their names is the same.
 """
 
 import io
@@ -38,13 +38,16 @@ _Hdu: TypeAlias = fits.PrimaryHDU | fits.ImageHDU
 @dataclass(frozen=True)
 class EuclidBand:
     """One band as delivered: ``image`` (rows, columns) as stored, ``rms_bad`` (bool, alike) where its RMS map finds no
-    measurement, and the header's WCS and AB zero point."""
+    measurement, the header's WCS and AB zero point, and what else the file has of it: the RMS map, of the image's
+    shape, and the point spread function, any image that can be scaled to the sum one."""
 
     file: Path
     image: np.ndarray
     rms_bad: np.ndarray
     wcs: WCS
     magzero: float
+    rms: np.ndarray | None = None
+    psf: np.ndarray | None = None
 
 
 def group_files(files: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]:
@@ -78,8 +81,8 @@ def read_bands(files: Sequence[Path]) -> dict[str, EuclidBand]:
     sources = {}
     for path in files:
         with _hdus(path) as hdus:
-            for band, (image, rms) in _band_hdus(path, hdus).items():
-                sources[band] = _read_band(path, image, rms)
+            for band, found in _band_hdus(path, hdus).items():
+                sources[band] = _read_band(path, *found)
     if len(sources) < len(BANDS):
         raise InputError(f"{list(map(str, files))}: found {', '.join(sources)}, expected each of {', '.join(BANDS)}.")
     return {band: sources[band] for band in BANDS}
@@ -114,15 +117,18 @@ def _hdus(path: Path) -> Iterator[fits.HDUList]:
         raise InputError(f"{path}: not readable as a FITS image ({reason}). Fetch it again or leave it out.") from error
 
 
-def _band_hdus(path: Path, hdus: fits.HDUList) -> dict[str, tuple[_Hdu, _Hdu | None]]:
-    """Return the image and RMS HDU (or None) of each band in a file: of all four, or of one."""
+def _band_hdus(path: Path, hdus: fits.HDUList) -> dict[str, tuple[_Hdu, _Hdu | None, _Hdu | None]]:
+    """Return the HDUs of each band in a file, of all four or of one: image, and RMS and PSF or None."""
     named: dict[str, _Hdu] = {}
     for hdu in hdus:
         named.setdefault(hdu.name.strip().upper(), hdu)
     found, expected = ", ".join(named), ", ".join(EXTENSIONS.values())
     missing = [name for name in EXTENSIONS.values() if name not in named]
     if not missing:
-        return {band: (named[name], named.get(name.replace("FLUX", "RMS"))) for band, name in EXTENSIONS.items()}
+        return {
+            band: (named[name], *(named.get(name.replace("FLUX", other)) for other in ("RMS", "PSF")))
+            for band, name in EXTENSIONS.items()
+        }
     image = next((hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS")), None)
     if image is None or len(missing) < len(BANDS):
         raise InputError(f"{path}: lacks {', '.join(missing)}. Found the extensions {found}; expected {expected}.")
@@ -134,7 +140,7 @@ def _band_hdus(path: Path, hdus: fits.HDUList) -> dict[str, tuple[_Hdu, _Hdu | N
     if len(bands) != 1:
         clues = f"FILTER {cards[0]!r}, INSTRUME {cards[1]!r}, words {words} in the name and the extensions {found}"
         raise InputError(f"{path}: of which band is it? Found {clues}; expected {expected}, or one band in FILTER.")
-    return {bands.pop(): (image, named.get("RMS"))}
+    return {bands.pop(): (image, named.get("RMS"), named.get("PSF"))}
 
 
 def _add_single(single: dict[str, dict[str, Path]], path: Path, band: str) -> None:
@@ -158,7 +164,7 @@ def _incomplete(single: dict[str, dict[str, Path]]) -> list[str]:
     ]
 
 
-def _read_band(path: Path, hdu: _Hdu, rms: _Hdu | None) -> EuclidBand:
+def _read_band(path: Path, hdu: _Hdu, rms: _Hdu | None, psf: _Hdu | None) -> EuclidBand:
     """Return one band of an open file; InputError where image, RMS, zero point or WCS cannot be used."""
     where = f"{path} [{hdu.name}]"
     shape = getattr(hdu.data, "shape", None)
@@ -176,4 +182,12 @@ def _read_band(path: Path, hdu: _Hdu, rms: _Hdu | None) -> EuclidBand:
     if not wcs.has_celestial or wcs.has_distortion or not np.isfinite(numbers).all():
         found = " ".join(wcs.wcs.ctype).strip() or "none"
         raise InputError(f"{where}: its WCS is {found}, expected a celestial one without distortions (RA---TAN).")
-    return EuclidBand(path, hdu.data, bad, wcs, float(magzero))
+    return EuclidBand(path, hdu.data, bad, wcs, float(magzero), None if rms is None else noise, _usable_psf(psf))
+
+
+def _usable_psf(hdu: _Hdu | None) -> np.ndarray | None:
+    """Return the image of a point spread function; None where there is none, or none whose sum can become one."""
+    image = getattr(hdu, "data", None)
+    if not isinstance(image, np.ndarray) or image.ndim != 2 or not np.isfinite(image).all() or image.sum() <= 0:
+        return None
+    return image

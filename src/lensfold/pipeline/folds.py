@@ -13,7 +13,7 @@ def make_pack_folds(workspace: Workspace, pack: Pack) -> tuple[pd.DataFrame, pd.
     """Write ``folds/<pack>.csv`` from the catalog and ``folds/folds.toml``; return (catalog, folds)."""
     settings = _settings(workspace)
     catalog = catalogs.read_catalog(pack.catalog)
-    folds = make_folds(catalog, settings.k, settings.seed, settings.group or pack.name in settings.grouped_packs)
+    folds = make_folds(catalog, settings.k, settings.seed, _is_grouped(settings, pack))
     write_folds(workspace.folds(pack), folds)
     write_marker(workspace.folds_marker(pack), _marker(workspace, pack))
     return catalog, folds
@@ -43,10 +43,15 @@ def _settings(workspace: Workspace) -> FoldSettings:
     return read_toml(workspace.fold_settings(), FoldSettings)
 
 
+def _is_grouped(settings: FoldSettings, pack: Pack) -> bool:
+    """Return whether objects of one halo stay together; of an injected pack these are the images of one host."""
+    return settings.group or pack.name in settings.grouped_packs or pack.is_injected
+
+
 def _marker(workspace: Workspace, pack: Pack) -> dict[str, str]:
     """What folds are made from, and the file they were written to."""
     settings = _settings(workspace)
-    chosen = {"k": settings.k, "seed": settings.seed, "group": settings.group or pack.name in settings.grouped_packs}
+    chosen = {"k": settings.k, "seed": settings.seed, "group": _is_grouped(settings, pack)}
     return {
         "settings": digest(chosen),
         "catalog": file_sha256(pack.catalog),

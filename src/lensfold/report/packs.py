@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from lensfold.console import show_table
 from lensfold.data import catalog as catalogs
 from lensfold.data.folds import imbalance, strata_counts, strata_table
+
+if TYPE_CHECKING:  # the simulator takes long to import
+    from lensfold.simulate.inject import Injected
 
 
 def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:
@@ -60,6 +64,20 @@ def show_import(table: pd.DataFrame, out: Path, pictures: Sequence[Path]) -> Non
     for picture in pictures:
         print(picture)
     print(f"Rank them with: make predict DATA={out} TRAINED=<pack you trained on>")
+
+
+def show_injected(made: "Injected", out: Path) -> None:
+    """Print what an injection made of its hosts, and where to go from there."""
+    print(f"{out}: {made.hosts} hosts as they are and {made.arcs} images with an arc")
+    if made.excluded:
+        print(f"kept out: {made.excluded} x known lens")
+    without = "the sky's scatter measured in the frame", "the profile's point spread function"
+    for what, number, instead in zip(("noise maps", "PSFs"), (made.with_rms, made.with_psf), without, strict=True):
+        rest = f", {made.hosts - number} without: {instead}" if number < made.hosts else ""
+        print(f"{what}: {number} hosts with their own{rest}")
+    for reason, number in made.left_out.items():
+        print(f"left out: {number} x {reason}")
+    print(f"Learn from them with: make folds train DATA={out}")
 
 
 def show_verified(pack_name: str, split: str, problems: dict[str, str], rebuilt: bool) -> None:

@@ -5,13 +5,14 @@ Beside its two splits a pack may have twins: each train object with a source onc
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from typing import TypeVar
 
 import lensfold
 from lensfold.errors import InputError
@@ -23,6 +24,8 @@ from lensfold.simulate.truth import write_catalog
 
 _CHUNK = 20  # objects per task of a worker
 Row = dict[str, float | int]
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,17 @@ def _start_worker() -> None:
     Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _run(chunks: list[_Chunk], workers: int) -> Iterator[tuple[_Chunk, list[Row]]]:
-    """Yield finished chunks in any order; on an exception running chunks end and the others are dropped."""
+def run_chunks(write: Callable[[Task], Result], chunks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
+    """Yield (chunk, what ``write`` returned) in any order; on an exception running chunks end, the others are dropped.
+
+    With several workers ``write`` runs in spawned processes, which never outlive this one.
+    """
     if workers == 1:
-        yield from ((chunk, _write_chunk(chunk)) for chunk in chunks)
+        yield from ((chunk, write(chunk)) for chunk in chunks)
         return
     pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _start_worker)
     try:
-        futures = {pool.submit(_write_chunk, chunk): chunk for chunk in chunks}
+        futures = {pool.submit(write, chunk): chunk for chunk in chunks}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
@@ -218,7 +224,7 @@ def _simulate(
     """Write all FITS files; return the catalog rows of each split in the order of the IDs."""
     parts: dict[_Chunk, list[Row]] = {}
     done, total = 0, sum(chunk.last - chunk.first for chunk in chunks)
-    for chunk, rows in _run(chunks, workers):
+    for chunk, rows in run_chunks(_write_chunk, chunks, workers):
         parts[chunk] = rows
         done += len(rows)
         if progress is not None:
