@@ -107,6 +107,11 @@ class Pack:
         """Truth of the test split: simulated packs only, and only grading reads it."""
         return self.folder / "truth" / "image_catalog2.0test.csv"
 
+    @property
+    def classes(self) -> Path:
+        """What each object's central galaxy is, ``split,ID,class``: simulated packs only, only grading reads it."""
+        return self.folder / "truth" / "classes.csv"
+
 
 @dataclass(frozen=True)
 class Workspace:

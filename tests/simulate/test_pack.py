@@ -96,7 +96,7 @@ def test_every_object_has_every_file_and_row(pack):
 
 def test_test_truth_is_only_under_truth(pack):
     csv = sorted(str(path.relative_to(pack.folder)) for path in pack.folder.rglob("*.csv"))
-    assert csv == ["image_catalog2.0train.csv", "truth/image_catalog2.0test.csv"]
+    assert csv == ["image_catalog2.0train.csv", "truth/classes.csv", "truth/image_catalog2.0test.csv"]
     for file in pack.split_source("test").rglob("*"):
         assert file.is_dir() or file.suffix == ".fits"
     header = fits.getheader(cutout_file(pack.split_source("test"), "VIS", FIRST_ID))
@@ -345,3 +345,20 @@ def test_a_real_pack_is_never_overwritten(tmp_path):
     with pytest.raises(InputError, match="imageEUC_Y-200005.fits: is not from this simulator"):
         simulate_pack(tmp_path, "smoke", 1, 1, 1, 1)
     assert file.exists()
+
+
+def test_classes_of_both_splits_are_under_truth(pack):
+    lines = (pack.folder / "truth" / "classes.csv").read_text().splitlines()
+    assert lines[0] == "split,ID,class" and len(lines) == 1 + 23 + 5
+    for split, number in (("train", 22), ("test", 4)):
+        kind = simulate_object("smoke", 7, split, number).morphology
+        assert f"{split},{FIRST_ID + number},{kind}" in lines
+
+
+def test_variation_is_switched_on_and_named_in_the_catalog(tmp_path):
+    size = ("--train", "1", "--test", "1", "--workers", "1")
+    lensfold(tmp_path, "simulate", "--data", str(tmp_path / "x"), "--profile", "smoke", *size, "--variation")
+    pack = Pack("x", tmp_path / "x")
+    assert "profile smoke with variation, seed 1" in pack.catalog.read_text()
+    image = fits.getdata(cutout_file(pack.split_source("train"), "VIS", FIRST_ID))
+    assert not np.array_equal(image, simulate_object("smoke", 1, "train", 0).images["VIS"])

@@ -3,32 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import ndimage
-from sklearn.ensemble import GradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import QuantileTransformer
+from fakes.leaks import leak_auc, trivial_features
 
 from lensfold.data.catalog import LABEL_RULES, labels
-from lensfold.paths import BANDS
 from lensfold.simulate import simulate_object
 
 pytestmark = pytest.mark.slow
 SEED, COUNT = 1, 1000
-
-
-def trivial_features(images: dict[str, np.ndarray]) -> list[float]:
-    """Sums, maxima, noise levels, band ratios and the number of objects; nothing that sees a shape."""
-    sums = [float(images[band].sum(dtype=float)) for band in BANDS]
-    maxima = [float(images[band].max()) for band in BANDS]
-    noise = [float(np.median(np.abs(images[band] - np.median(images[band])))) for band in BANDS]
-    vis = images["VIS"]
-    bright = ndimage.uniform_filter(vis, 3) > 1.5 * 1.48 * noise[0]
-    counts = [ndimage.label(bright)[1], int(bright.sum()), int((vis > 7.4 * noise[0]).sum())]
-    ratios = [sums[k] / max(sums[0], 1e-12) for k in (1, 2, 3)] + [maxima[k] / maxima[0] for k in (1, 2, 3)]
-    return [*sums, *maxima, *noise, *counts, *ratios]
 
 
 @pytest.fixture(scope="session")
@@ -104,19 +85,7 @@ def test_morphology_does_not_tell_the_class(sky):
 
 
 @pytest.mark.parametrize("rule", LABEL_RULES)
-@pytest.mark.parametrize(
-    "model",
-    [
-        make_pipeline(
-            QuantileTransformer(n_quantiles=100, output_distribution="normal"), LogisticRegression(C=0.3, max_iter=2000)
-        ),
-        GradientBoostingClassifier(n_estimators=60, max_depth=3, learning_rate=0.08, subsample=0.7, random_state=0),
-    ],
-    ids=["logistic", "boosting"],
-)
-def test_trivial_features_do_not_find_lenses(sky, rule, model):
+def test_trivial_features_do_not_find_lenses(sky, rule):
     y = labels(sky[0], rule)
     kept = y.notna().to_numpy()
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    score = cross_val_predict(model, sky[1][kept], y[kept].astype(int), cv=folds, method="predict_proba")[:, 1]
-    assert roc_auc_score(y[kept], score) < 0.70
+    assert leak_auc(sky[1][kept], y[kept].to_numpy(dtype=int)) < 0.70

@@ -32,21 +32,25 @@ def simulate(
     train: Annotated[int | None, typer.Option(help="Objects of the train split; default: the profile's.")] = None,
     test: Annotated[int | None, typer.Option(help="Objects of the test split; default: the profile's.")] = None,
     twins: Annotated[bool, typer.Option("--twins", help="Also each train object with a source without it.")] = False,
+    variation: Annotated[
+        bool | None,
+        typer.Option("--variation/--no-variation", help="Draw each object's unknowns anew; default: the profile's."),
+    ] = None,
     seed: int = 1,
     workers: Workers = CORES,
 ) -> None:
     """Make a synthetic pack in the challenge's layout, with the key of its test split apart in truth/."""
     from lensfold.console import progress
-    from lensfold.simulate import PROFILES, simulate_pack
+    from lensfold.simulate import PROFILES, simulate_pack, with_variation
 
     _, chosen = chosen_pack(root, pack, data)
     profile = profile or chosen.name
     if profile not in PROFILES:
         raise InputError(f"no profile {profile!r}; the profiles are {', '.join(PROFILES)}. Give one with --profile.")
-    counts = PROFILES[profile]
-    train, test = train or counts.n_train, test or counts.n_test
+    sky = with_variation(PROFILES[profile], variation)
+    train, test = train or sky.n_train, test or sky.n_test
     with progress(f"simulate {chosen.name}") as report:
-        simulate_pack(chosen.folder, profile, train, test, seed, workers, report, twins)
+        simulate_pack(chosen.folder, sky, train, test, seed, workers, report, twins)
 
 
 @app.command()

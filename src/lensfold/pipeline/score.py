@@ -13,8 +13,9 @@ from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing, write_json
 from lensfold.leaderboard.history import append_history
 from lensfold.paths import Pack, Workspace
-from lensfold.report.terminal import show_scores
+from lensfold.report.terminal import show_classes, show_scores
 from lensfold.runs.run import Run
+from lensfold.scoring.classes import false_positives, read_classes
 from lensfold.scoring.out_of_fold import score_oof, score_radii
 from lensfold.submission.csv_file import read_submission
 from lensfold.submission.finding import ScoreKind
@@ -96,6 +97,10 @@ def grade_submission(workspace: Workspace, pack: Pack, name: str, beta_squared: 
     probabilities = manifest.settings.get("score", "probability") == "probability"
     scores = score_oof(key, table, manifest.label_rule, beta_squared=beta_squared, probabilities=probabilities)
     show_scores(pack.name, [{**row, **scores}], kind="test")
+    if pack.classes.is_file():
+        show_classes(
+            false_positives(table["logit"], catalogs.labels(key, manifest.label_rule), read_classes(pack.classes))
+        )
     if second:
         table = _graded_rows(workspace.submission(pack, f"{name}_radius"), key, header, "radius")
         scores = score_radii(key, table["logit"], table["fold"], second.label_rule, calibrate=False)

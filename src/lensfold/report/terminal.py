@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import pandas as pd
+
 from lensfold.console import show_table, show_text
 from lensfold.data import catalog as catalogs
 from lensfold.ensemble.combine import equal_weights
@@ -39,6 +41,17 @@ def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold",
             _show_bins(name, rows)
         if detail == "full":
             _show_draws(rows)
+
+
+def show_classes(rates: pd.DataFrame) -> None:
+    """Print which classes of galaxies are taken for lenses, from `false_positives` of scoring/classes.py."""
+    cells = [
+        [name, f"{row['n']:.0f}", f"{row['called']:.0f}", f"{row['rate']:.3f}", f"{row['low']:.3f}–{row['high']:.3f}"]
+        for name, row in rates.iterrows()
+    ]
+    caption = "At the threshold that 5 % of all non-lenses pass; 95 % by Wilson's interval."
+    columns = ("class", "non-lenses", "called lenses", "rate", "95 %")
+    show_table("false positives by class of the central galaxy", columns, cells, caption)
 
 
 def _show_lens_scores(pack_name: str, rows: Sequence[dict], kind: str) -> None:

@@ -2,7 +2,8 @@
 
 from lensfold.simulate.objects import FIRST_ID, SimulatedObject, simulate_object
 from lensfold.simulate.pack import simulate_pack
-from lensfold.simulate.population import PROFILES, Population, get_population
+from lensfold.simulate.population import Population
+from lensfold.simulate.profiles import PROFILES, get_population, with_variation
 
 __all__ = [
     "FIRST_ID",
@@ -12,4 +13,5 @@ __all__ = [
     "get_population",
     "simulate_object",
     "simulate_pack",
+    "with_variation",
 ]

@@ -22,10 +22,13 @@ from lensfold.simulate.optics.render import (
     observe_nisp,
     observe_vis,
 )
-from lensfold.simulate.population import Population, get_population
+from lensfold.simulate.population import Population
+from lensfold.simulate.profiles import get_population
 from lensfold.simulate.sky.field import Source, draw_field, draw_source, draw_source_redshift
 from lensfold.simulate.sky.halo import Halo, draw_halo, pick_halo, turned_lens, turned_light
+from lensfold.simulate.sky.negatives import with_negative
 from lensfold.simulate.truth import Scene, truth_row
+from lensfold.simulate.variation import vary
 
 FIRST_ID = 200001
 DrawnSplit = Literal["train", "test"]
@@ -94,7 +97,10 @@ def draw_object(p: Population, rng: Streams, seed: int, split: DrawnSplit) -> Dr
     lens, einstein = turned_lens(halo, angle, z_source, centre)
     source = draw_source(rng.source, p, z_source, einstein)
     source = replace(source, parts=shifted(source.parts, centre))
-    return Drawn(halo, angle, centre, lens, source, rng.presence.random() < p.share_with_source)
+    present = rng.presence.random() < p.share_with_source
+    if not present:  # by what was drawn: a twin has the galaxy of its object
+        halo = with_negative(rng.negatives, p, halo)
+    return Drawn(halo, angle, centre, lens, source, present)
 
 
 def _observe(
@@ -138,6 +144,7 @@ def simulate_object(
     """
     p = get_population(profile)
     rng = object_streams(seed, split, index)
+    p = vary(rng.conditions, p)
     drawn = draw_object(p, rng, seed, split)
     lens, source = drawn.lens, drawn.source
     present = drawn.present if with_source is None else with_source

@@ -5,7 +5,7 @@ Beside its two splits a pack may have twins: each train object with a source onc
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,16 +16,19 @@ from typing import TypeVar
 
 import lensfold
 from lensfold.errors import InputError
+from lensfold.files import replacing
 from lensfold.paths import BANDS, Pack, cutout_file
 from lensfold.simulate.fits import fits_bytes
 from lensfold.simulate.objects import FIRST_ID, DrawnSplit, SimulatedObject, simulate_object
-from lensfold.simulate.population import Population, get_population
+from lensfold.simulate.population import Population
+from lensfold.simulate.profiles import get_population
 from lensfold.simulate.truth import write_catalog
 
 _CHUNK = 20  # objects per task of a worker
 Row = dict[str, float | int]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Written = tuple[Row, str]  # an object's catalog row and the class of its central galaxy
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,17 @@ def write_object(folder: Path, item: SimulatedObject) -> None:
         cutout_file(folder, band, object_id).write_bytes(data)
 
 
-def _write_chunk(chunk: _Chunk) -> list[Row]:
-    """Draw and write the objects of a chunk, each with its twin where twins are wanted; return their catalog rows."""
-    rows: list[Row] = []
+def _write_chunk(chunk: _Chunk) -> list[Written]:
+    """Draw and write the objects of a chunk, each with its twin where twins are wanted; return rows and classes."""
+    written: list[Written] = []
     for index in range(chunk.first, chunk.last):
         item = simulate_object(chunk.population, chunk.seed, chunk.split, index)
         write_object(chunk.folder, item)
         if chunk.twins is not None and item.row["n_sources"]:
             twin = simulate_object(chunk.population, chunk.seed, chunk.split, index, with_source=False)
             write_object(chunk.twins, twin)
-        rows.append(item.row)
-    return rows
+        written.append((item.row, item.morphology))
+    return written
 
 
 def _end_with_parent() -> None:
@@ -124,6 +127,7 @@ def _prepare(pack: Pack, counts: dict[DrawnSplit, int], twins: bool) -> None:
     """Remove catalogs first, then cutouts beyond the number asked for and every twin; make the folders."""
     pack.catalog.unlink(missing_ok=True)
     pack.key.unlink(missing_ok=True)
+    pack.classes.unlink(missing_ok=True)
     pack.key.parent.mkdir(parents=True, exist_ok=True)
     for split, n in counts.items():
         _make_folders(pack.folder / split)
@@ -162,9 +166,10 @@ def _remove_empty(split_folder: Path) -> None:
 
 
 def _comments(p: Population, seed: int, split: DrawnSplit, n: int) -> list[str]:
+    profile = f"{p.name} with variation" if p.variation else p.name
     return [
         f"SYNTHETIC: simulated by lensfold {lensfold.__version__}, not observed",
-        f"profile {p.name}, seed {seed}, {split} split, {n} objects, k_pix {p.k_pix}",
+        f"profile {profile}, seed {seed}, {split} split, {n} objects, k_pix {p.k_pix}",
         "angles x_crit, y_crit in radians; ein_area, crit_area in steradian; r_source in arcsec",
         "fluxes are 10^(-0.4 m_AB); mag_eff is empty and sb_contrast -1e+130 where no source is seen",
     ]
@@ -172,7 +177,7 @@ def _comments(p: Population, seed: int, split: DrawnSplit, n: int) -> list[str]:
 
 def simulate_pack(
     folder: Path,
-    profile: str,
+    profile: str | Population,
     n_train: int,
     n_test: int,
     seed: int,
@@ -180,7 +185,8 @@ def simulate_pack(
     progress: Callable[[int, int], None] | None = None,
     twins: bool = False,
 ) -> None:
-    """Write a pack: both splits' FITS files, ``truth/image_catalog2.0test.csv``, and last the train catalog.
+    """Write a pack: both splits' FITS files, ``truth/image_catalog2.0test.csv``, ``truth/classes.csv``, and last the
+    train catalog.
 
     With ``twins`` each train object that has a source is written once more without it, under the same ID, into
     ``twins/Public/``; see :func:`simulate_object` for how far the two are the same. Without, twins that are there
@@ -197,10 +203,11 @@ def simulate_pack(
     try:
         _refuse_foreign(pack)
         _prepare(pack, counts, twins)
-        rows = _simulate(_chunks(pack, p, counts, seed, twins), workers, progress)
+        written = _simulate(_chunks(pack, p, counts, seed, twins), workers, progress)
+        _write_classes(pack.classes, written)
         catalogs: tuple[tuple[DrawnSplit, Path], ...] = (("test", pack.key), ("train", pack.catalog))
         for split, path in catalogs:
-            write_catalog(path, rows[split], _comments(p, seed, split, counts[split]))
+            write_catalog(path, (row for row, _ in written[split]), _comments(p, seed, split, counts[split]))
     except OSError as error:
         raise InputError(
             f"{error.filename or folder}: cannot be written ({error.strerror or error}). "
@@ -220,16 +227,23 @@ def _chunks(pack: Pack, p: Population, counts: dict[DrawnSplit, int], seed: int,
 
 def _simulate(
     chunks: list[_Chunk], workers: int, progress: Callable[[int, int], None] | None
-) -> dict[DrawnSplit, list[Row]]:
-    """Write all FITS files; return the catalog rows of each split in the order of the IDs."""
-    parts: dict[_Chunk, list[Row]] = {}
+) -> dict[DrawnSplit, list[Written]]:
+    """Write all FITS files; return rows and classes of each split in the order of the IDs."""
+    parts: dict[_Chunk, list[Written]] = {}
     done, total = 0, sum(chunk.last - chunk.first for chunk in chunks)
-    for chunk, rows in run_chunks(_write_chunk, chunks, workers):
-        parts[chunk] = rows
-        done += len(rows)
+    for chunk, items in run_chunks(_write_chunk, chunks, workers):
+        parts[chunk] = items
+        done += len(items)
         if progress is not None:
             progress(done, total)
-    catalogs: dict[DrawnSplit, list[Row]] = {}
+    written: dict[DrawnSplit, list[Written]] = {}
     for chunk in chunks:
-        catalogs.setdefault(chunk.split, []).extend(parts[chunk])
-    return catalogs
+        written.setdefault(chunk.split, []).extend(parts[chunk])
+    return written
+
+
+def _write_classes(path: Path, written: Mapping[DrawnSplit, list[Written]]) -> None:
+    """Write the class of each object's central galaxy as ``split,ID,class``."""
+    with replacing(path) as temporary:
+        lines = [f"{split},{row['ID']},{kind}\n" for split, items in written.items() for row, kind in items]
+        temporary.write_text("split,ID,class\n" + "".join(lines), encoding="utf-8")

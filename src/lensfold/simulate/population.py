@@ -1,4 +1,4 @@
-"""Every number that describes the simulated sky, in one frozen dataclass, and the profiles built from it.
+"""Every number that describes the simulated sky, in one frozen dataclass; profiles.py has the skies built from it.
 
 Angles are arcsec, fluxes are 10^(-0.4 m_AB) per pixel (zero point 0), masses are solar masses. A pair is
 (low, high) of a range or (mean, standard deviation) of a normal distribution, as its comment says. Where the field
@@ -6,24 +6,23 @@ of the same name and ``_skew`` is not zero, the normal distribution is bent: the
 there, see :func:`lensfold.simulate.sky.halo.bent_normal`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass
 
-from lensfold.errors import InputError
 from lensfold.simulate.optics.artefacts import Artefacts
+from lensfold.simulate.sky.sed import Seds
+from lensfold.simulate.variation import Variation
 
 
 @dataclass(frozen=True)
 class Population:
-    """Statistics of a simulated sky; the defaults are the first, frozen one: see :data:`PROFILES`."""
+    """Statistics of a simulated sky; the defaults are the first, frozen one (profiles.py)."""
 
     name: str = "challenge-1"
     n_train: int = 4000
     n_test: int = 2000
     first_version: bool = True  # what later skies mend is left as it was
 
-    # Haloes: a finite library, drawn with probability rank^-exponent.
+    # Haloes: a finite library, drawn with probability rank^-exponent; 0: each object has a halo of its own.
     halo_library: int = 1500
     halo_exponent: float = 0.85
     separate_haloes: bool = False  # objects of the test split have haloes that no train object has
@@ -45,6 +44,7 @@ class Population:
     einstein_ratio: float = 0.58
     nfw_share: tuple[float, float] = (0.03, 0.18)  # range, share of the deflection at theta_E
     nfw_concentration: float = 5.0
+    power_slope: float = 0.0  # of the density of the round part of the mass; 0: it is an NFW halo
     mass_axis_scatter: float = 0.07
     shear: tuple[float, float] = (0.04, 0.6)  # median and sigma of a lognormal
     deflecting_satellites: int = 8
@@ -54,6 +54,7 @@ class Population:
     lens_mag: tuple[float, float, float, float] = (19.55, 6.0, -2.0, 0.25)  # zero, per z, per log M*, scatter
     lens_mag_dex: float = 0.0  # mag per dex of z_lens / 0.62, beside that
     lens_sersic: tuple[float, float] = (3.3, 0.8)  # normal
+    lens_sersic_range: tuple[float, float] = (1.5, 6.0)
     lens_radius: float = 0.65
     lens_radius_dex: float = 0.0  # dex per dex of z_lens / 0.62
     lens_axis: tuple[float, float] = (0.78, 0.10)  # normal
@@ -83,6 +84,7 @@ class Population:
     source_mag: tuple[float, float] = (21.0, 27.0)
     source_mag_slope: float = 0.21
     source_radius: tuple[float, float, float, float] = (0.25, -0.06, 25.0, 0.23)  # arcsec, slope, mag, scatter
+    source_sersic: tuple[float, float] = (1.0, 1.0)  # range
     source_offset: tuple[float, float] = (0.97, 0.65)  # median in theta_E and sigma of a lognormal
     far_share: float = 0.12
     far_offset: tuple[float, float] = (3.0, 7.0)  # theta_E
@@ -93,6 +95,12 @@ class Population:
     source_clumps: int = 5
     clump_share: tuple[float, float] = (0.05, 0.30)
     colour_scatter: float = 0.35  # mag in VIS - H
+
+    # Spectra, galaxies that look like lenses, and what is drawn anew for each object.
+    seds: Seds = Seds()
+    # Class (negatives.py) and its share of the objects without a source; the others have the usual galaxies.
+    negatives: tuple[tuple[str, float], ...] = ()
+    variation: Variation | None = None
 
     # Instrument, per band in the order VIS, Y, J, H.
     psf_fwhm: tuple[float, float, float, float] = (0.17, 0.34, 0.36, 0.40)
@@ -114,32 +122,3 @@ class Population:
     # Truth columns.
     k_pix: float = 2.0  # threshold of source pixels in units of the VIS background sigma
     k_mag: float = 2.0  # that of mag_eff
-
-
-_CHALLENGE_1 = Population()
-_CHALLENGE = replace(_CHALLENGE_1, name="challenge", first_version=False, separate_haloes=True, centre_offset=0.3)
-_SAMPLE = replace(_CHALLENGE_1, name="sample", source_mag=(19.0, 25.0), share_with_source=0.60)
-
-#: The skies by name. ``challenge`` has the catalog's statistics. ``challenge-1`` is the first try at them, ``sample``
-#: the same with sources two magnitudes brighter and 40 % of the objects without one, ``smoke`` is ``sample`` with a
-#: few dozen objects: figures rest on these three, so their pixels stay as they are.
-PROFILES: Mapping[str, Population] = MappingProxyType(
-    {
-        "challenge": _CHALLENGE,
-        "challenge-1": _CHALLENGE_1,
-        "sample": _SAMPLE,
-        "smoke": replace(_SAMPLE, name="smoke", n_train=60, n_test=24),
-    }
-)
-
-
-def get_population(profile: str | Population) -> Population:
-    """Return the population of a profile name (a Population is returned as it is).
-
-    Raises InputError for an unknown name.
-    """
-    if isinstance(profile, Population):
-        return profile
-    if profile not in PROFILES:
-        raise InputError(f"simulator profile {profile!r} is unknown. Choose one of: {', '.join(PROFILES)}.")
-    return PROFILES[profile]

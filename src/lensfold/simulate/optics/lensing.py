@@ -20,7 +20,8 @@ _RADII, _REFINEMENTS = 48, 2  # of the search for the Einstein radius
 @dataclass(frozen=True)
 class Deflector:
     """A lens: ``main`` (8,) float64 = b, q, cos, sin of the major axis, gamma_1, gamma_2, x, y of the centre;
-    ``nfw`` (1024,) float64, deflection at radii 0..20 arcsec; ``satellites`` (n, 3) float64 = x, y, theta_E."""
+    ``nfw`` (1024,) float64, deflection of the round part at radii 0..20 arcsec; ``satellites`` (n, 3) float64 = x, y,
+    theta_E."""
 
     main: np.ndarray
     nfw: np.ndarray
@@ -34,12 +35,14 @@ def make_deflector(
     shear: tuple[float, float] = (0.0, 0.0),
     nfw_share: float = 0.0,
     nfw_radius: float = 20.0,
+    power_slope: float = 0.0,
     satellites: np.ndarray | None = None,
     centre: tuple[float, float] = (0.0, 0.0),
 ) -> Deflector:
     """Return a lens whose ellipsoid and NFW halo have mean convergence one inside ``einstein_radius``.
 
-    The halo has ``nfw_share`` of the deflection there and the scale radius ``nfw_radius`` (arcsec); ``shear`` is
+    The halo has ``nfw_share`` of the deflection there and the scale radius ``nfw_radius`` (arcsec). Where
+    ``power_slope`` is not 0, a density falling as r^-slope takes its place: it deflects by r^(2 - slope). ``shear`` is
     (gamma_1, gamma_2) and vanishes at ``centre``, ``angle`` is that of the major axis in radians, ``satellites`` is
     (n, 3) with positions on the frame. Satellites add to the mass: see :func:`einstein_radius`.
     """
@@ -47,7 +50,10 @@ def make_deflector(
     b = (1.0 - nfw_share) * einstein_radius
     main = np.array([b, q, np.cos(angle), np.sin(angle), *shear, *centre])
     nfw = np.zeros(NFW_NODES)
-    if nfw_share > 0:
+    if nfw_share > 0 and power_slope:
+        radius = np.linspace(0.0, NFW_REACH, NFW_NODES)[1:]
+        nfw[1:] = nfw_share * einstein_radius * (radius / einstein_radius) ** (2.0 - power_slope)
+    elif nfw_share > 0:
         nfw = nfw_shape(np.linspace(0.0, NFW_REACH / nfw_radius, NFW_NODES))
         nfw *= nfw_share * einstein_radius / nfw_shape(np.array([einstein_radius / nfw_radius]))[0]
     if satellites is None:

@@ -12,7 +12,7 @@ from scipy import fft
 
 from lensfold.simulate.optics.lensing import Deflector, draw_lensed, map_nodes
 from lensfold.simulate.optics.light import draw
-from lensfold.simulate.optics.light_kernels import AXIS, FLUX, RADIUS, sum_blocks, sum_pairs
+from lensfold.simulate.optics.light_kernels import AXIS, FLUX, INDEX, RADIUS, sum_blocks, sum_pairs
 from lensfold.simulate.optics.psf import Psf, fold, transfers
 from lensfold.simulate.population import Population
 
@@ -49,6 +49,8 @@ def add_light(planes: Planes, rows: np.ndarray, p: Population) -> None:
 def source_reach(parts: np.ndarray, p: Population) -> float:
     """Return the radius (arcsec) beyond which a source is not drawn: 7.5 half-light radii, less for a faint disc."""
     disc = parts[0]
+    if disc[INDEX] > 1.0:  # its wings are wider than a disc's
+        return float(SOURCE_REACH * disc[RADIUS])
     flux = disc[FLUX : FLUX + 4].max() / disc[AXIS]
     peak = flux * _DISC_B**2 / (2.0 * np.pi * disc[RADIUS] ** 2) * (2 * PIXEL) ** 2
     faint = np.log(max(peak / (PRUNE * p.sigma[0][0]), np.e)) / _DISC_B

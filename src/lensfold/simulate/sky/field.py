@@ -9,7 +9,7 @@ from lensfold.simulate.optics.light_kernels import AXIS, COS, FLUX, KIND, PARAM,
 from lensfold.simulate.population import Population
 from lensfold.simulate.sky.galaxies import field_params, knots, magnitude_flux, source_galaxy
 from lensfold.simulate.sky.halo import bent_normal
-from lensfold.simulate.sky.sed import DISC, EARLY, STAR_FORMING, STELLAR, YOUNG, band_ratios
+from lensfold.simulate.sky.sed import band_ratios
 
 FIELD_HALF = 10.8  # half side of the field in arcsec
 
@@ -47,8 +47,8 @@ def _field_galaxies(rng: np.random.Generator, p: Population) -> tuple[np.ndarray
     early = rng.random(n) < p.field_early_share
     blue = rng.random(n) < 0.6
     tilt = rng.normal(0.0, p.colour_scatter, n)
-    late = np.where(blue[:, None], band_ratios(STAR_FORMING, z, tilt), band_ratios(DISC, z, tilt))
-    ratios = np.where(early[:, None], band_ratios(EARLY, z, 0.5 * tilt), late)
+    late = np.where(blue[:, None], band_ratios(p.seds.star_forming, z, tilt), band_ratios(p.seds.disc, z, tilt))
+    ratios = np.where(early[:, None], band_ratios(p.seds.early, z, 0.5 * tilt), late)
     place = _positions(rng, n)
     rows = components(
         n,
@@ -76,10 +76,10 @@ def _structure(rng: np.random.Generator, p: Population, row: np.ndarray, mag: fl
         radius=0.35 * row[RADIUS],
         index=2.5,
         axis=min(1.0, row[AXIS] + 0.2),
-        flux=bulge * flux * band_ratios(EARLY, z),
+        flux=bulge * flux * band_ratios(p.seds.early, z),
     )
     core[:, [COS, SIN]] = row[[COS, SIN]]
-    spots = knots(rng, int(rng.integers(2, 8)), row, young * flux * band_ratios(YOUNG, z), (0.05, 0.16))
+    spots = knots(rng, int(rng.integers(2, 8)), row, young * flux * band_ratios(p.seds.young, z), (0.05, 0.16))
     return np.concatenate([core, spots])
 
 
@@ -92,7 +92,7 @@ def _interlopers(rng: np.random.Generator, p: Population) -> np.ndarray:
         axis=rng.uniform(0.6, 1.0, n),
         radius=0.40 * 10.0 ** (-0.17 * (mag - 17.5)),
         index=rng.uniform(1.0, 3.0, n),
-        flux=magnitude_flux(mag)[:, None] * band_ratios(DISC, 0.1, rng.normal(1.0, 0.2, n)),
+        flux=magnitude_flux(mag)[:, None] * band_ratios(p.seds.disc, 0.1, rng.normal(1.0, 0.2, n)),
         **_positions(rng, n),
     )
     n = int(rng.poisson(p.stars))
@@ -100,7 +100,7 @@ def _interlopers(rng: np.random.Generator, p: Population) -> np.ndarray:
     stars = components(
         n,
         radius=0.1,
-        flux=magnitude_flux(mag)[:, None] * band_ratios(STELLAR, 0.0, rng.normal(0.0, 0.5, n)),
+        flux=magnitude_flux(mag)[:, None] * band_ratios(p.seds.stellar, 0.0, rng.normal(0.0, 0.5, n)),
         kind=POINT,
         **_positions(rng, n),
     )

@@ -7,7 +7,7 @@ import numpy as np
 from lensfold.simulate.optics.light import components
 from lensfold.simulate.optics.light_kernels import ARC, AXIS, COS, DUST, RADIUS, RIPPLE, SIN, SMOOTH, SPIRAL, X, Y
 from lensfold.simulate.population import Population
-from lensfold.simulate.sky.sed import DISC, EARLY, STAR_FORMING, YOUNG, Sed, band_ratios
+from lensfold.simulate.sky.sed import Sed, Seds, band_ratios
 
 MORPHOLOGIES = ("early", "spiral", "ring", "edge-on", "merger")
 _FULL_CIRCLE = 2.0 * np.pi
@@ -67,7 +67,7 @@ def _early(
 ) -> list[np.ndarray]:
     """Return body and envelope; one in eight with a dust lane."""
     envelope = rng.uniform(*p.envelope_share)
-    index = float(np.clip(rng.normal(*p.lens_sersic), 1.5, 6.0))
+    index = float(np.clip(rng.normal(*p.lens_sersic), *p.lens_sersic_range))
     dusty = rng.random() < 0.125
     params = dust_params(rng, 0.15) if dusty else ()
     kind = DUST if dusty else SMOOTH
@@ -80,52 +80,52 @@ def _early(
 
 
 def _spiral(
-    rng: np.random.Generator, base: dict[str, Any], radius: float, flux: float, z: float, tilt: float
+    rng: np.random.Generator, seds: Seds, base: dict[str, Any], radius: float, flux: float, z: float, tilt: float
 ) -> list[np.ndarray]:
     """Return a red bulge, blue disc with arms, young knots."""
     bulge = rng.uniform(0.15, 0.45)
     disc = components(
         radius=radius * rng.uniform(1.3, 2.2),
-        flux=_coloured((1 - bulge) * 0.93 * flux, DISC, z, tilt),
+        flux=_coloured((1 - bulge) * 0.93 * flux, seds.disc, z, tilt),
         kind=SPIRAL,
         params=spiral_params(rng),
         **base,
     )
-    young = _coloured((1 - bulge) * 0.07 * flux, YOUNG, z)
-    core = components(radius=radius * 0.45, index=2.5, flux=_coloured(bulge * flux, EARLY, z, tilt), **base)
+    young = _coloured((1 - bulge) * 0.07 * flux, seds.young, z)
+    core = components(radius=radius * 0.45, index=2.5, flux=_coloured(bulge * flux, seds.early, z, tilt), **base)
     return [core, disc, knots(rng, int(rng.integers(8, 20)), disc[0], young, (0.06, 0.24))]
 
 
 def _edge_on(
-    rng: np.random.Generator, base: dict[str, Any], radius: float, flux: float, z: float, tilt: float
+    rng: np.random.Generator, seds: Seds, base: dict[str, Any], radius: float, flux: float, z: float, tilt: float
 ) -> list[np.ndarray]:
     """Return a thin disc behind a dust lane, and its bulge."""
     bulge = rng.uniform(0.1, 0.35)
     thin = {**base, "axis": rng.uniform(0.12, 0.22)}
     disc = components(
         radius=radius * rng.uniform(1.6, 2.6),
-        flux=_coloured((1 - bulge) * flux, DISC, z, tilt + 0.3),
+        flux=_coloured((1 - bulge) * flux, seds.disc, z, tilt + 0.3),
         kind=DUST,
         params=dust_params(rng, 0.08),
         **thin,
     )
     core = components(
-        radius=radius * 0.4, index=2.5, flux=_coloured(bulge * flux, EARLY, z, tilt), **{**base, "axis": 0.7}
+        radius=radius * 0.4, index=2.5, flux=_coloured(bulge * flux, seds.early, z, tilt), **{**base, "axis": 0.7}
     )
     return [disc, core]
 
 
-def _ring(rng: np.random.Generator, base: dict[str, Any], flux: float, z: float) -> np.ndarray:
+def _ring(rng: np.random.Generator, seds: Seds, base: dict[str, Any], flux: float, z: float) -> np.ndarray:
     """Return a blue knotty ring around the body."""
     radius = rng.uniform(1.2, 3.0)
     params = (radius, radius * rng.uniform(0.06, 0.16), 9.0, 0.0, rng.uniform(0, _FULL_CIRCLE))
-    sed = STAR_FORMING if rng.random() < 0.7 else YOUNG
+    sed = seds.star_forming if rng.random() < 0.7 else seds.young
     return components(
         radius=radius, flux=_coloured(rng.uniform(0.06, 0.2) * flux, sed, z), kind=ARC, params=params, **base
     )
 
 
-def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
+def _tidal(rng: np.random.Generator, seds: Seds, flux: float, z: float) -> np.ndarray:
     """Return one tidal arc of the first skies: its width shrinks and its brightness does not, which gives a crescent
     with pointed corners and a hard edge."""
     radius = rng.uniform(1.2, 4.0)
@@ -143,7 +143,7 @@ def _tidal(rng: np.random.Generator, flux: float, z: float) -> np.ndarray:
         angle=rng.uniform(0, _FULL_CIRCLE),
         axis=rng.uniform(0.75, 1.0),
         radius=radius,
-        flux=_coloured(rng.uniform(0.015, 0.06) * flux, DISC if rng.random() < 0.5 else STAR_FORMING, z),
+        flux=_coloured(rng.uniform(0.015, 0.06) * flux, seds.disc if rng.random() < 0.5 else seds.star_forming, z),
         kind=ARC,
         params=params,
     )
@@ -172,6 +172,7 @@ def tidal_tail(rng: np.random.Generator, flux: np.ndarray) -> np.ndarray:
 
 def _merger(rng: np.random.Generator, p: Population, flux: float, z: float, tilt: float) -> list[np.ndarray]:
     """Return a second nucleus and one or two tidal arcs."""
+    seds = p.seds
     share, phi, r = rng.uniform(0.1, 0.45), rng.uniform(0, _FULL_CIRCLE), rng.uniform(0.4, 1.5)
     companion = components(
         x=r * np.cos(phi),
@@ -180,13 +181,13 @@ def _merger(rng: np.random.Generator, p: Population, flux: float, z: float, tilt
         axis=rng.uniform(0.5, 1.0),
         radius=rng.uniform(0.15, 0.5),
         index=rng.uniform(1.0, 3.5),
-        flux=_coloured(share * flux, EARLY if rng.random() < 0.6 else DISC, z, tilt),
+        flux=_coloured(share * flux, seds.early if rng.random() < 0.6 else seds.disc, z, tilt),
     )
     arcs = range(1 + int(rng.random() < 0.5))
     if p.first_version:
-        return [companion, *(_tidal(rng, flux, z) for _ in arcs)]
-    seds = [DISC if rng.random() < 0.5 else STAR_FORMING for _ in arcs]
-    return [companion, *(tidal_tail(rng, _coloured(rng.uniform(0.015, 0.06) * flux, sed, z)) for sed in seds)]
+        return [companion, *(_tidal(rng, seds, flux, z) for _ in arcs)]
+    kinds = [seds.disc if rng.random() < 0.5 else seds.star_forming for _ in arcs]
+    return [companion, *(tidal_tail(rng, _coloured(rng.uniform(0.015, 0.06) * flux, sed, z)) for sed in kinds)]
 
 
 def central_galaxy(
@@ -205,13 +206,13 @@ def central_galaxy(
     base: dict[str, Any] = {"axis": axis}
     tilt = rng.normal(0.0, 0.12)
     if morphology == "spiral":
-        parts = _spiral(rng, base, radius, flux, z, tilt)
+        parts = _spiral(rng, p.seds, base, radius, flux, z, tilt)
     elif morphology == "edge-on":
-        parts = _edge_on(rng, base, radius, flux, z, tilt)
+        parts = _edge_on(rng, p.seds, base, radius, flux, z, tilt)
     else:
-        parts = _early(rng, p, base, radius, _coloured(flux, EARLY, z, tilt))
+        parts = _early(rng, p, base, radius, _coloured(flux, p.seds.early, z, tilt))
         if morphology == "ring":
-            parts.append(_ring(rng, base, flux, z))
+            parts.append(_ring(rng, p.seds, base, flux, z))
         elif morphology == "merger":
             parts += _merger(rng, p, flux, z, tilt)
     return np.concatenate(parts)
@@ -220,7 +221,7 @@ def central_galaxy(
 def source_galaxy(rng: np.random.Generator, p: Population, mag: float, radius: float, z: float) -> np.ndarray:
     """Return an unlensed source at the origin of the source plane, total VIS flux 10^(-0.4 mag): (n, COLUMNS).
 
-    It has an exponential disc (always the first row), a bulge and up to five clumps with colours of their own.
+    It has a disc (always the first row), a bulge and up to ``p.source_clumps`` clumps with colours of their own.
     """
     flux = magnitude_flux(mag)
     red = rng.random() < p.source_red_share
@@ -229,18 +230,20 @@ def source_galaxy(rng: np.random.Generator, p: Population, mag: float, radius: f
     n = int(rng.integers(0, p.source_clumps + 1))
     clumps = rng.uniform(*p.clump_share) if n else 0.0
     base: dict[str, Any] = {"angle": rng.uniform(0, np.pi), "axis": rng.uniform(0.35, 1.0)}
+    low, high = p.source_sersic
     disc = components(
         radius=radius,
-        flux=_coloured((1 - bulge) * (1 - clumps) * flux, EARLY if red else STAR_FORMING, z, tilt),
+        index=rng.uniform(low, high) if low < high else low,
+        flux=_coloured((1 - bulge) * (1 - clumps) * flux, p.seds.early if red else p.seds.star_forming, z, tilt),
         **base,
     )
     core = components(
         radius=0.35 * radius,
         index=2.0,
-        flux=_coloured(bulge * (1 - clumps) * flux, EARLY if red else DISC, z, tilt),
+        flux=_coloured(bulge * (1 - clumps) * flux, p.seds.early if red else p.seds.disc, z, tilt),
         **base,
     )
-    young = _coloured(clumps * flux, YOUNG, z, rng.normal(0.0, p.colour_scatter))
+    young = _coloured(clumps * flux, p.seds.young, z, rng.normal(0.0, p.colour_scatter))
     size = (max(0.03, 0.12 * radius), max(0.05, 0.3 * radius))
     return np.concatenate([disc, core, knots(rng, n, disc[0], young, size)]) if n else np.concatenate([disc, core])
 

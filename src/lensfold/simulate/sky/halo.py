@@ -13,7 +13,7 @@ from lensfold.simulate.optics.light_kernels import X, Y
 from lensfold.simulate.population import Population
 from lensfold.simulate.sky.cosmology import distance_ratio, nfw_scale_radius
 from lensfold.simulate.sky.galaxies import MORPHOLOGIES, central_galaxy, magnitude_flux
-from lensfold.simulate.sky.sed import DISC, EARLY, band_ratios
+from lensfold.simulate.sky.sed import band_ratios
 
 LIBRARY_STREAM = 2  # beside the splits 0 and 1 in the seed sequence
 # Steps of the R3 low-discrepancy sequence (powers of 1 / g with g^4 = g + 1): mass, morphology and redshift of
@@ -25,6 +25,7 @@ _R3 = np.array([0.8191725134, 0.6710436067, 0.5497004779])
 class Halo:
     """One halo at rest; angles in arcsec and radians, masses in solar masses.
 
+    ``radius`` is the half-light radius of an early type's body and ``axis`` its axis ratio, whatever the morphology;
     ``central`` and ``satellites`` are components; ``pulls`` (n, 3) = x, y and theta_E / (D_ls / D_s) of the
     satellites that deflect; ``einstein`` is theta_E / (D_ls / D_s).
     """
@@ -34,6 +35,8 @@ class Halo:
     stars: float
     z: float
     mag: float
+    radius: float
+    axis: float
     morphology: str
     central: np.ndarray
     satellites: np.ndarray
@@ -44,6 +47,7 @@ class Halo:
     shear: tuple[float, float]
     nfw_share: float
     nfw_radius: float
+    power_slope: float
 
 
 def bent_normal(t: float, skew: float) -> float:
@@ -69,8 +73,11 @@ def _normal_quantile(u: float, mean_sd: tuple[float, float], limits: tuple[float
 def pick_halo(rng: np.random.Generator, p: Population, test: bool = False) -> int:
     """Return the number of a halo of the library, from 0; k has a probability proportional to (k + 1)^-exponent.
 
-    With ``separate_haloes`` objects of the ``test`` split take theirs from a second library behind the first.
+    With ``separate_haloes`` objects of the ``test`` split take theirs from a second library behind the first. Without
+    a library the number is one of 2^31, so that hardly two objects share a halo.
     """
+    if p.halo_library == 0:
+        return int(rng.integers(2**31))
     first = p.halo_library if test and p.separate_haloes else 0
     weight = np.cumsum(np.arange(1, p.halo_library + 1, dtype=float) ** -p.halo_exponent)
     return first + int(np.searchsorted(weight, rng.random() * weight[-1], side="right"))
@@ -87,7 +94,7 @@ def _satellites(
     mag = stars_mag + 1.0 + rng.gamma(2.0, 1.4, n)
     red = rng.random(n) < p.satellite_red_share
     tilt = rng.normal(0.0, 0.15, n)
-    ratios = np.where(red[:, None], band_ratios(EARLY, z, tilt - 0.2), band_ratios(DISC, z, tilt))
+    ratios = np.where(red[:, None], band_ratios(p.seds.early, z, tilt - 0.2), band_ratios(p.seds.disc, z, tilt))
     rows = components(
         n,
         x=r * np.cos(phi),
@@ -131,6 +138,8 @@ def draw_halo(p: Population, seed: int, number: int) -> Halo:
         stars=10.0**log_stars,
         z=z,
         mag=mag,
+        radius=radius,
+        axis=axis,
         morphology=kind,
         central=central,
         satellites=satellites,
@@ -141,6 +150,7 @@ def draw_halo(p: Population, seed: int, number: int) -> Halo:
         shear=(shear * np.cos(direction), shear * np.sin(direction)),
         nfw_share=rng.uniform(*p.nfw_share),
         nfw_radius=nfw_scale_radius(10.0**log_mass, p.nfw_concentration, z),
+        power_slope=p.power_slope,
     )
 
 
@@ -162,6 +172,7 @@ def turned_lens(
         shear=(c2 * g1 - s2 * g2, s2 * g1 + c2 * g2),
         nfw_share=halo.nfw_share,
         nfw_radius=halo.nfw_radius,
+        power_slope=halo.power_slope,
         satellites=np.stack([c * x - s * y + centre[0], s * x + c * y + centre[1], pull * ratio], axis=1),
         centre=centre,
     )

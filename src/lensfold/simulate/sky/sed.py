@@ -1,7 +1,7 @@
 """Toy spectra: magnitude against rest wavelength as three straight pieces and a 4000 Angstrom break."""
 
 import math
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,16 @@ YOUNG = Sed(0.2, 0.3, 0.2, 0.1)
 STELLAR = Sed(2.0, 2.0, -0.6, 0.3)
 
 
+class Seds(NamedTuple):
+    """The spectra of a sky, by kind of light."""
+
+    early: Sed = EARLY
+    disc: Sed = DISC
+    star_forming: Sed = STAR_FORMING
+    young: Sed = YOUNG
+    stellar: Sed = STELLAR
+
+
 def _magnitude(sed: Sed, x: np.ndarray) -> np.ndarray:
     """Return the AB magnitude up to a constant at log10 of the rest wavelength in micrometres."""
     ultraviolet = np.maximum(_EDGES[0] - x, 0.0)
@@ -40,7 +50,8 @@ def _magnitude(sed: Sed, x: np.ndarray) -> np.ndarray:
     return sed.ultraviolet * ultraviolet + sed.optical * optical + sed.infrared * infrared + sed.jump * step
 
 
-@cache
+# room for the laws of a variation (variation.py), five spectra each
+@lru_cache(maxsize=512)
 def _colours(sed: Sed) -> np.ndarray:
     """Return VIS minus each band in mag at redshifts 0, 0.01 .. 8: (801, 4) float64, read-only."""
     x = np.log10(np.array(WAVELENGTHS)) - np.log10(1.0 + np.arange(801) * _Z_STEP)[:, None]
