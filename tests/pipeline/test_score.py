@@ -146,6 +146,16 @@ def test_grading_scores_the_second_file_too(runs):
     assert f"{((written - truth)[lens] ** 2).mean():.3f}" in row.split() and str(lens.sum()) in row.split()
 
 
+def test_grading_names_what_is_taken_for_a_lens(runs):
+    lensfold(runs, "submit", *PACK)
+    key = read_catalog(runs / "data" / "fake" / "truth" / "image_catalog2.0test.csv")
+    bare = labels(key, RULE).eq(0)
+    rows = "".join(f"test,{k},{'ring' if bare[k] else 'early'}\n" for k in key.index)
+    (runs / "data" / "fake" / "truth" / "classes.csv").write_text("split,ID,class\n" + rows)
+    table = lensfold(runs, "grade", *PACK).stdout.split("false positives by class")[1].splitlines()
+    assert [line.split()[:2] for line in table if line.startswith(("ring", "early"))] == [["ring", str(bare.sum())]]
+
+
 def test_header_digits_and_absent_objects_are_those_of_the_first_file(runs):
     """The catalog says that 299999 has no image in either split."""
     catalog = read_catalog(runs / "data" / "fake" / "image_catalog2.0train.csv")
