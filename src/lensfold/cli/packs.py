@@ -111,7 +111,7 @@ def inject(
     exclude: Annotated[
         Path | None, typer.Option("--exclude", help="CSV of known lenses (ID or file): kept out altogether.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="Whose sources are lensed: a profile of simulate.")] = "challenge",
+    profile: Annotated[str, typer.Option(help="Whose sources are lensed: a profile of simulate.")] = "euclid",
     seed: int = 1,
     workers: Workers = CORES,
 ) -> None:

@@ -4,7 +4,7 @@ A host has one deflector, whatever is lensed by it, so that all that is made of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import fft
@@ -12,7 +12,9 @@ from scipy import fft
 from lensfold.paths import BANDS
 from lensfold.simulate.hosts import Host, HostLight
 from lensfold.simulate.optics.lensing import make_deflector
-from lensfold.simulate.optics.light import components
+from lensfold.simulate.optics.light import components, shifted
+from lensfold.simulate.optics.noise import correlated_noise
+from lensfold.simulate.optics.psf import image_transfer
 from lensfold.simulate.optics.render import (
     FINE,
     Planes,
@@ -24,9 +26,9 @@ from lensfold.simulate.optics.render import (
 )
 from lensfold.simulate.population import Population
 from lensfold.simulate.sky.cosmology import HUBBLE, LIGHT_SPEED, OMEGA_MATTER, comoving_distance, distance_ratio
-from lensfold.simulate.sky.field import Source, draw_source, draw_source_redshift
-from lensfold.simulate.sky.halo import Halo
+from lensfold.simulate.sky.field import draw_source, draw_source_redshift
 from lensfold.simulate.truth import ARCSEC, Scene, truth_row
+from lensfold.simulate.variation import vary
 
 STREAM = 3  # beside the splits 0 and 1 and the library 2 in the seed sequence
 _GRAVITY = 4.30091e-9  # Mpc (km/s)^2 / solar mass
@@ -59,7 +61,8 @@ class FaberJackson:
 
 @dataclass(frozen=True)
 class HostLens:
-    """The deflector of a host: redshift, velocity dispersion (km/s), axis ratio, angle, shear of its mass."""
+    """The deflector of a host: redshift, velocity dispersion (km/s), axis ratio, angle, shear of its mass, stellar
+    mass (solar masses), and its light as one component of which only the fluxes are right."""
 
     z: float
     dispersion: float
@@ -67,6 +70,7 @@ class HostLens:
     angle: float
     shear: tuple[float, float]
     stars: float
+    central: np.ndarray
 
     @property
     def einstein(self) -> float:
@@ -105,80 +109,67 @@ def draw_lens(seed: int, host_id: int, light: HostLight, p: Population, model: F
         angle=light.angle + rng.normal(0.0, model.angle_scatter),
         shear=(shear * np.cos(direction), shear * np.sin(direction)),
         stars=float(model.mass_to_light * 10.0 ** (-0.4 * (absolute - model.sun))),
+        central=components(radius=1.0, flux=light.flux),
     )
 
 
 def draw_arc(
     host: Host, light: HostLight, lens: HostLens, seed: int, number: int, p: Population, model: FaberJackson
 ) -> Arc:
-    """Return arc ``number`` (from 1) of a host; number 0 is none: the row of the host itself, with a source unused."""
-    streams = np.random.SeedSequence([seed, STREAM, host.object_id, max(number, 1)]).spawn(2)
-    source_rng, noise_rng = (np.random.default_rng(stream) for stream in streams)
-    z_source = draw_source_redshift(source_rng, p, lens.z)
+    """Return arc ``number`` (from 1) of a host; number 0 is none: the row of the host itself, with a source unused.
+
+    Where the population varies from object to object, source and point spread function do.
+    """
+    streams = np.random.SeedSequence([seed, STREAM, host.object_id, max(number, 1)]).spawn(3)
+    source_rng, noise_rng, conditions_rng = (np.random.default_rng(stream) for stream in streams)
+    sky = vary(conditions_rng, p)
+    z_source = draw_source_redshift(source_rng, sky, lens.z)
     einstein = float(np.clip(lens.einstein * distance_ratio(lens.z, z_source), *model.einstein_range))
-    source = draw_source(source_rng, p, z_source, einstein)
-    deflector = make_deflector(einstein, lens.axis, lens.angle, lens.shear)
+    centre = (light.x, light.y)
+    source = draw_source(source_rng, sky, z_source, einstein)
+    source = replace(source, parts=shifted(source.parts, centre))
+    deflector = make_deflector(einstein, lens.axis, lens.angle, lens.shear, centre=centre)
     nodes = coarse_nodes(deflector)
-    if number == 0:
-        return Arc({}, _row(host, light, lens, source, einstein, nodes, None, None, p))
-    planes = lensed_source(deflector, nodes, source.parts, p)
-    images = observe(planes, host.psf, (light.x, light.y), p)
-    added = {
-        band: noisy(noise_rng, image, host.images[band], sigma, lag, per_electron)
-        for band, image, sigma, lag, per_electron in zip(
-            BANDS, images, light.sigma, light.lag, p.flux_per_electron, strict=True
-        )
+    planes = lensed_source(deflector, nodes, source.parts, sky) if number else None
+    images = [] if planes is None else observe(planes, host.psf, sky)
+    seen = np.where(np.isfinite(host.images["VIS"]), images[0], np.float32(0)) if images else None
+    sigma = float(light.sigma[0])
+    scene = Scene(lens, source, deflector, centre, nodes, light.central, planes, seen, sigma, light.places)
+    return Arc(_added(noise_rng, host, light, images, p), truth_row(scene, p, host.object_id))
+
+
+def _added(
+    rng: np.random.Generator, host: Host, light: HostLight, images: list[np.ndarray], p: Population
+) -> dict[str, np.ndarray]:
+    """Return what is added to a host by band for noise-free images of an arc; nothing without images."""
+    each = zip(BANDS, images, light.sigma, light.lag, p.flux_per_electron, strict=True) if images else ()
+    return {
+        band: noisy(rng, image, host.images[band], sigma, lag, per_electron)
+        for band, image, sigma, lag, per_electron in each
     }
-    seen = np.where(np.isfinite(host.images["VIS"]), images[0], np.float32(0))
-    return Arc(added, _row(host, light, lens, source, einstein, nodes, planes, seen, p))
-
-
-def shifted(planes: Planes, x: float, y: float) -> Planes:
-    """Return planes of light moved by (x, y) arcsec, by the phase of their transforms (it wraps round the edges)."""
-    return Planes(*(_moved(plane, pixel, x, y) for plane, pixel in ((planes.vis, 0.05), (planes.nisp, 0.1))))
-
-
-def _moved(image: np.ndarray, pixel: float, x: float, y: float) -> np.ndarray:
-    moved = fft.irfft2(fft.rfft2(image) * _phase(image.shape[-1], x / pixel, y / pixel), s=image.shape[-2:])
-    return moved.astype(np.float32)
-
-
-def _phase(n: int, x: float, y: float) -> np.ndarray:
-    """Return what moves an n x n image by (x, y) pixels in its real transform: (n, n / 2 + 1) complex64."""
-    turn = fft.fftfreq(n)[:, None] * y + fft.rfftfreq(n)[None, :] * x
-    return np.exp(-2j * np.pi * turn).astype(np.complex64)
 
 
 def kernel_transfer(kernel: np.ndarray) -> np.ndarray:
-    """Return the transform of a point spread function on 216 x 216 pixels of 0.1 arcsec: (216, 109) complex64.
+    """Return the transform of a delivered point spread function on 216 x 216 pixels of 0.1 arcsec: (216, 109).
 
-    It is centred on the middle of its stamp and has the sum one. Delivered functions hold the pixel already, and the
-    light that they are applied to was added two by two from fine pixels: that sum's transform, a cosine along each
-    axis, is divided out.
+    Delivered functions hold the pixel already, and the light that they are applied to was added two by two from fine
+    pixels: that sum's transform, a cosine along each axis, is divided out.
     """
-    side = min(_HALF, *kernel.shape)
-    rows, columns = ((length - side) // 2 for length in kernel.shape)
-    stamp = np.zeros((_HALF, _HALF))
-    stamp[:side, :side] = kernel[rows : rows + side, columns : columns + side]
-    middle = [0.5 * (length - 1) - first for length, first in zip(kernel.shape, (rows, columns), strict=True)]
-    pairs = np.cos(0.5 * np.pi * fft.fftfreq(_HALF))[:, None] * np.cos(0.5 * np.pi * fft.rfftfreq(_HALF))[None, :]
-    transfer = fft.rfft2(stamp / stamp.sum()) * _phase(_HALF, -middle[1], -middle[0]) / pairs
-    return transfer.astype(np.complex64)
+    rows, columns = (fft.fftfreq(_HALF), fft.rfftfreq(_HALF))
+    pairs = np.cos(0.5 * np.pi * rows)[:, None] * np.cos(0.5 * np.pi * columns)
+    return (image_transfer(kernel, _HALF) / pairs).astype(np.complex64)
 
 
-def observe(
-    planes: Planes, kernels: Mapping[str, np.ndarray], centre: tuple[float, float], p: Population
-) -> list[np.ndarray]:
-    """Return noise-free images of light in VIS, Y, J, H about a centre (x, y in arcsec of the frame), float32.
+def observe(planes: Planes, kernels: Mapping[str, np.ndarray], p: Population) -> list[np.ndarray]:
+    """Return noise-free images of light in VIS, Y, J, H, float32.
 
     A band is convolved with its kernel (0.1 arcsec), or with the population's point spread function without one.
     """
-    moved = shifted(planes, *centre)
-    images = [observe_vis(moved, p), *observe_nisp(moved.nisp, p)]
+    images = [observe_vis(planes, p), *observe_nisp(planes.nisp, p)]
     for number, band in enumerate(BANDS):
         if band not in kernels:
             continue
-        light = bin_sum(moved.vis, 2) if band == "VIS" else moved.nisp[number - 1]
+        light = bin_sum(planes.vis, 2) if band == "VIS" else planes.nisp[number - 1]
         image = fft.irfft2(fft.rfft2(light) * kernel_transfer(kernels[band]), s=light.shape).astype(np.float32)
         images[number] = image[8:-8, 8:-8] if band == "VIS" else bin_sum(np.ascontiguousarray(image[9:-9, 9:-9]), 3)
     return images
@@ -189,50 +180,10 @@ def noisy(
 ) -> np.ndarray:
     """Return an arc with the Poisson noise of its own light (the host has the sky's), float32.
 
+    ``lag``: correlation of neighbouring pixels, which a mosaic gives all of its noise.
     Where it has less than FLOOR of the sky's sigma, and where the host has no measurement, it is exactly 0.
     """
     spread = np.sqrt(np.float32(per_electron) * np.maximum(arc, np.float32(0)))
-    light = arc + spread * rng.standard_normal(arc.shape, dtype=np.float32)
+    light = arc + spread * correlated_noise(rng, (arc.shape[0], arc.shape[1]), lag)
     touched = (np.abs(arc) > FLOOR * sigma) & np.isfinite(host)
     return np.where(touched, light, np.float32(0))
-
-
-def _row(
-    host: Host,
-    light: HostLight,
-    lens: HostLens,
-    source: Source,
-    einstein: float,
-    nodes: np.ndarray,
-    planes: Planes | None,
-    image: np.ndarray | None,
-    p: Population,
-) -> dict[str, float | int]:
-    """Return the catalog's columns; ``x_crit`` and ``y_crit`` are from the frame's centre."""
-    places = light.places - (light.x, light.y, 0.0)
-    scene = Scene(
-        _halo(host, light, lens), source, einstein, nodes, light.central, planes, image, float(light.sigma[0]), places
-    )
-    row = truth_row(scene, p, host.object_id)
-    return {**row, "x_crit": row["x_crit"] + light.x * ARCSEC, "y_crit": row["y_crit"] + light.y * ARCSEC}
-
-
-def _halo(host: Host, light: HostLight, lens: HostLens) -> Halo:
-    """Return a host and its deflector as a halo of the catalog; its mass is that of the isothermal sphere."""
-    return Halo(
-        number=host.object_id,
-        mass=lens.mass,
-        stars=lens.stars,
-        z=lens.z,
-        mag=float(-2.5 * np.log10(light.flux[0])),
-        morphology="host",
-        central=components(radius=1.0, flux=light.flux),
-        satellites=np.zeros((0, 0)),
-        pulls=np.zeros((0, 3)),
-        einstein=lens.einstein,
-        mass_axis=lens.axis,
-        mass_angle=lens.angle,
-        shear=lens.shear,
-        nfw_share=0.0,
-        nfw_radius=20.0,
-    )

@@ -33,6 +33,7 @@ _AXIS = (0.4, 0.98)  # range of the axis ratio: what is rounder or flatter is no
 _CORE = 2.0  # VIS pixels
 _CLIP = 3.0
 _LOCAL = 11  # pixels, side of the box whose mean is taken off before the sky's scatter is measured
+_KERNEL = 199  # pixels, the largest side of a point spread function
 _NAMES = ("id", "object_id", "file", "name")
 
 
@@ -161,10 +162,18 @@ def _read_maps(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]
         with fits.open(path, memmap=False) as hdus:
             for hdu in hdus[1:]:
                 band, kind = hdu.name.split("_")
-                found[kind][band] = hdu.data.astype(np.float64)
+                found[kind][band] = _square(hdu.data) if kind == "PSF" else hdu.data.astype(np.float64)
     except Exception as error:  # astropy raises many kinds on damaged files; each is the same to us
         raise InputError(f"{path}: not the maps of an import ({error}). Import the cutouts again.") from error
     return found["RMS"], found["PSF"]
+
+
+def _square(kernel: np.ndarray) -> np.ndarray:
+    """Return the middle of a kernel as a square of an odd side within the frame, which its centre is the middle of."""
+    side = min(*kernel.shape, _KERNEL)
+    side -= 1 - side % 2
+    rows, columns = ((length - side) // 2 for length in kernel.shape)
+    return kernel[rows : rows + side, columns : columns + side].astype(np.float64)
 
 
 def scatter(values: np.ndarray) -> float:
@@ -203,7 +212,7 @@ def sky_noise(image: np.ndarray, rms: np.ndarray | None) -> tuple[float, float, 
     if rms is not None and (known := sky & np.isfinite(rms) & (rms > 0)).any():
         quarter = rms[tuple(slice(side // 4, side - side // 4) for side in rms.shape)]
         sigma = scatter(difference[known] / rms[known]) * float(np.nanmedian(quarter))
-    return level, sigma, float(np.clip(lag, 0.0, 0.9))
+    return level, sigma, round(float(np.clip(lag, 0.0, 0.9)), 2)
 
 
 def measure(host: Host) -> HostLight:

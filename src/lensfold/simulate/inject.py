@@ -22,7 +22,8 @@ from lensfold.paths import BANDS, INJECTED, Pack, cutout_file
 from lensfold.simulate.arcs import FaberJackson, draw_arc, draw_lens
 from lensfold.simulate.hosts import Host, UnusableHost, host_folder, host_table, known_lenses, measure, read_host
 from lensfold.simulate.pack import Row, run_chunks
-from lensfold.simulate.population import Population, get_population
+from lensfold.simulate.population import Population
+from lensfold.simulate.profiles import get_population
 from lensfold.simulate.truth import write_catalog
 
 MOST_ARCS = 99  # IDs of a host

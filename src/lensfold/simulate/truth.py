@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -16,13 +17,25 @@ from lensfold.simulate.optics.light_kernels import FLUX, RADIUS
 from lensfold.simulate.optics.render import COARSE_CELLS, COARSE_STEP, PIXEL, Planes, bin_vis
 from lensfold.simulate.population import Population
 from lensfold.simulate.sky.field import Source
-from lensfold.simulate.sky.halo import Halo
 
 ARCSEC = math.pi / (180.0 * 3600.0)  # radians
 _EIGHT = np.ones((3, 3), dtype=int)
 _SOURCE_GRID = 80
 _CRIT_STEP = 0.8  # arcsec of boundary per point of a critical curve
 _MIN_PIECE = 2  # pixels
+
+
+class Mass(Protocol):
+    """What a halo tells the catalog: redshift, masses in solar masses, and the central galaxy's components."""
+
+    @property
+    def z(self) -> float: ...
+    @property
+    def mass(self) -> float: ...
+    @property
+    def stars(self) -> float: ...
+    @property
+    def central(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class Scene:
     Positions are arcsec from the frame's centre; ``centre`` is the lens's.
     """
 
-    halo: Halo
+    halo: Mass
     source: Source
     lens: Deflector
     centre: tuple[float, float]
