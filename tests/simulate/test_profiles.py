@@ -91,6 +91,11 @@ def test_away_lies_outside_what_variation_reaches():
     assert away.variation is None and not away.negatives
     assert min(away.psf_beta) > v.psf_beta[1]
     assert away.psf_fwhm[1] / ours.psf_fwhm[1] > v.psf_width[1]
+    assert away.psf_wings[0][0] > v.wing_share[1] and min(away.psf_ellipticity) > v.psf_ellipticity[1]
+    assert (
+        away.noise_correlation[0] > v.vis_correlation[1] and away.flux_per_electron[0] > 2 * ours.flux_per_electron[0]
+    )
+    assert max(np.abs(away.zero_point_error)) > v.zero_point[1]
     assert away.power_slope > v.power_slope[1]
     assert away.source_clumps > v.source_clumps
     assert away.source_sersic[1] > v.source_index[1]

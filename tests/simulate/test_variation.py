@@ -24,6 +24,11 @@ FACTORS = {
     "noise": (lambda p, q: np.exp(np.log(np.array(q.sigma) / np.array(p.sigma)).mean()), 0.9 * V.noise[0], V.noise[1]),
     "gain": (lambda p, q: q.flux_per_electron[2] / p.flux_per_electron[2], *V.gain),
     "psf": (lambda p, q: q.psf_fwhm[0] / p.psf_fwhm[0], *V.psf_width),
+    "wings": (lambda p, q: q.psf_wings[2][0], *V.wing_share),
+    "ellipticity": (lambda p, q: q.psf_ellipticity[3], *V.psf_ellipticity),
+    "correlation of VIS": (lambda p, q: q.noise_correlation[0], *V.vis_correlation),
+    "correlation of H": (lambda p, q: q.noise_correlation[3], *V.nisp_correlation),
+    "zero point": (lambda p, q: q.zero_point_error[1], *V.zero_point),
     "beta": (lambda p, q: q.psf_beta[1], *V.psf_beta),
     "infrared": (
         lambda p, q: q.seds.disc.infrared,
@@ -99,5 +104,5 @@ def test_a_varied_object_is_a_function_of_seed_and_index_and_keeps_its_twin():
         assert not np.array_equal(once.images[band], plain.images[band])
     assert once.halo == twin.halo == plain.halo
     assert once.row["z_lens"] == plain.row["z_lens"] and once.row["halo_mass"] == plain.row["halo_mass"]
-    assert once.row["ein_area"] != plain.row["ein_area"]
+    assert once.row["z_source"] != plain.row["z_source"] and once.row["ein_area"] != plain.row["ein_area"]
     assert once.row["mag_lens"] == twin.row["mag_lens"]

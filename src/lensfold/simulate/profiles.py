@@ -11,6 +11,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from lensfold.errors import InputError
+from lensfold.simulate.optics.artefacts import WIDE_SURVEY
+from lensfold.simulate.optics.noise import MER_CORRELATION, MER_SIGMA
+from lensfold.simulate.optics.psf import MER_PSFS
 from lensfold.simulate.population import Population
 from lensfold.simulate.sky.sed import Sed, Seds
 from lensfold.simulate.variation import Variation
@@ -34,8 +37,9 @@ def _euclid() -> Population:
     of 0.3 to 3 arcsec, a median of 1, and a tail of groups.
     Deflectors: within 1.5 arcsec the four public Q1 candidates have VIS 20.9, Y 19.9, J 19.5, H 19.2 at the median;
     magnitudes and the early spectrum are set by these. Radii follow van der Wel et al. (2014).
-    Noise: background of the public candidates in the challenge's units.
+    Instrument: point spread functions, depth, correlation of the noise and artefacts as optics/ has them from Q1.
     """
+    vis, y, j, h = MER_PSFS
     return Population(
         name="euclid",
         n_train=8000,
@@ -64,7 +68,7 @@ def _euclid() -> Population:
         satellites=(2.0, 0.5),  # guess: 0.7 at 1.3e13
         interlopers=0.01,  # guess: few targets stand before a bright galaxy
         stars=0.12,
-        star_mag=(16.5, 25.0),
+        star_mag=(19.5, 25.0),  # brighter ones are among the artefacts
         share_with_source=0.60,  # made for training: about half of the objects have a source that is seen
         source_mag=(21.5, 26.5),
         source_mag_slope=0.24,  # guess: flatter than the counts, as a search finds the bright ones
@@ -86,7 +90,13 @@ def _euclid() -> Population:
             ("irregular", 0.03),
         ),
         variation=Variation(),
-        sigma=((3.8e-13, 5.0e-13), (4.8e-12, 6.8e-12), (4.0e-12, 5.8e-12), (4.4e-12, 6.2e-12)),
+        psf_fwhm=(vis.fwhm, y.fwhm, j.fwhm, h.fwhm),
+        psf_beta=(vis.beta, y.beta, j.beta, h.beta),
+        psf_wings=tuple((psf.wing_share, psf.wing_fwhm) for psf in MER_PSFS),
+        psf_ellipticity=(vis.ellipticity, y.ellipticity, j.ellipticity, h.ellipticity),
+        sigma=MER_SIGMA,
+        noise_correlation=MER_CORRELATION,
+        artefacts=WIDE_SURVEY,
     )
 
 
@@ -157,6 +167,11 @@ def _away() -> Population:
         ),
         psf_fwhm=(0.21, 0.52, 0.50, 0.58),
         psf_beta=(5.5, 6.0, 6.0, 6.0),
+        psf_wings=((0.10, 0.7), (0.08, 1.6), (0.08, 1.6), (0.08, 1.6)),
+        psf_ellipticity=(0.12, 0.10, 0.10, 0.10),
+        psf_angle=(0.6, 2.0, 2.0, 2.0),
+        noise_correlation=(0.35, 0.15, 0.15, 0.15),
+        zero_point_error=(0.0, 0.20, -0.20, 0.10),
         sigma=((5.0e-13, 7.0e-13), (8.0e-12, 12.0e-12), (9.0e-12, 14.0e-12), (8.0e-12, 13.0e-12)),
         flux_per_electron=(9.0e-14, 9.0e-13, 9.0e-13, 9.0e-13),
         k_mag=1.5,

@@ -33,12 +33,18 @@ class Variation:
     # Point spread functions, from a list of this length.
     psfs: int = 64
     psf_width: Range = (0.75, 1.30)  # factor, each band its own
-    psf_beta: Range = (2.2, 5.0)
+    psf_beta: Range = (1.8, 5.0)
+    wing_share: Range = (0.0, 0.06)  # Euclid's VIS has 0.02 to 0.05 (psf.MER_PSFS)
+    wing_width: Range = (0.8, 2.5)  # arcsec
+    psf_ellipticity: Range = (0.0, 0.08)
 
     # Noise and photometry.
     noise: Range = (0.70, 1.45)  # factor, common to all bands
     band_noise: Range = (0.85, 1.18)  # factor, each band its own
     gain: Range = (0.33, 3.0)  # factor on the flux per electron
+    vis_correlation: Range = (0.0, 0.30)  # of neighbouring pixels; Euclid's mosaics: 0.19 (noise.MER_CORRELATION)
+    nisp_correlation: Range = (0.0, 0.50)  # Euclid's mosaics: 0.37 to 0.40
+    zero_point: Range = (-0.15, 0.15)  # mag, each band its own
 
     # Spectra, from a list of this length.
     laws: int = 64
@@ -71,6 +77,7 @@ class Variation:
     source_bulge: Range = (0.0, 0.50)  # upper limit of the share of the bulge
     source_red: Range = (0.3, 2.0)  # factor on the share of red sources
     source_offset: Range = (0.75, 1.35)  # factor
+    source_z: Range = (-0.3, 0.3)  # added
 
     # What stands around the lens.
     field_density: Range = (0.5, 2.0)  # factor
@@ -103,21 +110,30 @@ def _other_sed(rng: np.random.Generator, v: Variation, sed: Sed) -> Sed:
 
 
 @lru_cache(maxsize=256)
-def _optics(v: Variation, fwhm: tuple[float, ...], number: int) -> dict[str, Any]:
+def _psfs(v: Variation, fwhm: tuple[float, ...], number: int) -> dict[str, Any]:
     """Return the numbers of point spread function ``number`` of the list."""
     rng = np.random.default_rng([_PSF_STREAM, number])
     return {
         "psf_fwhm": tuple(float(x) for x in _factor(rng, v.psf_width, 4) * np.array(fwhm)),
-        "psf_beta": tuple(float(x) for x in rng.uniform(*v.psf_beta, 4)),
+        "psf_beta": tuple(rng.uniform(*v.psf_beta, 4).tolist()),
+        "psf_wings": tuple(
+            zip(rng.uniform(*v.wing_share, 4).tolist(), rng.uniform(*v.wing_width, 4).tolist(), strict=True)
+        ),
+        "psf_ellipticity": tuple(rng.uniform(*v.psf_ellipticity, 4).tolist()),
+        "psf_angle": tuple(rng.uniform(0.0, np.pi, 4).tolist()),
     }
 
 
 def _noise(rng: np.random.Generator, v: Variation, p: Population) -> dict[str, Any]:
     factors = _factor(rng, v.noise) * _factor(rng, v.band_noise, 4)
     gain = float(_factor(rng, v.gain))
+    # in steps of 0.01, so that there are few tables of taps
+    correlation = (rng.uniform(*v.vis_correlation), *rng.uniform(*v.nisp_correlation, 3))
     return {
         "sigma": tuple(_scaled(limits, float(f)) for limits, f in zip(p.sigma, factors, strict=True)),
         "flux_per_electron": tuple(g * gain for g in p.flux_per_electron),
+        "noise_correlation": tuple(round(float(c), 2) for c in correlation),
+        "zero_point_error": tuple(rng.uniform(*v.zero_point, 4).tolist()),
     }
 
 
@@ -151,6 +167,7 @@ def _mass(rng: np.random.Generator, v: Variation, p: Population) -> dict[str, An
 def _sources(rng: np.random.Generator, v: Variation, p: Population) -> dict[str, Any]:
     shift, index = float(rng.uniform(*v.source_mag)), float(rng.uniform(*v.source_index))
     return {
+        "z_source": (p.z_source[0] + float(rng.uniform(*v.source_z)), p.z_source[1]),
         "source_mag": (p.source_mag[0] + shift, p.source_mag[1] + shift),
         "source_radius": (p.source_radius[0] * float(_factor(rng, v.source_radius)), *p.source_radius[1:]),
         "source_sersic": (index, index),
@@ -183,7 +200,7 @@ def vary(rng: np.random.Generator, p: Population) -> Population:
     if v is None:
         return p
     law, psf = (int(rng.integers(n)) for n in (v.laws, v.psfs))
-    drawn: dict[str, Any] = {"seds": colour_law(v, p.seds, law), **_optics(v, p.psf_fwhm, psf)}
+    drawn: dict[str, Any] = {"seds": colour_law(v, p.seds, law), **_psfs(v, p.psf_fwhm, psf)}
     for group in (_noise, _light, _mass, _sources, _surroundings):
         drawn |= group(rng, v, p)
     return replace(p, variation=None, **drawn)

@@ -35,8 +35,6 @@ class Halo:
     stars: float
     z: float
     mag: float
-    radius: float
-    axis: float
     morphology: str
     central: np.ndarray
     satellites: np.ndarray
@@ -47,7 +45,9 @@ class Halo:
     shear: tuple[float, float]
     nfw_share: float
     nfw_radius: float
-    power_slope: float
+    power_slope: float = 0.0
+    radius: float = 0.0
+    axis: float = 1.0
 
 
 def bent_normal(t: float, skew: float) -> float:
