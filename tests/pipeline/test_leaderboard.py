@@ -224,7 +224,7 @@ def test_a_manifest_of_another_version_is_listed(copy):
     path = workspace.submission(pack, "default").with_suffix(".json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 1}))
     (problem,) = (p for p in build_board(workspace, pack).problems if p.name == "default.json")
-    assert "format 1, and this version of lensfold has format 3. Run make predict again" in problem.reason
+    assert "format 1, and this version of lensfold has format 4. Run make predict again" in problem.reason
 
 
 def test_a_submission_without_a_score_of_the_whole(copy):

@@ -197,8 +197,8 @@ def narrowest(light: Frame, sigma: float, scale: float) -> float:
     reach = round(ALONE / scale)
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     is_peak = (light == cv2.dilate(np.ascontiguousarray(light), window)) & (light > BRIGHT * sigma)
-    rows, columns = np.nonzero(is_peak[reach:-reach, reach:-reach])
-    widths = [_width(light, row + reach, column + reach) for row, column in zip(rows, columns, strict=True)]
+    places = np.argwhere(is_peak[reach:-reach, reach:-reach]) + reach
+    widths = [_width(light, row, column) for row, column in places.tolist()]
     widths = [width for width in widths if np.isfinite(width)]
     return float(min(widths) * scale) if widths else float("nan")
 

@@ -104,8 +104,8 @@ def _histogram(axes: Axes, values: Sequence[np.ndarray], name: str) -> None:
             continue
         weights = np.full(len(one), 1 / len(one))
         inside = np.clip(one, edges[0], edges[-1])
-        axes.hist(inside, edges, weights=weights, color=ink, alpha=0.25)
-        axes.hist(inside, edges, weights=weights, color=ink, histtype="step", linewidth=1.6)
+        axes.hist(inside, edges.tolist(), weights=weights, color=ink, alpha=0.25)
+        axes.hist(inside, edges.tolist(), weights=weights, color=ink, histtype="step", linewidth=1.6)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
     axes.locator_params("x", nbins=6)
