@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from lensfold.data.bad_pixels import mended
+from lensfold.paths import BANDS
+from lensfold.simulate import get_population, simulate_object
+from lensfold.simulate.objects import object_streams
 from lensfold.simulate.optics.artefacts import WIDE_SURVEY, Artefacts, Marks, draw_artefacts
 from lensfold.simulate.optics.light_kernels import FLUX, KIND, POINT, X, Y
 
@@ -102,3 +105,41 @@ def test_blank_strips_can_be_mended():
                 image[strip] = 0
                 repaired, count = mended(image)
                 assert count >= shape[0] and np.isfinite(repaired).all()
+
+
+CROWDED = replace(
+    get_population("challenge"),
+    artefacts=replace(WIDE_SURVEY, stars=2.0, ghosts=1.0, tracks=2.0, hot_pixels=2.0, persistence=1.0, blank_share=1.0),
+    flux_per_electron=(0.0,) * 4,
+    noise_correlation=(0.19, 0.40, 0.37, 0.40),
+)
+
+
+def test_artefacts_and_correlated_noise_are_the_same_with_and_without_the_source():
+    """A pair differs by the source's light alone, so that nothing here tells a lens from a non-lens."""
+    clean = replace(CROWDED, artefacts=Artefacts(), noise_correlation=(0.0,) * 4)
+    for k in range(3):
+        crowded, quiet = (
+            [simulate_object(p, 4, "train", k, with_source=put).images for put in (True, False)]
+            for p in (CROWDED, clean)
+        )
+        for band in BANDS:
+            blank = crowded[0][band] == 0
+            assert blank.any(axis=0).all() or blank.any(axis=1).all() or not blank.any()
+            np.testing.assert_array_equal(blank, crowded[1][band] == 0)
+            light = quiet[0][band].astype(float) - quiet[1][band]
+            found = crowded[0][band].astype(float) - crowded[1][band]
+            rounding = 2e-6 * np.abs(crowded[0][band]).max()
+            assert np.abs(found - light)[~blank].max() < 1e-3 * light.max() + rounding
+
+
+def test_artefacts_are_on_the_frame_and_the_zero_point_dims_all_light():
+    faint = replace(CROWDED, sigma=((1e-20, 1e-20),) * 4, artefacts=replace(CROWDED.artefacts, blank_share=0.0))
+    marks = draw_artefacts(object_streams(4, "train", 0).artefacts, faint.artefacts, np.full(4, 1e-20))
+    assert len(marks.stars)
+    image, dimmer, plain = (
+        simulate_object(p, 4, "train", 0).images["VIS"]
+        for p in (faint, replace(faint, zero_point_error=(0.5, 0.0, 0.0, 0.0)), replace(faint, artefacts=Artefacts()))
+    )
+    assert marks.light[0] is not None and (image - plain >= 0.99 * marks.light[0] - 2e-6 * image.max()).all()
+    np.testing.assert_allclose(dimmer, image * 10 ** (-0.2), rtol=1e-4, atol=1e-18)
