@@ -14,7 +14,7 @@ NISP, 0.1 arcsec             .78-.80              .44    .18     .63     .42, .1
 ============================ ==================== ====== ======= ======= ===================================
 """
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -39,7 +39,7 @@ def _autocorrelation(taps: np.ndarray, lag: int) -> float:
     return float((taps[lag:] * taps[: len(taps) - lag]).sum() / (taps**2).sum())
 
 
-@cache
+@lru_cache(maxsize=256)
 def noise_taps(lag1: float) -> np.ndarray:
     """Return the taps along one axis, of unit square sum: float32 of odd length, read-only.
 
