@@ -131,7 +131,8 @@ def _draw_glare(
         dy = (i - half) * pixel - y
         for j in range(image.shape[1]):
             dx = (j - half) * pixel - x
-            value = halo * (1.0 + (dx * dx + dy * dy) / (core * core)) ** -1.5
+            far = 1.0 + (dx * dx + dy * dy) / (core * core)
+            value = halo / (far * np.sqrt(far))
             for k in range(lines.shape[0]):
                 across = (lines[k, 0] * dy - lines[k, 1] * dx) / width
                 if across * across < 16.0:
