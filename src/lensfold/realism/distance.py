@@ -12,8 +12,8 @@ from lensfold.realism.measure import MAD, QUANTITIES
 #: quantiles that stand beside each other
 QUANTILES = (0.1, 0.5, 0.9)
 #: a quantity is far where the largest difference of the two cumulative distributions is at least this, and such a
-#: difference has less than this chance between two samples of one pack (Kolmogorov-Smirnov)
-FAR, CHANCE = 0.3, 0.01
+#: difference has less than this chance between two samples of one pack (Kolmogorov-Smirnov): 1 % over 20 quantities
+FAR, CHANCE = 0.3, 0.0005
 #: medians, spreads and numbers of objects by quantity: {"median", "spread", "n"}, None where nothing was measured
 Statistics = Mapping[str, Mapping[str, float | None]]
 

@@ -154,7 +154,7 @@ def _sentence(found: Comparison) -> str:
     """Whether the two can be told apart, and by what most."""
     far = sorted((one for one in found.distances if one.is_far), key=lambda one: -one.ks)
     most = ", ".join(QUANTITIES[one.name].label for one in far[:3])
-    measured = f"{len(far)} of {len(found.distances)} quantities are far apart" + (
+    measured = f"{len(far)} of {len(found.distances)} quantities {'is' if len(far) == 1 else 'are'} far apart" + (
         f", most of all {most}" if far else ""
     )
     if found.probe is None:
