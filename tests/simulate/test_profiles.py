@@ -13,7 +13,7 @@ from lensfold.simulate import PROFILES, SimulatedObject, simulate_object
 from lensfold.simulate.sky.negatives import NEGATIVES
 from lensfold.simulate.variation import Variation
 
-SEED, COUNT = 1, 500
+SEED, COUNT = 1, 400
 APERTURE = 1.5  # radius in arcsec
 
 
@@ -104,7 +104,7 @@ def test_away_lies_outside_what_variation_reaches():
 
 
 def test_away_is_the_same_task():
-    rows = pd.DataFrame([simulate_object("away", SEED, "train", k).row for k in range(200)]).set_index("ID")
+    rows = pd.DataFrame([simulate_object("away", SEED, "train", k).row for k in range(120)]).set_index("ID")
     radius = theta_e(rows)
     assert np.median(radius) == pytest.approx(2.6, abs=0.5)
     assert labels(rows, "official-2020").mean() == pytest.approx(0.49, abs=0.12)
@@ -112,5 +112,5 @@ def test_away_is_the_same_task():
 
 def test_variation_on_another_profile_keeps_its_catalog_statistics():
     p = replace(PROFILES["challenge"], variation=Variation())
-    rows = pd.DataFrame([simulate_object(p, SEED, "train", k).row for k in range(200)]).set_index("ID")
+    rows = pd.DataFrame([simulate_object(p, SEED, "train", k).row for k in range(120)]).set_index("ID")
     assert labels(rows, "official-2020").mean() == pytest.approx(0.49, abs=0.14)

@@ -151,15 +151,20 @@ def look(
     data: DataFolder = None,
     root: Root = Path(),
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    page: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Only a small sheet of the first 40 objects, for a page of text.")
+    ] = None,
 ) -> None:
     """A sheet of objects drawn from each lens size, and the histogram of lens sizes."""
     from lensfold.pipeline.look import open_album
+    from lensfold.report.page_sheet import page_sheet
     from lensfold.report.pictures import look as draw
 
     workspace, chosen = chosen_pack(root, pack, data)
     chosen_split = checked_split(split)
     with open_album(workspace, chosen, chosen_split) as album:
-        for path in draw(album, workspace.look(chosen, chosen_split), seed):
+        folder = workspace.look(chosen, chosen_split)
+        for path in draw(album, folder, seed) if page is None else [page_sheet(page, album.cache)]:
             print(path)
 
 
