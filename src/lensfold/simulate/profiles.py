@@ -159,7 +159,7 @@ def _away() -> Population:
         clump_share=(0.2, 0.7),
         colour_scatter=0.5,
         seds=Seds(
-            early=Sed(7.5, 4.2, 3.2, 0.7),
+            early=Sed(7.0, 5.2, 2.4, 0.9),
             disc=Sed(2.8, 1.5, 2.0, 0.4),
             star_forming=Sed(0.5, 1.9, 1.2, 0.2),
             young=Sed(-0.4, -0.3, 0.6, 0.0),
@@ -171,7 +171,7 @@ def _away() -> Population:
         psf_ellipticity=(0.12, 0.10, 0.10, 0.10),
         psf_angle=(0.6, 2.0, 2.0, 2.0),
         noise_correlation=(0.35, 0.15, 0.15, 0.15),
-        zero_point_error=(0.0, 0.20, -0.20, 0.10),
+        zero_point_error=(0.0, 0.12, -0.16, 0.06),
         sigma=((5.0e-13, 7.0e-13), (8.0e-12, 12.0e-12), (9.0e-12, 14.0e-12), (8.0e-12, 13.0e-12)),
         flux_per_electron=(9.0e-14, 9.0e-13, 9.0e-13, 9.0e-13),
         k_mag=1.5,
