@@ -1,10 +1,24 @@
 """Noise: its variance, and the correlation that was asked for at every distance that real mosaics show."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+from astropy.io import fits
+from scipy import ndimage
 
-from lensfold.simulate.optics.noise import MER_CORRELATION, MER_CORRELATION_MOSAIC, add_noise, correlated_noise
+from lensfold.paths import BANDS
+from lensfold.simulate.optics.noise import (
+    MER_CORRELATION,
+    MER_CORRELATION_MOSAIC,
+    MER_SIGMA,
+    add_noise,
+    correlated_noise,
+)
 
+PROJECT = Path(__file__).parents[3]
+REAL = Path(os.environ.get("LENSFOLD_REAL_EUCLID", PROJECT.parent / "shared" / "real_euclid")) / "Public"
 SIZE = 1200  # the correlation of neighbours has a standard error of about 1 / SIZE
 
 
@@ -54,3 +68,28 @@ def test_noise_of_the_same_numbers_is_the_same_whatever_the_light():
         for value in (0.0, 1e-12)
     )
     np.testing.assert_allclose(dark, light, atol=1e-18)
+
+
+def sky(image: np.ndarray, smoothing: float, grow: int) -> np.ndarray:
+    """Return an image less its median, NaN where there is a source."""
+    good = np.ones(image.shape, bool)
+    smooth = ndimage.gaussian_filter(image, smoothing)
+    for _ in range(6):
+        middle = np.median(smooth[good])
+        spread = 1.4826 * np.median(np.abs(smooth[good] - middle))
+        good = ~ndimage.binary_dilation(smooth - middle > 2.5 * spread, iterations=grow)
+    return np.where(good, image - image[good].mean(), np.nan)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real cutouts are not on this machine")
+@pytest.mark.parametrize("number", range(4))
+def test_the_constants_are_those_of_the_real_files(number):
+    """Depth and correlation of neighbours of two real objects, their sources masked."""
+    band = BANDS[number]
+    for path in sorted((REAL / f"EUC_{band}").glob("*.fits")):
+        frame = sky(fits.getdata(path).astype(float), *((2.0, 3) if band == "VIS" else (1.0, 1)))
+        variance = np.nanmean(frame**2)
+        across, down = np.nanmean(frame[:, 1:] * frame[:, :-1]), np.nanmean(frame[1:] * frame[:-1])
+        assert 0.5 * (across + down) / variance == pytest.approx(MER_CORRELATION[number], abs=0.05)
+        low, high = MER_SIGMA[number]
+        assert 0.95 * low < np.sqrt(variance) < 1.05 * high
