@@ -195,6 +195,18 @@ def test_the_deflector_is_read_off_the_light(q, angle, neighbour):
         np.testing.assert_allclose(light.places[0], [2.0, 1.2, -2.5 * np.log10(2e-8)], atol=0.1)
 
 
+def test_a_host_that_is_not_seen():
+    rng = np.random.default_rng(5)
+    vis = gaussian_light(0.0, 0.0, 0.2, 0.8, 0.0, 3e-11) + rng.normal(0, 4.5e-13, (200, 200))
+    images = {band: rng.normal(0, 8e-12, (66, 66)).astype(np.float32) for band in BANDS[1:]}
+    bright = gaussian_light(0.7, 0.0, 0.15, 1.0, 0.0, 1e-8)
+    with pytest.raises(UnusableHost, match="outshone by a neighbour|no object in the middle"):
+        measure(Host(1, images | {"VIS": (vis + bright).astype(np.float32)}, {}, {}))
+    flat = np.where(np.arange(200) % 3 == 0, 1e-10, 2e-13) * np.linspace(1, 1 + 1e-6, 200)[:, None]
+    with pytest.raises(UnusableHost, match="without noise|in the middle"):
+        measure(Host(1, images | {"VIS": flat.astype(np.float32)}, {}, {}))
+
+
 def test_a_brighter_host_bends_more():
     """Faber-Jackson: one magnitude is a factor 10^(0.4 / 4) in velocity dispersion, at the same redshift."""
     _, light = light_of(0)
@@ -280,13 +292,16 @@ def pairs() -> tuple[list[dict[str, np.ndarray]], list[int]]:
     return images, arcs
 
 
-@pytest.mark.parametrize("of_image", [features, trivial_features], ids=["all but the arc", "sums and maxima"])
-def test_nothing_gives_an_image_with_an_arc_away(pairs, of_image):
+@pytest.mark.parametrize(
+    ("of_image", "most"), [(features, 0.60), (trivial_features, 0.65)], ids=["not the arc", "flux too"]
+)
+def test_nothing_gives_an_image_with_an_arc_away(pairs, of_image, most):
+    """With 400 pairs of the profile euclid: 0.52, and 0.58 where sums and maxima may see the arc's own flux."""
     images, arcs = pairs
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000))
     rows, groups = np.array([of_image(image) for image in images]), np.arange(len(arcs)) // 2
     score = cross_val_predict(model, rows, arcs, cv=GroupKFold(5), groups=groups, method="predict_proba")[:, 1]
-    assert roc_auc_score(arcs, score) <= 0.60
+    assert roc_auc_score(arcs, score) <= most
 
 
 def contents(folder: Path) -> dict[str, bytes]:

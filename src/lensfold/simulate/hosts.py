@@ -30,6 +30,7 @@ _ISOPHOTE = 0.15  # share of the peak above which the shape is measured
 _KEPT = 0.52  # share of a Gaussian's second moments that its light above the isophote has
 _PSF_VARIANCE = (0.17 / 2.3548 / VIS_PIXEL) ** 2  # VIS pixels squared
 _AXIS = (0.4, 0.98)  # range of the axis ratio: what is rounder or flatter is noise or a disc
+_LEAST = 12  # VIS pixels of a deflector
 _CORE = 2.0  # VIS pixels
 _CLIP = 3.0
 _LOCAL = 11  # pixels, side of the box whose mean is taken off before the sky's scatter is measured
@@ -186,6 +187,8 @@ def sky_pixels(image: np.ndarray) -> np.ndarray:
     sky = np.isfinite(image)
     for _ in range(10):
         middle, sigma, before = np.median(image[sky]), scatter(image[sky]), np.count_nonzero(sky)
+        if not sigma > 0:
+            break
         sky = np.isfinite(image) & (np.abs(image - middle) < _CLIP * sigma)
         if np.count_nonzero(sky) == before:
             break
@@ -208,7 +211,7 @@ def sky_noise(image: np.ndarray, rms: np.ndarray | None) -> tuple[float, float, 
     sigma = scatter(difference[sky])
     pairs = [difference[:, 1:] * difference[:, :-1], difference[1:] * difference[:-1]]
     variance = float(np.nanmean(difference**2))
-    lag = float(np.mean([np.nanmean(pair) for pair in pairs])) / variance
+    lag = float(np.mean([np.nanmean(pair) for pair in pairs])) / variance if variance > 0 else 0.0
     if rms is not None and (known := sky & np.isfinite(rms) & (rms > 0)).any():
         quarter = rms[tuple(slice(side // 4, side - side // 4) for side in rms.shape)]
         sigma = scatter(difference[known] / rms[known]) * float(np.nanmedian(quarter))
@@ -216,13 +219,17 @@ def sky_noise(image: np.ndarray, rms: np.ndarray | None) -> tuple[float, float, 
 
 
 def measure(host: Host) -> HostLight:
-    """Return what a host's frames say; UnusableHost where no object is in the middle."""
+    """Return what a host's frames say; UnusableHost where no object stands out in the middle, or no noise is seen."""
     sky = [sky_noise(host.images[band].astype(np.float64), host.rms.get(band)) for band in BANDS]
     level, sigma, lag = np.array(sky).T
+    if not (sigma > 0).all():
+        raise UnusableHost("a frame without noise")
     frames = [mended(host.images[band])[0].astype(np.float64) - own for band, own in zip(BANDS, level, strict=True)]
     smooth = ndimage.gaussian_filter(frames[0], _SMOOTHING)
     pieces, peaks = _objects(smooth)
     number = _central(smooth, peaks)
+    if np.count_nonzero(pieces == number) < _LEAST:
+        raise UnusableHost("its galaxy is outshone by a neighbour")
     row, column, axis, angle = _shape(smooth, pieces == number)
     others = (pieces > 0) & (pieces != number)
     masks = [others, *[others[1:199, 1:199].reshape(66, 3, 66, 3).any(axis=(1, 3))] * 3]
