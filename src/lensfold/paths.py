@@ -189,7 +189,7 @@ class Workspace:
 
 def cutout_file(split_folder: Path, band: str, object_id: int) -> Path:
     """FITS file of one object and band, named as in the challenge pack."""
-    return split_folder / "Public" / f"EUC_{band}" / f"imageEUC_{band}-{object_id}.fits"
+    return split_folder / f"Public/EUC_{band}/imageEUC_{band}-{object_id}.fits"
 
 
 def maps_file(split_folder: Path, object_id: int) -> Path:

@@ -1,6 +1,6 @@
 """FITS files of the challenge's layout: one header block of 29 cards counting END, big-endian float32 pixels."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -66,14 +66,19 @@ def _lines(band: str, size: int) -> dict[str, str]:
     return {key: _line(key, value, comment) for key, value, comment in cards}
 
 
-def fits_bytes(image: np.ndarray, band: str, object_id: int, centre: tuple[float, float]) -> bytes:
-    """Return a whole FITS file of a square image (native float32 or float64); ``centre``: (RA, Dec) in degrees."""
-    lines = {
-        **_lines(band, image.shape[0]),
+@lru_cache(maxsize=1)  # all bands of an object, one after the other
+def _own_lines(object_id: int, centre: tuple[float, float]) -> dict[str, str]:
+    """Return the cards that differ between objects, by their keys."""
+    return {
         "OBJECT": _line("OBJECT", f"SYNTHETIC {object_id}", "simulated, not observed"),
         "CRVAL1": _line("CRVAL1", centre[0], ""),
         "CRVAL2": _line("CRVAL2", centre[1], ""),
     }
+
+
+def fits_bytes(image: np.ndarray, band: str, object_id: int, centre: tuple[float, float]) -> bytes:
+    """Return a whole FITS file of a square image (native float32 or float64); ``centre``: (RA, Dec) in degrees."""
+    lines = {**_lines(band, image.shape[0]), **_own_lines(object_id, centre)}
     header = "".join([*lines.values(), f"{'END':<{_CARD}}"]).ljust(_BLOCK).encode("ascii")
     data = image.astype(">f4").tobytes()
     return header + data + b"\0" * (-len(data) % _BLOCK)

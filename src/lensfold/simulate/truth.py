@@ -62,12 +62,14 @@ class Scene:
 
 def critical_curve(nodes: np.ndarray) -> dict[str, float]:
     """Return x_crit, y_crit (radians), crit_area (steradian) and n_crit of the largest tangential critical curve."""
-    pieces, n = ndimage.label(critical_cells(nodes))
-    if n == 0:
+    inside = critical_cells(nodes)
+    if not inside.any():
         return {"x_crit": 0.0, "y_crit": 0.0, "crit_area": 0.0, "n_crit": 0}
+    box = bounding_box(inside)
+    pieces, _ = ndimage.label(inside[box])
     sizes = np.bincount(pieces.ravel())[1:]
     region = np.pad(pieces == 1 + np.argmax(sizes), 1)
-    rows, columns = np.nonzero(region)
+    rows, columns = (at + part.start for at, part in zip(np.nonzero(region), box, strict=True))
     edges = np.count_nonzero(region[1:] != region[:-1]) + np.count_nonzero(region[:, 1:] != region[:, :-1])
     centre = 0.5 * (COARSE_CELLS + 1)
     return {
@@ -92,10 +94,18 @@ def effective_magnification(source: Source, planes: Planes, limit: float) -> flo
     return float(image / total) if total > 0 and image > 0 else math.nan
 
 
+def bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
+    """Return the slices of rows and columns that hold all true pixels of a mask with at least one."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
 def count_pieces(mask: np.ndarray) -> int:
     """Return the number of 8-connected pieces of at least two pixels."""
-    pieces, n = ndimage.label(mask, structure=_EIGHT)
-    return int(np.count_nonzero(np.bincount(pieces.ravel())[1:] >= _MIN_PIECE)) if n else 0
+    if not mask.any():
+        return 0
+    pieces, _ = ndimage.label(mask[bounding_box(mask)], structure=_EIGHT)
+    return int(np.count_nonzero(np.bincount(pieces.ravel())[1:] >= _MIN_PIECE))
 
 
 def _colour(rows: np.ndarray) -> float:

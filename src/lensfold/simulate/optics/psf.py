@@ -10,8 +10,6 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft
 
-from lensfold.simulate.optics.compiled import kernel
-
 LIBRARY = 64  # point spread functions of a sky that varies them; 1.6 MB each
 _WING_BETA = 2.0  # wings fall as r^-4
 
@@ -82,33 +80,29 @@ def transfers(n: int, pixel: float, psfs: tuple[Psf, ...], factor: int = 1) -> n
     return out
 
 
-@kernel
-def _fold(spectrum: np.ndarray, weight: np.ndarray, factor: int, out: np.ndarray) -> None:
-    """Write the folded product of (n, n / 2 + 1) spectrum and weight into ``out`` (n / factor, n / factor / 2 + 1)."""
-    n, (m, width) = spectrum.shape[0], out.shape
-    for k in range(m):
-        for part in range(factor):
-            row = k + part * m
-            mirror = (n - row) % n
-            for turn in range(factor):
-                direct = min(max(n // 2 + 1 - turn * m, 0), width)
-                for j in range(direct):
-                    out[k, j] += spectrum[row, j + turn * m] * weight[row, j + turn * m]
-                for j in range(direct, width):  # in the half that a real image's transform leaves out
-                    column = n - j - turn * m
-                    out[k, j] += np.conj(spectrum[mirror, column] * weight[mirror, column])
-
-
 def fold(spectrum: np.ndarray, weight: np.ndarray, factor: int) -> np.ndarray:
     """Return the transforms of every factor-th pixel of images convolved with kernels.
 
     ``spectrum`` and ``weight`` are transforms (k, n, n / 2 + 1) of images and of kernels (:func:`transfers` with this
-    factor), complex64; factor divides n, and n / factor is even. The result is (k, n / factor, n / factor / 2 + 1).
+    factor), complex64; ``spectrum`` is overwritten. factor divides n, and n / factor is even. The result is
+    (k, n / factor, n / factor / 2 + 1).
     """
-    count, n, _ = spectrum.shape
-    out = np.zeros((count, n // factor, n // factor // 2 + 1), np.complex64)
-    for k in range(count):
-        _fold(spectrum[k], weight[k], factor, out[k])
+    count, n, half = spectrum.shape
+    m = n // factor
+    width = m // 2 + 1
+    spectrum *= weight
+    rows = spectrum.reshape(count, factor, m, half)
+    folded = rows[:, 0] + rows[:, 1]
+    for part in range(2, factor):
+        folded += rows[:, part]
+    out = folded[:, :, :width].copy()
+    for turn in range(1, factor):
+        direct = min(max(half - turn * m, 0), width)
+        out[:, :, :direct] += folded[:, :, turn * m : turn * m + direct]
+        # the half that a real image's transform leaves out: conjugate, at minus the frequency
+        mirrored = folded[:, :, n - turn * m - width + 1 : n - turn * m - direct + 1][:, :, ::-1]
+        out[:, 0, direct:] += mirrored[:, 0].conj()
+        out[:, 1:, direct:] += mirrored[:, :0:-1].conj()
     return out
 
 
