@@ -11,7 +11,6 @@ from lensfold.paths import BANDS
 from lensfold.simulate import PROFILES, Population, simulate_object
 
 SIDE = 300  # pixels of 0.1 arcsec
-PROFILE = "euclid" if "euclid" in PROFILES else "challenge"
 PSF_SIDES = {"VIS": 21, "Y": 33, "J": 33, "H": 33}
 
 
@@ -42,9 +41,11 @@ def _widened(rng: np.random.Generator, image: np.ndarray, sigma: float) -> np.nd
     return whole
 
 
-def mer_file(path: Path, seed: int, index: int, maps: tuple[str, ...] = ("RMS", "PSF")) -> dict[str, np.ndarray]:
+def mer_file(
+    path: Path, seed: int, index: int, maps: tuple[str, ...] = ("RMS", "PSF"), profile: str = "euclid"
+) -> dict[str, np.ndarray]:
     """Write a MER cutout of object ``index`` without its source; return the frames that it was made of."""
-    p: Population = PROFILES[PROFILE]
+    p: Population = PROFILES[profile]
     rng = np.random.default_rng([seed, index])
     images = simulate_object(p, seed, "test", index, with_source=False).images
     hdus: list[fits.hdu.base.ExtensionHDU | fits.PrimaryHDU] = [fits.PrimaryHDU()]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 from fakes.leaks import trivial_features
-from fakes.mer import PROFILE, mer_file, psf_stamp, robust
+from fakes.mer import mer_file, psf_stamp, robust
 from fakes.workspace import PROJECT, lensfold, write_settings
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -32,6 +32,8 @@ from lensfold.simulate.optics.render import Planes, add_light
 
 REAL = Path(os.environ.get("LENSFOLD_REAL_EUCLID", PROJECT.parent / "shared" / "real_euclid"))
 SEED, HOSTS, BARE, COUNT = 77, 14, 3, 2  # hosts; those of them without maps; arcs a host
+PROFILE = "euclid"
+FROZEN = "challenge-1"  # its pixels never change, and each of its first hosts can be used
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def mine(tmp_path_factory) -> tuple[Path, list[dict[str, np.ndarray]]]:
     write_settings(root)
     files = [root / "cutouts" / f"{number}.fits" for number in range(11, 11 + HOSTS)]
     kinds = [("RMS", "PSF")] * (HOSTS - BARE) + [()] * BARE
-    frames = [mer_file(file, SEED, k, kind) for k, (file, kind) in enumerate(zip(files, kinds, strict=True))]
+    frames = [mer_file(file, SEED, k, kind, FROZEN) for k, (file, kind) in enumerate(zip(files, kinds, strict=True))]
     with fits.open(files[0], mode="update") as hdus:
         hdus["VIS_RMS"].data[140:143, 150:152] = 1e16
     import_euclid(files, root / "data" / "mine")
