@@ -246,6 +246,10 @@ def test_the_noise_of_an_arc_is_that_of_its_own_photons():
         values = draws[:, :, column]
         assert values.mean() == pytest.approx(flux, rel=0.02)
         assert values.var() == pytest.approx(3.7e-14 * flux, rel=0.1)
+    even = np.full((66, 66), 2e-11, np.float32)
+    draws = np.stack([noisy(rng, even, even, 8e-12, 0.4, 3e-13) - even for _ in range(20)])
+    assert draws.var() == pytest.approx(3e-13 * 2e-11, rel=0.05)
+    assert np.mean(draws[:, :, 1:] * draws[:, :, :-1]) / draws.var() == pytest.approx(0.4, abs=0.02)
 
 
 def test_a_kernel_of_a_file_does_what_the_profiles_psf_does():
