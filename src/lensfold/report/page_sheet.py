@@ -14,7 +14,7 @@ from lensfold.report.stretch import colour
 #: objects of a sheet and how many stand beside each other; side of each in VIS pixels (10 arcsec), and between them
 COUNT, COLUMNS, SIDE, GAP = 40, 8, 100, 2
 #: step of each colour, of 255: noise in finer ones takes room and shows nothing
-STEP = 24
+STEP = 14
 
 
 def page_sheet(path: Path, cache: Cache) -> Path:
