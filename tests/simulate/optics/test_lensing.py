@@ -22,6 +22,15 @@ def ring(radius: float, n: int = 12) -> tuple[np.ndarray, np.ndarray]:
     return radius * np.cos(phi), radius * np.sin(phi)
 
 
+@pytest.mark.parametrize("slope", [1.5, 2.0, 2.6])
+@pytest.mark.parametrize("radius", [0.4, 1.7, 6.0])
+def test_round_part_may_be_a_power_law(slope, radius):
+    """A density r^-slope deflects by theta_E (r / theta_E)^(2 - slope): half of the mass here, the rest isothermal."""
+    ax, ay = deflection(make_deflector(1.7, 1.0, 0.0, nfw_share=0.5, power_slope=slope), *ring(radius))
+    expected = 0.85 + 0.85 * (radius / 1.7) ** (2.0 - slope)
+    np.testing.assert_allclose(np.hypot(ax, ay), expected, rtol=0.0015 / radius + 3e-4)
+
+
 @pytest.mark.parametrize("radius", [0.2, 1.0, 3.0, 9.0])
 def test_circular_isothermal_lens_deflects_by_theta_e_everywhere(radius):
     x, y = ring(radius)
