@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -363,6 +364,9 @@ def test_an_interrupted_injection_leaves_nothing(mine, tmp_path):
     # cut off while the new files were put in place: no catalog, and the next run begins anew
     (tmp_path / "out" / "image_catalog2.0train.csv").unlink()
     shutil.rmtree(tmp_path / "out" / "train")
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    copy_of(few, tmp_path / "out" / f".injecting-{killed.pid}")
     inject(few, tmp_path / "out", "sample")
     assert contents(tmp_path / "out") == before
 

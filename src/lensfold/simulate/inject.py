@@ -30,6 +30,7 @@ MOST_ARCS = 99  # IDs of a host
 _IDS = 10**13  # hosts' IDs: a catalog holds whole numbers below 2^53
 _CHUNK = 10  # hosts per task of a worker
 _TABLE = "objects.csv"
+_UNFINISHED = ".injecting-"  # and the process's number: what is not whole yet
 _HOST_COLUMN = "host_ID"  # by which a table of objects is one of ours
 
 
@@ -93,8 +94,9 @@ def inject(
     if not len(chosen):
         raise InputError(f"{exclude}: lists every host in {hosts}, so none is left. Import others.")
     _check_ids(chosen.index.tolist())
-    made = out / f".injecting-{os.getpid()}"
+    made = out / f"{_UNFINISHED}{os.getpid()}"
     try:
+        _remove_leftovers(out)
         written = _write_hosts(chosen, host_folder(hosts), made, (count, seed, p), workers, progress)
         _write_tables(made, hosts, chosen, written, (count, seed, p))
         _publish(made, out)
@@ -140,6 +142,17 @@ def _is_our_table(path: Path) -> bool:
             return _HOST_COLUMN.encode() in stream.readline(200)
     except OSError:
         return False
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what runs left that were killed."""
+    for path in out.glob(f"{_UNFINISHED}*"):
+        try:
+            os.kill(int(path.name.removeprefix(_UNFINISHED)), 0)
+        except (ProcessLookupError, ValueError, OverflowError):
+            shutil.rmtree(path, ignore_errors=True)
+        except OSError:  # someone else's process
+            continue
 
 
 def _check_ids(ids: Sequence[int]) -> None:
