@@ -85,20 +85,17 @@ class Pack:
     @property
     def is_simulated(self) -> bool:
         """Whether the pack was made by this kit: it has a key, or its catalog's first line says so."""
-        if self.key.is_file():
-            return True
-        try:
-            with self.catalog.open("rb") as stream:
-                return stream.readline(200).startswith(b"# SYNTHETIC")
-        except OSError:
-            return False
+        return self.key.is_file() or self._catalog_begins("# SYNTHETIC")
 
     @property
     def is_injected(self) -> bool:
         """Whether the pack is real cutouts with simulated arcs: its catalog's first line says so."""
+        return self._catalog_begins(INJECTED)
+
+    def _catalog_begins(self, words: str) -> bool:
         try:
             with self.catalog.open("rb") as stream:
-                return stream.readline(200).startswith(INJECTED.encode())
+                return stream.readline(200).startswith(words.encode())
         except OSError:
             return False
 
