@@ -9,9 +9,9 @@ all in a temporary folder (0.45 MB an object).
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,74 +20,20 @@ import pandas as pd
 import typer
 from scipy.stats import binomtest
 
-from benchmarks.stress_skies import Sky, with_artefacts, with_correlation
+from benchmarks.stress_skies import RULE, Judge, Sky, with_artefacts, with_correlation
 from lensfold.cli.options import CORES
-from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, Workspace, cutout_file
+from lensfold.paths import Workspace
+from lensfold.runs.run import Run
 from lensfold.scoring.classes import FALSE_POSITIVES
-from lensfold.simulate.objects import FIRST_ID
 from lensfold.simulate.optics.artefacts import Artefacts
 from lensfold.simulate.optics.noise import MER_CORRELATION
-from lensfold.simulate.pack import run_chunks, write_object
 from lensfold.simulate.population import Population
 from lensfold.simulate.profiles import get_population
 from lensfold.simulate.sky.negatives import NEGATIVES
 
-RULE = catalogs.DEFAULT_RULE
 RADII = (0.3, 0.5, 1.0, 1.5, 2.0, 3.0)  # edges of the bins of theta_E, arcsec
 SHRUNK = 0.4  # factor on theta_E
-_PACK = "stress"
-_CHUNK = 50  # objects a task
-
-Part = tuple[Sky, int, list[int], Path]
-
-
-def _write_part(part: Part) -> list[tuple[dict[str, float | int], str]]:
-    """Write some objects under a split's folder; return their catalog rows and classes."""
-    sky, seed, indices, folder = part
-    items = [sky.draw(seed, index) for index in indices]
-    for item in items:
-        write_object(folder, item)
-    return [(item.row, item.morphology) for item in items]
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A trained run in a workspace of its own, with which skies of one seed are judged."""
-
-    workspace: Workspace
-    trained_on: str
-    experiment: str
-    seed: int
-    workers: int
-
-    def __call__(self, sky: Sky, indices: Sequence[int]) -> pd.DataFrame:
-        """Return by index of the object: logit (the mean of the complete folds), label, theta_E in arcsec, class."""
-        from lensfold.pipeline.cache import cache_split
-        from lensfold.pipeline.predict import predict_folds
-        from lensfold.runs.run import Run
-
-        pack = self.workspace.pack(_PACK)
-        shutil.rmtree(pack.folder, ignore_errors=True)
-        for band in BANDS:
-            cutout_file(pack.folder / "test", band, FIRST_ID).parent.mkdir(parents=True)
-        starts = range(0, len(indices), _CHUNK)
-        parts = [(sky, self.seed, list(indices[k : k + _CHUNK]), pack.folder / "test") for k in starts]
-        written = [one for _, items in run_chunks(_write_part, parts, self.workers) for one in items]
-        cache_split(self.workspace, pack, "test", False, self.workers)
-        predict_folds(self.workspace, pack, self.trained_on, self.experiment)
-        truth = pd.DataFrame([row for row, _ in written]).set_index("ID")
-        table = pd.DataFrame(
-            {
-                "logit": Run(self.workspace.run(self.trained_on, self.experiment)).test_logits(_PACK),
-                "label": catalogs.labels(truth, RULE),
-                "radius": np.exp(catalogs.log_einstein_radius(truth)),
-                "class": pd.Series([kind for _, kind in written], truth.index),
-            }
-        ).sort_index()
-        shutil.rmtree(pack.folder)
-        return table.set_axis(table.index - FIRST_ID)
 
 
 def _rate(called: pd.Series) -> str:
@@ -143,8 +89,11 @@ def stress_lines(judge: Judge, p: Population, count: int) -> Iterator[str]:
     for name, sky in with_artefacts(p).items():
         yield row(f"non-lenses, each with {name}", judge(sky, indices)["logit"] > threshold, clean)
     nothing = replace(p, share_with_source=0.0)
-    plain = judge(Sky(replace(nothing, negatives=())), range(count))["logit"] > threshold
+    others = judge(Sky(replace(nothing, negatives=())), range(count))
+    plain = others["logit"] > threshold
     yield row("no source, the usual galaxies", plain)
+    for kind, called in plain.groupby(others["class"]):
+        yield row(f"of these: {kind}", called)
     for kind in NEGATIVES:
         found = judge(Sky(replace(nothing, negatives=((kind, 1.0),))), range(count))["logit"] > threshold
         yield row(f"no source, hard negative: {kind}", found, plain)
@@ -168,6 +117,18 @@ def _lens_rows(judge: Judge, p: Population, usual: pd.DataFrame, threshold: floa
     yield auc_row("noise correlated as in MER mosaics, against white noise", correlated, white)
 
 
+def checked_run(folder: Path) -> Run:
+    """Return the run in a folder; InputError unless it is a network with a complete fold that finds lenses by RULE."""
+    run = Run(folder)
+    if not run.complete_folds:
+        raise run.no_fold()
+    if run.is_kernel_machine or run.task != "lens" or run.label_rule != RULE:
+        raise InputError(
+            f"{folder}: {run.learner} learns {run.task} by {run.label_rule}, expected a network by {RULE}."
+        )
+    return run
+
+
 def main(
     pack: Annotated[str, typer.Option(help="Pack that the run was trained on.")],
     experiment: Annotated[str, typer.Option(help="Name of the run; its complete folds are used.")],
@@ -181,16 +142,18 @@ def main(
     """Print what a trained run says of objects made to fool it, as a table for a page."""
     try:
         p = get_population(profile or pack)
-        source = Workspace(root).run(pack, experiment)
+        run = checked_run(Workspace(root).run(pack, experiment))
         with tempfile.TemporaryDirectory(dir=scratch) as folder, redirect_stdout(sys.stderr):
             workspace = Workspace(Path(folder))
-            if source.is_dir():  # a copy, so that the run is left as it was
-                shutil.copytree(source, workspace.run(pack, experiment), ignore=shutil.ignore_patterns("test"))
+            # a copy, so that the run is left as it was
+            shutil.copytree(run.folder, workspace.run(pack, experiment), ignore=shutil.ignore_patterns("test"))
             lines = list(stress_lines(Judge(workspace, pack, experiment, seed, workers), p, count))
     except InputError as error:
         sys.exit(f"error: {error}")
     print("\n".join(lines))
-    print(f"\nSimulated: profile {p.name}, seed {seed}; {experiment} trained on {pack}; 95 % intervals, over objects.")
+    folds = f"mean logit of {len(run.complete_folds)} fold(s), training seed {run.experiment.get('seed')}"
+    print(f"\nSimulated: profile {p.name}, seed {seed}, test split; {experiment} trained on {pack}, {folds}.")
+    print("Brackets are 95 % intervals over objects, with the threshold as it is.")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,25 @@
-"""Skies to stress a trained run with: the same objects with one thing changed, on every frame."""
+"""Skies to stress a trained run with: the same objects with one thing changed on every frame, and what it says."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from lensfold.simulate.objects import SimulatedObject, object_streams, simulate_object
+import numpy as np
+import pandas as pd
+
+from lensfold.data import catalog as catalogs
+from lensfold.paths import BANDS, Workspace, cutout_file
+from lensfold.runs.run import Run
+from lensfold.simulate.objects import FIRST_ID, SimulatedObject, object_streams, simulate_object
 from lensfold.simulate.optics.artefacts import Artefacts
+from lensfold.simulate.pack import run_chunks, write_object
 from lensfold.simulate.population import Population
 
+RULE = catalogs.DEFAULT_RULE
+_PACK = "stress"
+_CHUNK = 50  # objects a task
 _HIGH = 9.9  # numpy draws Poisson numbers of larger means in another way
 
 
@@ -73,3 +85,52 @@ def with_correlation(p: Population, lag1: Sequence[float]) -> Sky:
     if v is not None:
         v = replace(v, vis_correlation=(lag1[0], lag1[0]), nisp_correlation=(lag1[1], lag1[1]))
     return Sky(replace(p, noise_correlation=(lag1[0], lag1[1], lag1[2], lag1[3]), variation=v))
+
+
+Part = tuple[Sky, int, list[int], Path]
+
+
+def _write_part(part: Part) -> list[tuple[dict[str, float | int], str]]:
+    """Write some objects under a split's folder; return their catalog rows and classes."""
+    sky, seed, indices, folder = part
+    items = [sky.draw(seed, index) for index in indices]
+    for item in items:
+        write_object(folder, item)
+    return [(item.row, item.morphology) for item in items]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained run in a workspace of its own, with which skies of one seed are judged."""
+
+    workspace: Workspace
+    trained_on: str
+    experiment: str
+    seed: int
+    workers: int
+
+    def __call__(self, sky: Sky, indices: Sequence[int]) -> pd.DataFrame:
+        """Return by index of the object: logit (the mean of the complete folds), label, theta_E in arcsec, class."""
+        from lensfold.pipeline.cache import cache_split
+        from lensfold.pipeline.predict import predict_folds
+
+        pack = self.workspace.pack(_PACK)
+        shutil.rmtree(pack.folder, ignore_errors=True)
+        for band in BANDS:
+            cutout_file(pack.folder / "test", band, FIRST_ID).parent.mkdir(parents=True)
+        starts = range(0, len(indices), _CHUNK)
+        parts = [(sky, self.seed, list(indices[k : k + _CHUNK]), pack.folder / "test") for k in starts]
+        written = [one for _, items in run_chunks(_write_part, parts, self.workers) for one in items]
+        cache_split(self.workspace, pack, "test", False, self.workers)
+        predict_folds(self.workspace, pack, self.trained_on, self.experiment)
+        truth = pd.DataFrame([row for row, _ in written]).set_index("ID")
+        table = pd.DataFrame(
+            {
+                "logit": Run(self.workspace.run(self.trained_on, self.experiment)).test_logits(_PACK),
+                "label": catalogs.labels(truth, RULE),
+                "radius": np.exp(catalogs.log_einstein_radius(truth)),
+                "class": pd.Series([kind for _, kind in written], truth.index),
+            }
+        ).sort_index()
+        shutil.rmtree(pack.folder)
+        return table.set_axis(table.index - FIRST_ID)
