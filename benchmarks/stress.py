@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
-from scipy.stats import binomtest
 
 from benchmarks.stress_skies import RULE, Judge, Sky, with_artefacts, with_correlation
 from lensfold.cli.options import CORES
@@ -38,6 +37,8 @@ SHRUNK = 0.4  # factor on theta_E
 
 def _rate(called: pd.Series) -> str:
     """Return the share that is called a lens with its 95 % interval (Wilson 1927)."""
+    from scipy.stats import binomtest  # half a second to import, which each worker would take too
+
     limits = binomtest(int(called.sum()), len(called)).proportion_ci(method="wilson")
     return f"{called.mean():.3f} [{limits.low:.3f}, {limits.high:.3f}]"
 
