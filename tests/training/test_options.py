@@ -158,3 +158,17 @@ def test_einstein_radii_are_learnt_of_lenses_alone(workspace):
     assert len(values) == 20
     # it begins at the mean of the lenses, so a few steps leave it near
     assert abs(values.mean() - known.mean()) < 3 * max(known.std(), 0.3)
+
+
+def test_a_network_that_answers_the_same_for_everything_is_refused(workspace, monkeypatch):
+    """Large steps can kill every unit of the last dense layer; the loss stays a number, the AUC is 0.5."""
+    import keras
+
+    def die(model, *_, **__):
+        model.get_layer("head_dense").bias.assign([-1e9] * 64)
+        return np.float32(0.69)
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", die)
+    done = trained_with(workspace, {}, check=False)
+    assert done.returncode == 1 and "objects: it broke down in training. Set train.clip_norm" in done.stderr
+    assert not workspace.joinpath(*FOLD0, "oof.csv").exists()

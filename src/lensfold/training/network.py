@@ -38,6 +38,8 @@ from lensfold.training.task import FoldTask
 Log = Callable[[str], None]
 #: training batches that batch normalisation is measured on again, where it is
 STATISTICS_BATCHES = 64
+#: logits of a fold that differ by no more, relative to one, are the same answer for everything
+SAME = 1e-6
 #: what an epoch's line calls its validation score: out of fold, the logits of eight views are averaged
 SCORE_LABELS = {"valid_auc": "AUC (one view)", "valid_mse": "MSE (one view)"}
 
@@ -66,8 +68,18 @@ def train_fold(task: FoldTask, log: Log) -> None:
         model = load_model(task.folder / "model.keras")
         predict = task.experiment.predict
         values = logits(model, preparation, held_out, predict.batch_size, predict.d4_average)
+    _refuse_constant(task, values)
     shutil.rmtree(task.folder / "test", ignore_errors=True)  # scores of an earlier network
     write_logits(task.folder / "oof.csv", held_out, values)
+
+
+def _refuse_constant(task: FoldTask, values: np.ndarray) -> None:
+    """Raise InputError where a network gives every object the same value: its units are dead, and its AUC is 0.5."""
+    if len(values) > 1 and np.ptp(values) <= SAME * (1 + abs(float(values[0]))):
+        raise InputError(
+            f"{task.folder}: the network answers {values[0]:.4g} for each of {len(values)} objects: it broke down in "
+            "training. Set train.clip_norm = 1.0 or a lower learning_rate in the experiment."
+        )
 
 
 class _FoldTraining:
