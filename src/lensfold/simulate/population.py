@@ -75,6 +75,8 @@ class Population:
     satellite_red_share: float = 0.75
     interlopers: float = 0.03  # mean number per image
     interloper_mag: tuple[float, float] = (13.5, 17.5)
+    interloper_early: bool = False  # early types at z 0.2, else discs at 0.1
+    interloper_tilt: float = 1.0  # mag in VIS - H
     stars: float = 0.10  # mean number per image
     star_mag: tuple[float, float] = (17.5, 25.0)
     neighbour_mag: float = 25.6  # limit of n_gal_*

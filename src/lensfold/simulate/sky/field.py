@@ -83,28 +83,31 @@ def _structure(rng: np.random.Generator, p: Population, row: np.ndarray, mag: fl
     return np.concatenate([core, spots])
 
 
-def _interlopers(rng: np.random.Generator, p: Population) -> np.ndarray:
-    """Return the components of very bright compact galaxies, and of stars."""
-    n = int(rng.poisson(p.interlopers))
+def draw_interlopers(rng: np.random.Generator, p: Population, n: int) -> np.ndarray:
+    """Return ``n`` very bright compact galaxies: components (n, COLUMNS)."""
+    sed, z = (p.seds.early, 0.2) if p.interloper_early else (p.seds.disc, 0.1)
     mag = _counts(rng, n, p.interloper_mag, p.field_mag_slope)
-    galaxies = components(
+    return components(
         n,
         axis=rng.uniform(0.6, 1.0, n),
         radius=0.40 * 10.0 ** (-0.17 * (mag - 17.5)),
         index=rng.uniform(1.0, 3.0, n),
-        flux=magnitude_flux(mag)[:, None] * band_ratios(p.seds.disc, 0.1, rng.normal(1.0, 0.2, n)),
+        flux=magnitude_flux(mag)[:, None] * band_ratios(sed, z, rng.normal(p.interloper_tilt, 0.2, n)),
         **_positions(rng, n),
     )
+
+
+def _stars(rng: np.random.Generator, p: Population) -> np.ndarray:
+    """Return the stars of a field."""
     n = int(rng.poisson(p.stars))
     mag = rng.uniform(*p.star_mag, n)
-    stars = components(
+    return components(
         n,
         radius=0.1,
         flux=magnitude_flux(mag)[:, None] * band_ratios(p.seds.stellar, 0.0, rng.normal(0.0, 0.5, n)),
         kind=POINT,
         **_positions(rng, n),
     )
-    return np.concatenate([galaxies, stars])
 
 
 def draw_field(rng: np.random.Generator, p: Population) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +116,8 @@ def draw_field(rng: np.random.Generator, p: Population) -> tuple[np.ndarray, np.
     These are components (n, COLUMNS), and the galaxies that n_gal_* counts: (m, 3) x, y in arcsec and VIS mag.
     """
     galaxies, places = _field_galaxies(rng, p)
-    return np.concatenate([galaxies, _interlopers(rng, p)]), places
+    bright = draw_interlopers(rng, p, int(rng.poisson(p.interlopers)))
+    return np.concatenate([galaxies, bright, _stars(rng, p)]), places
 
 
 def draw_source_redshift(rng: np.random.Generator, p: Population, z_lens: float) -> float:

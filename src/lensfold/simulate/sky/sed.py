@@ -12,7 +12,8 @@ _EDGES = (np.log10(0.4), np.log10(0.8))
 _BREAK_CENTRE = -0.366
 _BREAK_STEEPNESS = 29.0
 _Z_STEP = 0.01
-_TILT = tuple(math.log(w / WAVELENGTHS[0]) / math.log(WAVELENGTHS[-1] / WAVELENGTHS[0]) for w in WAVELENGTHS)
+#: how much of a tilt falls on each band
+TILT = tuple(math.log(w / WAVELENGTHS[0]) / math.log(WAVELENGTHS[-1] / WAVELENGTHS[0]) for w in WAVELENGTHS)
 
 
 class Sed(NamedTuple):
@@ -70,4 +71,4 @@ def band_ratios(sed: Sed, z: float | np.ndarray, tilt: float | np.ndarray = 0.0)
     table, t = _colours(sed), np.asarray(z) / _Z_STEP
     k = t.astype(int)
     colour = table[k] + (t - k)[..., None] * (table[k + 1] - table[k])
-    return 10.0 ** (0.4 * (colour + np.multiply.outer(tilt, _TILT)))
+    return 10.0 ** (0.4 * (colour + np.multiply.outer(tilt, TILT)))
