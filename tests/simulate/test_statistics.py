@@ -70,7 +70,7 @@ KNOWN = {
     "one image": (count(1), 0.34, 0.015),
     "two images": (count(2), 0.34, 0.016),
     "three images or more": (count(3), 0.07, 0.0085),
-    "spread of images": (lambda c: c["n_source_im"].std(), 0.916, 0.038),
+    "spread of images": (lambda c: c["n_source_im"].std(), 0.916, 0.04),
     "above 300 pixels": (above("n_pix_source", 300), 0.08, 0.0085),
     "spread of pixels": (lambda c: c["n_pix_source"].std(), 244.7, 27.0),
     "official-2020": (lambda c: labels(c, "official-2020").mean(), 0.491, 0.0155),

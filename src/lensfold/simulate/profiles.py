@@ -41,15 +41,15 @@ def _challenge() -> Population:
         interloper_mag=(14.0, 17.5),  # guess
         interloper_early=True,
         interloper_tilt=0.30,
-        source_mag=(21.357, 26.779),
-        source_mag_slope=0.2098,
-        source_radius=(0.2679, -0.06, 25.0, 0.2694),
-        source_offset=(0.7215, 0.4137),
-        far_share=0.3246,
-        far_offset=(3.0, 9.5),
-        frame_half=10.417,
-        source_clumps=4,  # with 5 the spread of n_source_im is 1.01, known 0.916
-        k_mag=0.4998,
+        source_mag=(21.37, 26.56),
+        source_mag_slope=0.2345,
+        source_radius=(0.3027, -0.06, 25.0, 0.2795),
+        source_offset=(0.7157, 0.3891),
+        far_share=0.3314,
+        far_offset=(3.0, 8.634),
+        frame_half=10.476,
+        source_clumps=4,  # with 5 the spread of n_source_im is 0.98, known 0.916
+        k_mag=0.45,
     )
 
 
