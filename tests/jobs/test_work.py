@@ -36,7 +36,7 @@ def test_a_cache_in_parts_is_the_cache(workspace, small_shards):
     shutil.rmtree(folder)
     lensfold(workspace, "cache", "--split", "train", *PACK, "--workers", "1")
     whole = contents(folder, "*")
-    assert len(whole) == 6
+    assert len(whole) == 7
     shutil.rmtree(folder)
     for name in ("cache:train:3of3", "cache:train:1of3", "cache:train:1of3", "cache:train:2of3"):
         job(workspace, name)
