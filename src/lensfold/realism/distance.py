@@ -82,7 +82,7 @@ LIMITS = (
     Limit("width", "width of the narrowest peaks", 1.25, True),
     Limit("mag", "magnitude", 0.7, False, form=".1f"),
 )
-#: and by how many standard errors of the two medians, so that a few objects are not told apart by chance
+#: and by how many standard errors of the two medians, so that a few objects do not differ by chance
 ERRORS = 4.0
 
 

@@ -151,7 +151,7 @@ def _number(value: float, form: str) -> str:
 
 
 def _sentence(found: Comparison) -> str:
-    """Whether the two can be told apart, and by what most."""
+    """Return one sentence: whether a probe can distinguish the two, and what differs most."""
     far = sorted((one for one in found.distances if one.is_far), key=lambda one: -one.ks)
     most = ", ".join(QUANTITIES[one.name].label for one in far[:3])
     measured = f"{len(far)} of {len(found.distances)} quantities {'is' if len(far) == 1 else 'are'} far apart" + (
@@ -160,5 +160,5 @@ def _sentence(found: Comparison) -> str:
     if found.probe is None:
         side, name = min((found.real, "real"), (found.simulated, "simulated"), key=lambda one: one[0].n)
         return f"n = {side.n} {name} objects are too few for a probe, which needs {LEAST} a side; {measured}."
-    told = f"A probe on frozen features tells them apart with AUC {interval_text(found.probe)}"
-    return f"{told} (0.5: it cannot); {measured}."
+    sentence = f"A probe on frozen features tells them apart with AUC {interval_text(found.probe)}"
+    return f"{sentence} (0.5: it cannot); {measured}."

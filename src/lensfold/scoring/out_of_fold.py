@@ -55,7 +55,7 @@ def drawn_haloes(haloes: np.ndarray) -> np.ndarray | None:
     """Return what the bootstrap draws: these halo numbers where haloes repeat, else None, for the objects themselves.
 
     Objects of one halo are alike, so that drawing them one by one makes intervals too narrow. Where all objects have
-    the same number, or each its own, the catalog tells no haloes apart.
+    the same number, or each its own, the catalog does not distinguish haloes.
     """
     return haloes if 1 < len(np.unique(haloes)) < len(haloes) else None
 

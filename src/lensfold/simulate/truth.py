@@ -26,7 +26,7 @@ _MIN_PIECE = 2  # pixels
 
 
 class Mass(Protocol):
-    """What a halo tells the catalog: redshift, masses in solar masses, and the central galaxy's components."""
+    """What the catalog takes from a halo: redshift, masses in solar masses, and the central galaxy's components."""
 
     @property
     def z(self) -> float: ...

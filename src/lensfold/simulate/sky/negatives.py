@@ -1,8 +1,8 @@
 """Hard negatives: galaxies that a search takes for lenses, in the place of the lens galaxy.
 
 Each class is built of components (see light.py) around an early type's flux, redshift and size, and its total in each
-band is that of the early type: neither brightness nor colour tells it from the central galaxy of a lens. What is left
-is what a person would go by, the shape. Shares, sizes and contrasts are guesses by eye.
+band is that of the early type: neither brightness nor colour gives it away beside the central galaxy of a lens. What is
+left is what a person would go by, the shape. Shares, sizes and contrasts are guesses by eye.
 """
 
 from collections.abc import Callable
