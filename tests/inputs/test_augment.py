@@ -1,116 +1,268 @@
-"""Augmentation: seeded per image, float-safe, and each step does what its name says."""
+"""Augmentation: seeded per image, the input of prediction where it is off, and each step does what its name says."""
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from fakes.inputs import LINEAR, OFF, augmented, preparation
+from fakes.pack import SIGMA, fake_images
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
-from lensfold.config import AugmentSettings
-from lensfold.inputs.augment import Augmentation, _transforms
+from lensfold.config import INFRARED_MIXES, AugmentSettings, PixelSettings
+from lensfold.inputs.augment import _generator, draw, zooms
+from lensfold.inputs.pixels import fit_constants, linear_channels, on_vis_grid
+from lensfold.paths import BAND_SHAPES, BANDS
 
-OFF = {"d4": False, "affine_probability": 0.0, "noise_sigma": 0.0, "gain": 0.0}
-IMAGE = (np.random.default_rng(5).standard_normal((48, 48, 4)) * 100).astype(np.float32)
 GOLDEN = Path(__file__).parents[1] / "golden" / "augment.npz"
-#: every transform that is ever composed, alone and always applied: name of its class to its settings
-TRANSFORMS = {
-    "D4": {"d4": True},
-    "Affine": {"affine_probability": 1.0},
-    "FluxGain": {"gain": 0.3},
-    "SkyNoise": {"noise_sigma": 1.0},
+IMAGES = fake_images(np.random.default_rng(5), True)
+UNIT = dict.fromkeys(BANDS, 1.0)
+#: every step, alone and always applied
+STEPS = {
+    "d4": {"d4": True},
+    "affine": {"affine_probability": 1.0},
+    "gain": {"gain": 0.3},
+    "noise": {"noise_sigma": 1.0},
 }
-EVERYTHING = {key: value for changes in TRANSFORMS.values() for key, value in changes.items()}
+EVERYTHING = {key: value for changes in STEPS.values() for key, value in changes.items()}
+STILL = {"rotate_degrees": 0.0, "zoom": 0.0, "shift_pixels": 0.0}
+MIXES = st.sampled_from(["bands", "paper-ir", "paper-rgb", "vis"])
+GRIDS = st.sampled_from([(200, 1), (200, 2), (128, 1), (112, 2), (16, 2), (18, 1)])
 
 
-def only(**changes) -> Augmentation:
-    return Augmentation(AugmentSettings(**{**OFF, **changes}))
+def only(**changes) -> AugmentSettings:
+    return AugmentSettings(**{**OFF, **changes})
 
 
-def test_all_off_changes_nothing():
-    np.testing.assert_array_equal(only()(IMAGE, 1, 2, 3), IMAGE)
+def linear(augment: AugmentSettings, images=IMAGES, sigma=SIGMA, **pixels):
+    """What makes augmented input of one object, unstretched."""
+    return preparation(images, PixelSettings(**LINEAR, **pixels), augment, sigma)
 
 
-def test_only_these_transforms_in_this_order():
-    """Each other one of albumentations would have to be proven not to clip."""
-    composed = [type(transform).__name__ for transform in _transforms(AugmentSettings(**EVERYTHING))]
-    assert composed == list(TRANSFORMS)
-    for name, changes in TRANSFORMS.items():
-        assert [type(t).__name__ for t in _transforms(AugmentSettings(**{**OFF, **changes}))] == [name]
+def blob(x: float, y: float, width: float, length: float | None = None) -> dict[str, np.ndarray]:
+    """A Gaussian in VIS, in VIS pixels from the centre; the other bands are empty."""
+    down, right = np.indices(BAND_SHAPES["VIS"]) - 99.5
+    vis = np.exp(-0.5 * (((right - x) / width) ** 2 + ((down - y) / (length or width)) ** 2))
+    return {band: np.zeros(BAND_SHAPES[band]) if band != "VIS" else vis for band in BANDS}
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+def moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (row, column) from the middle of the image, and the matrix of second moments, in its pixels."""
+    places = np.stack(np.indices(image.shape)).reshape(2, -1) - (len(image) - 1) / 2
+    weight = image.ravel() / image.sum()
+    centre = places @ weight
+    offset = places - centre[:, None]
+    return centre, (weight * offset) @ offset.T
+
+
+# What augmentation leaves as it is
+
+
+@settings(deadline=None, max_examples=30)
+@given(MIXES, GRIDS, st.sampled_from(["asinh", "log", "none"]), st.floats(0.5, 20), st.sampled_from(["pack", "none"]))
+@pytest.mark.parametrize("still", [{}, {"affine_probability": 1.0, **STILL}], ids=["off", "moved by nothing"])
+def test_without_augmentation_training_sees_what_prediction_sees(still, mix, grid, stretch, softening, scaling):
+    crop, factor = grid
+    pixels = PixelSettings(mix=mix, crop=crop, bin=factor, stretch=stretch, softening=softening, scaling=scaling)
+    constants = fit_constants([IMAGES], pixels, SIGMA)
+    made = preparation(IMAGES, pixels, only(**still), constants=constants)
+    plain = made.plain(np.array([1]))
+    found = augmented(made, 1)
+    assert found.shape == plain.shape and found.dtype == plain.dtype == np.float32
+    np.testing.assert_allclose(found, plain, rtol=1e-6, atol=1e-5)  # a narrow crop may have a small scale
+
+
+@pytest.mark.parametrize("stretch", ["log", "none"])
+def test_images_scaled_by_themselves_too(stretch):
+    pixels = PixelSettings(stretch=stretch, scaling="image")
+    made = preparation(IMAGES, pixels, only(), SIGMA)
+    np.testing.assert_allclose(augmented(made, 1), made.plain(np.array([1])), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("changes", [*STEPS.values(), EVERYTHING], ids=[*STEPS, "everything"])
+def test_an_image_depends_on_its_seed_words_alone(changes):
+    """Not on its neighbours in a batch, nor on what was prepared before it."""
+    made, other = linear(only(**changes), crop=32), linear(only(**changes), crop=32)
+    together = augmented(made, 12)
+    alone = [augmented(other, 1, start)[0] for start in reversed(range(12))]
+    np.testing.assert_array_equal(together, alone[::-1])
+    assert len({image.tobytes() for image in together}) > 4  # of the eight of D4
+    assert not np.array_equal(augmented(made, 12, seed=2), together)
+
+
+def test_what_is_switched_off_leaves_the_others_their_draws():
+    whole = draw(AugmentSettings(**EVERYTHING), _generator(1, 2, 3, 4))
+    for name, changes in STEPS.items():
+        one = draw(only(**changes), _generator(1, 2, 3, 4))
+        assert {"d4": one.element == whole.element, "affine": one[1:6] == whole[1:6]}.get(name, True)
+    assert draw(only(gain=0.3), _generator(1, 2, 3, 4)).gain == whole.gain
+    assert draw(only(noise_sigma=1.0), _generator(1, 2, 3, 4)).noise == whole.noise
+
+
+# What each step does
+
+
+@pytest.mark.parametrize("name", STEPS)
 def test_golden(name):
-    """What each transform makes of a small image; another result means that a rerun gives another network.
+    """What each step makes of a small image; another result means that a rerun gives another network.
 
-    Written once by ``np.savez(GOLDEN, image=image, **{name: only(**TRANSFORMS[name])(image, 2020, 1, 7)})`` over
-    all names, with ``image = (np.arange(432).reshape(12, 12, 3) % 37 - 11).astype(np.float32)``, and looked at.
+    Written once by ``np.savez(GOLDEN, **{name: golden(name) for name in STEPS})``, and looked at.
     """
-    with np.load(GOLDEN, allow_pickle=False) as golden:
-        image, expected = golden["image"], golden[name]
-    result = only(**TRANSFORMS[name])(image, 2020, 1, 7)
-    assert result.dtype == expected.dtype == np.float32
-    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
-    assert not np.allclose(expected, image, atol=0.01)
+    with np.load(GOLDEN, allow_pickle=False) as kept:
+        expected = kept[name]
+    np.testing.assert_allclose(golden(name), expected, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(expected[0], golden_input(name).plain(np.array([1])), atol=0.01)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_no_transform_clips(name, channels):
+def golden_input(name: str):
+    counted = {band: np.arange(np.prod(shape)).reshape(shape) % 37.0 - 11 for band, shape in BAND_SHAPES.items()}
+    return preparation(counted, PixelSettings(crop=16, bin=2), only(**STEPS[name]))
+
+
+def golden(name: str) -> np.ndarray:
+    return augmented(golden_input(name), 3, start=1, seed=2020)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_no_step_clips(name):
     """With the same seed words each is linear in the image, but for noise that it adds: a clip would not be."""
-    augmentation, image = only(**TRANSFORMS[name]), IMAGE[..., :channels]
-    for seed in range(5):
-        noise = augmentation(np.zeros_like(image), seed)
-        once, tenfold = augmentation(image, seed), augmentation(10 * image, seed)
-        assert once.dtype == np.float32 and once.shape == image.shape
-        assert tenfold.min() < -100 and tenfold.max() > 100
-        np.testing.assert_allclose(tenfold - noise, 10 * (once - noise), rtol=1e-4, atol=1e-2)
-
-
-@pytest.mark.parametrize("changes", [*TRANSFORMS.values(), EVERYTHING], ids=[*TRANSFORMS, "everything"])
-def test_the_same_seed_words_give_the_same_image_in_any_order(changes):
-    words = [(1, 0, 5, index) for index in range(12)]
-    first, other = only(**changes), only(**changes)
-    forward = [first(IMAGE, *word).tobytes() for word in words]
-    assert [other(IMAGE, *word).tobytes() for word in words[::-1]] == forward[::-1]
-    assert first(IMAGE, *words[3]).tobytes() == forward[3]
-    assert len(set(forward)) > 4  # of the eight of D4
+    images = [{band: factor * image for band, image in IMAGES.items()} for factor in (0, 1, 10)]
+    noise, once, tenfold = (augmented(linear(only(**STEPS[name]), one, crop=64), 5) for one in images)
+    assert tenfold.max() > 100 and np.isfinite(tenfold).all()
+    np.testing.assert_allclose(tenfold - noise, 10 * (once - noise), rtol=1e-4, atol=1e-2)
 
 
 def test_d4_reaches_all_eight_alike_and_nothing_else():
-    augmentation, image = only(d4=True), np.ascontiguousarray(IMAGE[:4, :4])
+    made = linear(only(d4=True), crop=16)
+    image = made.plain(np.array([1]))[0]
     expected = {
-        np.ascontiguousarray(view).tobytes()
+        np.ascontiguousarray(view).tobytes(): 0
         for turns in range(4)
         for turned in (np.rot90(image, turns),)
         for view in (turned, turned[:, ::-1])
     }
     assert len(expected) == 8
-    counts = dict.fromkeys(expected, 0)
-    for index in range(4000):
-        counts[augmentation(image, 1, index).tobytes()] += 1
+    still = augmented(linear(only(), crop=16), 1)[0]  # D4 itself is exact: no number changes
+    assert np.allclose(still, image, rtol=1e-6)
+    exact = {one.tobytes() for turns in range(4) for one in _both(np.rot90(still, turns))}
+    found, counts = np.unique([one.tobytes() for one in augmented(made, 4000)], return_counts=True)
+    assert set(found) == exact
     # 500 each; the standard deviation of a count is 21
-    assert all(abs(count - 500) < 84 for count in counts.values()), counts.values()
+    assert abs(counts - 500).max() < 84, counts
 
 
-def test_noise_has_the_level_it_draws():
-    flat = np.zeros((100, 100, 2), dtype=np.float32)
-    levels = [only(noise_sigma=2.0)(flat, seed).std() for seed in range(100)]
-    assert max(levels) < 2.05 and min(levels) < 0.2
-    assert np.mean(levels) == pytest.approx(1.0, abs=0.2)
+def _both(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.ascontiguousarray(image), np.ascontiguousarray(image[:, ::-1])
+
+
+def test_noise_is_white_and_has_the_level_it_draws():
+    empty = {band: np.zeros(BAND_SHAPES[band]) for band in BANDS}
+    changed = only(noise_sigma=2.0, affine_probability=0.5)
+    found = augmented(linear(changed, empty, mix="bands"), 200)
+    levels = [draw(changed, _generator(1, 0, 3, position)).noise for position in range(200)]
+    np.testing.assert_allclose(found.std(axis=(1, 2, 3)), levels, rtol=0.03, atol=1e-6)
+    assert max(levels) > 1.9 and min(levels) < 0.1 and np.mean(levels) == pytest.approx(1.0, abs=0.15)
+    white = found[np.argmax(levels)]
+    for shifted in (white[1:, :] * white[:-1, :], white[:, 1:] * white[:, :-1], white[..., 1:] * white[..., :-1]):
+        assert abs(shifted.mean()) < 0.03 * max(levels) ** 2
 
 
 def test_gain_keeps_colours():
-    result = only(gain=0.3)(IMAGE, 1)
-    factors = result / IMAGE
-    assert factors.std() < 1e-6 and 0.7 <= factors.mean() <= 1.3 and factors.mean() != pytest.approx(1)
+    made = linear(only(gain=0.3), crop=64)
+    factors = augmented(made, 50) / made.plain(np.array([1]))
+    each = np.median(factors, axis=(1, 2, 3))
+    np.testing.assert_allclose(factors, np.broadcast_to(each[:, None, None, None], factors.shape), rtol=1e-4)
+    assert each.min() < 0.75 and each.max() > 1.25 and each.min() >= 0.7 and each.max() <= 1.3
 
 
-def test_affine_moves_a_source_by_no_more_than_it_may():
-    image = np.zeros((64, 64, 1), dtype=np.float32)
-    image[31:33, 31:33] = 1
-    augmentation = only(affine_probability=1.0, shift_pixels=3.0, rotate_degrees=0.0, zoom=0.0)
-    y, x = np.indices((64, 64))
-    shifts = []
-    for seed in range(50):
-        moved = augmentation(image, seed)[..., 0]
-        shifts.append([(moved * y).sum() / moved.sum() - 31.5, (moved * x).sum() / moved.sum() - 31.5])
-    assert np.abs(shifts).max() <= 3.01 and np.abs(shifts).max() > 1.5
+@settings(deadline=None, max_examples=25)
+@given(MIXES, GRIDS, st.floats(0, 180), st.floats(0, 0.49), st.floats(0, 20), st.integers(0, 99))
+def test_affine_against_scipy(mix, grid, degrees, zoom, shift, position):
+    """Sample the whole frame between its pixels, on bin x bin places of each pixel; reflected at the frame's edges."""
+    crop, factor = grid
+    changed = only(affine_probability=1.0, rotate_degrees=degrees, zoom=zoom, shift_pixels=shift)
+    found = augmented(linear(changed, crop=crop, bin=factor, mix=mix), 1, position)[0]
+    one = draw(changed, _generator(1, 0, 3, position))
+    side = crop // factor
+    places = np.stack(np.indices((side, side))) - (side - 1) / 2 - np.array([one.down, one.right])[:, None, None]
+    angle = np.deg2rad(one.degrees)
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # of (row, column)
+    middle = factor / one.zoom * np.einsum("ab,bij->aij", turned, places) + 99.5
+    for channel, frame in enumerate(_frames(mix, factor)):
+        offsets = (0.0,) if factor == 1 else (-0.5, 0.5)
+        sampled = [
+            map_coordinates(frame, [middle[0] + down, middle[1] + right], order=1, mode="mirror")
+            for down in offsets
+            for right in offsets
+        ]
+        # within half a pixel of the edge windows are reflected as one, scipy reflects each of their pixels
+        inside = ((middle > 1) & (middle < 198)).all(axis=0) if factor == 2 else np.ones((side, side), dtype=bool)
+        np.testing.assert_allclose(found[..., channel][inside], np.mean(sampled, axis=0)[inside], rtol=1e-3, atol=5e-3)
+
+
+def _frames(mix: str, factor: int) -> list[np.ndarray]:
+    """Channels on the VIS grid, so scaled that their means over factor x factor pixels are in background sigmas."""
+    frames = [IMAGES["VIS"] * (factor / SIGMA["VIS"])]
+    for weights in INFRARED_MIXES[mix]:
+        mixed = sum(weight * IMAGES[band] for weight, band in zip(weights, BANDS[1:], strict=True))
+        noise = np.sqrt(sum((weight * SIGMA[band]) ** 2 for weight, band in zip(weights, BANDS[1:], strict=True)))
+        frames.append(on_vis_grid(mixed) * np.float32(factor / noise))
+    return frames
+
+
+def test_affine_against_opencv_on_a_smooth_image():
+    """OpenCV interpolates between binned pixels, in 32nds of one: alike where the image is smooth."""
+    images = blob(20, -15, 15)
+    changed = only(affine_probability=1.0)
+    made = linear(changed, images, UNIT, mix="vis")
+    plain, found = made.plain(np.array([1]))[0, ..., 0], augmented(made, 20)[..., 0]
+    for position, image in enumerate(found):
+        one = draw(changed, _generator(1, 0, 3, position))
+        matrix = cv2.getRotationMatrix2D((49.5, 49.5), -one.degrees, one.zoom)
+        matrix[:, 2] += (one.right, one.down)
+        expected = cv2.warpAffine(plain, matrix, (100, 100), borderMode=cv2.BORDER_REFLECT_101)
+        np.testing.assert_allclose(image, expected, atol=0.01 * plain.max())
+
+
+# Three mistakes that the affine once made
+
+
+def test_zoom_keeps_a_round_source_round():
+    """One factor for both axes: each of its own made the ratio of axes 0.93 to 1.09."""
+    augment = only(affine_probability=1.0, zoom=0.3, rotate_degrees=0.0, shift_pixels=0.0)
+    found = augmented(linear(augment, blob(0, 0, 14), UNIT, mix="vis"), 40)[..., 0]
+    widths = np.array([np.sqrt(np.diag(moments(image)[1])) for image in found])
+    np.testing.assert_allclose(widths[:, 0], widths[:, 1], rtol=1e-3)
+    np.testing.assert_allclose(widths[:, 0] / 7, zooms(augment, np.arange(40), 1, 0, 3), rtol=5e-3)
+    assert widths.min() / 7 < 0.75 and widths.max() / 7 > 1.25
+
+
+@pytest.mark.parametrize("most", [0.5, 1.9])
+def test_fractions_of_a_pixel_are_shifted(most):
+    """``shift_pixels = 0.5`` once was no shift, and 1.9 one pixel or none."""
+    augment = only(affine_probability=1.0, zoom=0.0, rotate_degrees=0.0, shift_pixels=most)
+    found = augmented(linear(augment, blob(0, 0, 8), UNIT, mix="vis"), 100)[..., 0]
+    shifts = np.array([moments(image)[0] for image in found])
+    drawn = [draw(augment, _generator(1, 0, 3, position)) for position in range(100)]
+    np.testing.assert_allclose(shifts, [(one.down, one.right) for one in drawn], atol=1e-3)
+    assert abs(shifts).max() <= most + 1e-3 and shifts.min() < -0.9 * most and shifts.max() > 0.9 * most
+    assert shifts.std(axis=0) == pytest.approx([most / np.sqrt(3)] * 2, rel=0.15)  # uniform
+
+
+def test_zooms_are_those_of_the_images():
+    augment = only(affine_probability=0.5, zoom=0.2, shift_pixels=2.0, rotate_degrees=30.0, d4=True)
+    found = augmented(linear(augment, blob(6, -9, 12, 9), UNIT, mix="vis"), 30)[..., 0]
+    areas = np.array([np.sqrt(np.linalg.det(moments(image)[1])) for image in found])
+    still = moments(linear(augment, blob(6, -9, 12, 9), UNIT, mix="vis").plain(np.array([1]))[0, ..., 0])[1]
+    factors = zooms(augment, np.arange(30), 1, 0, 3)
+    np.testing.assert_allclose(np.sqrt(areas / np.sqrt(np.linalg.det(still))), factors, rtol=5e-3)
+    assert (factors == 1).any() and (factors != 1).any()
+
+
+def test_linear_channels_are_still_what_prediction_makes():
+    """The two paths share no code: a change of one is seen here."""
+    pixels = PixelSettings(**LINEAR, mix="bands", crop=112, bin=2)
+    found = augmented(preparation(IMAGES, pixels, only(), SIGMA), 1)[0]
+    np.testing.assert_allclose(found, linear_channels(IMAGES, pixels, SIGMA), rtol=1e-5, atol=1e-5)

@@ -19,6 +19,7 @@ from lensfold.config.experiment import (
     StageSettings,
     Task,
     TrainSettings,
+    TransformSettings,
     channel_count,
 )
 from lensfold.config.reading import Settings, read_toml, validated
@@ -46,6 +47,7 @@ __all__ = [
     "SubmissionSettings",
     "Task",
     "TrainSettings",
+    "TransformSettings",
     "channel_count",
     "read_toml",
     "validated",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from lensfold.config.reading import Settings
 
@@ -57,6 +57,14 @@ class PixelSettings(Settings):
         return self.crop // self.bin
 
 
+class TransformSettings(Settings):
+    """A transform of albumentations: its name, and its arguments (such as ``p``) beside it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$")]
+
+
 class AugmentSettings(Settings):
     """What training (never validation) does to a cutout; every strength at 0 switches its step off."""
 
@@ -65,12 +73,16 @@ class AugmentSettings(Settings):
     #: share of the images that are rotated, zoomed and shifted, each by up to the strengths below
     affine_probability: Share = 0.5
     rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 20.0
+    #: factor 1 ± zoom, one for both axes; Einstein radii that are learned of grow with it
     zoom: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    #: along each axis, in pixels of the network's input and fractions of them
     shift_pixels: Annotated[float, Field(ge=0, le=20)] = 2.0
     #: extra noise in background sigmas: each image draws its own level up to this
     noise_sigma: Annotated[float, Field(ge=0, le=5)] = 0.0
     #: relative flux gain of a whole image: factor 1 ± gain
     gain: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    #: further transforms of albumentations, in their order, on the image in background sigmas before the stretch
+    transforms: tuple[TransformSettings, ...] = ()
 
 
 class NetworkLearner(Settings):
@@ -243,6 +255,8 @@ class Experiment(Settings):
     def _radius_is_consistent(self) -> "Experiment":
         if self.task == "einstein-radius" and self.train.twins:
             raise ValueError('task = "einstein-radius" learns from lenses, and twins are none: set train.twins = 0')
+        if self.task == "einstein-radius" and self.augment.transforms:
+            raise ValueError('task = "einstein-radius" cannot know what augment.transforms enlarge: leave them out')
         return self
 
     @model_validator(mode="after")

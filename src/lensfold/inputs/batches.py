@@ -41,10 +41,10 @@ class Preparation:
 
     @cached_property
     def _augmentation(self) -> "Augmentation":
-        # its library takes a second to import, and most processes prepare nothing to train on
+        # its compiler takes half a second to import, and most processes prepare nothing to train on
         from lensfold.inputs.augment import Augmentation
 
-        return Augmentation(self._experiment.augment)
+        return Augmentation(self._pixels, self._experiment.augment, self._constants)
 
     def __reduce__(self) -> tuple:
         """Return what travels to another process: where the caches are, not what is open of them."""
@@ -53,19 +53,12 @@ class Preparation:
 
     def plain(self, ids: np.ndarray) -> np.ndarray:
         """Return network input of the given objects, float32, shape (n, side, side, channels)."""
-        return np.stack([standardised(image, self._pixels, self._constants) for image in self._linear(ids)])
+        linear = (linear_channels(split_bands(row), self._pixels, self._constants["sigma"]) for row in self._rows(ids))
+        return np.stack([standardised(image, self._pixels, self._constants) for image in linear])
 
     def augmented(self, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
         """Return what :meth:`plain` does, each image augmented from the seed (seed, fold, epoch, its position)."""
-        images = [
-            self._augmentation(image, seed, fold, epoch, int(position))
-            for image, position in zip(self._linear(ids), positions, strict=True)
-        ]
-        return np.stack([standardised(image, self._pixels, self._constants) for image in images])
-
-    def _linear(self, ids: np.ndarray) -> Iterator[np.ndarray]:
-        for row in self._rows(ids):
-            yield linear_channels(split_bands(row), self._pixels, self._constants["sigma"])
+        return self._augmentation(self._rows(ids), positions, seed, fold, epoch)
 
     def _rows(self, ids: np.ndarray) -> np.ndarray:
         is_twin = ids < 0

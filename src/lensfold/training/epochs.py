@@ -7,6 +7,7 @@ import pandas as pd
 
 from lensfold.config import Experiment, StageSettings
 from lensfold.data import catalog as catalogs
+from lensfold.inputs.augment import zooms
 from lensfold.training.curriculum import class_weights, epoch_order, stage_labels, with_twins
 from lensfold.training.task import FoldTask
 
@@ -58,7 +59,8 @@ class Epochs:
         experiment, fold = self._task.experiment, self._task.fold
         if experiment.task == "einstein-radius":
             order = epoch_order(labels, experiment.seed, fold, number, "none")
-            return Epoch(order, self._targets.loc[order].to_numpy(np.float32)[:, None], None)
+            targets = self._targets.loc[order].to_numpy() + self._log_zooms(len(order), number)
+            return Epoch(order, targets[:, None].astype(np.float32), None)
         order = epoch_order(labels, experiment.seed, fold, number, experiment.train.balance)
         shown = labels.loc[order].to_numpy()
         if experiment.train.twins:
@@ -66,6 +68,13 @@ class Epochs:
             order = np.where(is_twin, -order, order)
         weights = class_weights(shown)[shown.astype(int)] if experiment.train.balance == "weights" else None
         return Epoch(order, shown[:, None].astype(np.float32), weights)
+
+    def _log_zooms(self, count: int, number: int) -> np.ndarray:
+        """Return by how much augmentation adds to log theta_E of the images of epoch ``number``; float64, (n,)."""
+        experiment = self._task.experiment
+        if experiment.learner.backbone:  # features are of images that are not augmented
+            return np.zeros(count)
+        return np.log(zooms(experiment.augment, np.arange(count), experiment.seed, self._task.fold, number))
 
     def _twins(self, number: int) -> np.ndarray:
         """Return the IDs whose twins epoch ``number`` shows, drawn anew for each epoch."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lensfold.simulate.optics.compiled import kernel
+from lensfold.compiled import kernel
 from lensfold.simulate.optics.light import COLUMNS, components
 from lensfold.simulate.optics.light_kernels import POINT
 

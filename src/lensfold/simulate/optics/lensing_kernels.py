@@ -7,7 +7,7 @@ are arcsec. No kernel meets NaN or infinity (they are compiled with fastmath).
 
 import numpy as np
 
-from lensfold.simulate.optics.compiled import kernel
+from lensfold.compiled import kernel
 
 CORE = 0.001  # softening of the ellipsoid
 SATELLITE_CORE = 0.05  # softening of the satellites

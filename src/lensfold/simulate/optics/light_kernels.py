@@ -6,7 +6,7 @@ are arcsec. No kernel meets NaN or infinity (they are compiled with fastmath).
 
 import numpy as np
 
-from lensfold.simulate.optics.compiled import kernel
+from lensfold.compiled import kernel
 
 # Columns and kinds of components: see light.py.
 (X, Y, COS, SIN, AXIS, RADIUS, INDEX, FLUX, KIND, PARAM) = (0, 1, 2, 3, 4, 5, 6, 7, 11, 12)

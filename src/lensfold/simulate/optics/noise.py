@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import brentq
 
-from lensfold.simulate.optics.compiled import kernel
+from lensfold.compiled import kernel
 
 _EXPONENT = 1.5
 _LEAST_TAP = 2e-3

@@ -1,6 +1,6 @@
 """Compiled loops where their code can be kept on disk, and where not."""
 
-from lensfold.simulate.optics.compiled import kernel
+from lensfold.compiled import kernel
 
 
 def test_a_kernel_works_where_nothing_can_be_cached():

@@ -1,0 +1,208 @@
+"""The compiled pass from one cached object to its augmented network input (see `lensfold.inputs.augment`).
+
+What a network's pixel may be, before it is stretched, is a channel's ``grid``: VIS on windows of ``bin`` x ``bin``
+pixels, NISP spread over the VIS pixels by bilinear interpolation and averaged over the same windows. Where no affine
+acts, the windows are those of the crop, side by side, which is the input of prediction. Where one does, the windows
+begin at every VIS pixel, so that the value between them, again bilinear, is the mean of ``bin`` x ``bin`` values of
+the moved frame; an affine that moves nothing finds the very windows of the crop.
+
+All arrays are float32 unless a docstring says otherwise, and finite (kernels are compiled with fastmath).
+"""
+
+import numpy as np
+
+from lensfold.compiled import kernel
+
+#: stretches: see lensfold.inputs.pixels.stretched
+NONE, LOG, ASINH = range(3)
+#: numbers that :func:`prepare` needs room for, whatever the settings
+SCRATCH = 4 * 200 * 200 + 66 * (66 + 200)
+
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+# The natural logarithm as in Cephes' logf (Moshier 1992): bits of sqrt(1/2) and of a mantissa, log(2) in two parts,
+# and the polynomial for log(1 + f) - f + f^2 / 2, over f^3, from sqrt(1/2) to sqrt(2).
+_ROOT_BITS, _MANTISSA_BITS = 0x3F3504F3, 0x7FFFFF
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+_L0, _L1, _L2 = np.float32(3.3333331174e-1), np.float32(-2.4999993993e-1), np.float32(2.0000714765e-1)
+_L3, _L4, _L5 = np.float32(-1.6668057665e-1), np.float32(1.4249322787e-1), np.float32(-1.2420140846e-1)
+_L6, _L7, _L8 = np.float32(1.1676998740e-1), np.float32(-1.1514610310e-1), np.float32(7.0376836292e-2)
+
+
+@kernel
+def _log(x: np.float32) -> np.float32:
+    """Return the natural logarithm of a normal positive number, to its last digit or two."""
+    shifted = np.float32(x).view(np.int32) - _ROOT_BITS
+    exponent = np.float32(np.int32(shifted >> 23))
+    f = np.int32((shifted & _MANTISSA_BITS) + _ROOT_BITS).view(np.float32) - _ONE
+    tail = _L8 * f + _L7
+    tail = (((((tail * f + _L6) * f + _L5) * f + _L4) * f + _L3) * f + _L2) * f + _L1
+    f2 = f * f
+    return exponent * _LN2_HIGH + (f + (exponent * _LN2_LOW + (f2 * (f * (tail * f + _L0) - _HALF))))
+
+
+@kernel
+def _windows(vis: np.ndarray, start: int, step: int, width: int, weight: np.float32, grid: np.ndarray) -> None:
+    """Write sums of windows of VIS times ``weight``; ``width`` is 1 or 2, and so is ``step``."""
+    n = grid.shape[0]
+    if width == 1:
+        for i in range(n):
+            row, target = vis[start + step * i], grid[i]
+            for j in range(n):
+                target[j] = row[start + step * j] * weight
+    elif step == 1:
+        for i in range(n):
+            top, bottom, target = vis[start + i, start:], vis[start + i + 1, start:], grid[i]
+            for j in range(n):
+                target[j] = (top[j] + top[j + 1] + bottom[j] + bottom[j + 1]) * weight
+    else:
+        for i in range(n):
+            top, bottom, target = vis[start + 2 * i, start:], vis[start + 2 * i + 1, start:], grid[i]
+            for j in range(n):
+                target[j] = (top[2 * j] + top[2 * j + 1] + bottom[2 * j] + bottom[2 * j + 1]) * weight
+
+
+@kernel
+def _mixed(nisp: np.ndarray, weights: np.ndarray, mixed: np.ndarray) -> None:
+    """Write the sum of the NISP frames times ``weights`` (3,)."""
+    for i in range(mixed.shape[0]):
+        target = mixed[i]
+        for band in range(nisp.shape[0]):
+            weight, row = weights[band], nisp[band, i]
+            if band == 0:
+                for j in range(target.shape[0]):
+                    target[j] = row[j] * weight
+            elif weight != _ZERO:
+                for j in range(target.shape[0]):
+                    target[j] += row[j] * weight
+
+
+@kernel
+def _spread(mixed: np.ndarray, first: np.ndarray, taps: np.ndarray, wide: np.ndarray, grid: np.ndarray) -> None:
+    """Write the windows of a NISP frame spread over VIS pixels: along rows into ``wide``, then along columns.
+
+    ``first`` (n,) uint32 and ``taps`` (3, n): see lensfold.inputs.augment.
+    """
+    n = grid.shape[0]
+    t0, t1, t2 = taps[0], taps[1], taps[2]
+    for i in range(mixed.shape[0]):
+        row, target = mixed[i], wide[i]
+        for j in range(n):
+            k = first[j]
+            target[j] = row[k] * t0[j] + row[k + np.uint32(1)] * t1[j] + row[k + np.uint32(2)] * t2[j]
+    for i in range(n):
+        k, w0, w1, w2 = first[i], t0[i], t1[i], t2[i]
+        row0, row1, row2, target = wide[k], wide[k + np.uint32(1)], wide[k + np.uint32(2)], grid[i]
+        for j in range(n):
+            target[j] = row0[j] * w0 + row1[j] * w1 + row2[j] * w2
+
+
+@kernel
+def _places(matrix: np.ndarray, n: int, place: np.ndarray, right: np.ndarray, below: np.ndarray) -> None:
+    """Write where the pixels (side, side) that ``matrix`` (2, 3) moves lie on a grid of n x n windows.
+
+    ``place`` (uint32): the window at the upper left, counted along rows; ``right`` and ``below``: how far from it,
+    0 to 1. What lies outside is reflected at the first and the last window, twice where need be.
+    """
+    last, before, columns = np.float32(n - 1), np.uint32(n - 2), np.uint32(n)
+    xx, xy, yx, yy = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
+    for i in range(place.shape[0]):
+        x0, y0 = xy * np.float32(i) + matrix[0, 2], yy * np.float32(i) + matrix[1, 2]
+        for j in range(place.shape[1]):
+            x = abs(last - abs(last - abs(xx * np.float32(j) + x0)))
+            y = abs(last - abs(last - abs(yx * np.float32(j) + y0)))
+            column, row = min(np.uint32(x), before), min(np.uint32(y), before)
+            place[i, j] = row * columns + column
+            right[i, j], below[i, j] = x - np.float32(column), y - np.float32(row)
+
+
+@kernel
+def _between(grid: np.ndarray, place: np.ndarray, right: np.ndarray, below: np.ndarray, flat: np.ndarray) -> None:
+    """Write the bilinear interpolation of ``grid`` (n, n) at the places of :func:`_places`."""
+    one, columns, windows = np.uint32(1), np.uint32(grid.shape[1]), grid.reshape(grid.size)
+    for i in range(flat.shape[0]):
+        for j in range(flat.shape[1]):
+            k = place[i, j]
+            m = k + columns
+            top = windows[k] + right[i, j] * (windows[k + one] - windows[k])
+            bottom = windows[m] + right[i, j] * (windows[m + one] - windows[m])
+            flat[i, j] = top + below[i, j] * (bottom - top)
+
+
+@kernel
+def _stretched(flat: np.ndarray, stretch: int, softening: np.float32, mean: np.float32, scale: np.float32) -> None:
+    """Stretch a channel (n,) in place, then subtract ``mean`` and divide by ``scale``."""
+    narrower, smaller = _ONE / softening, _ONE / scale
+    if stretch == NONE:
+        for i in range(flat.shape[0]):
+            flat[i] = (flat[i] * narrower - mean) * smaller
+        return
+    for i in range(flat.shape[0]):
+        x = flat[i]
+        size = abs(x) * narrower
+        curved = _log(size + np.sqrt(size * size + _ONE)) if stretch == ASINH else _log(size + _ONE)
+        flat[i] = ((curved if x >= _ZERO else -curved) - mean) * smaller
+
+
+@kernel
+def _turned(flat: np.ndarray, element: int, out: np.ndarray) -> None:
+    """Write a channel flipped or turned into ``out`` (side, side), which may be a channel among others.
+
+    ``element``: 0 to 7, of which bit 2 swaps rows and columns, then bit 0 flips rows, and bit 1 columns.
+    """
+    last = flat.shape[0] - 1
+    for i in range(last + 1):
+        for j in range(last + 1):
+            r = last - i if element & 1 else i
+            c = last - j if element & 2 else j
+            out[i, j] = flat[c, r] if element & 4 else flat[r, c]
+
+
+@kernel
+def prepare(
+    vis: np.ndarray,
+    nisp: np.ndarray,
+    weights: np.ndarray,
+    window: np.ndarray,
+    first: np.ndarray,
+    taps: np.ndarray,
+    matrix: np.ndarray,
+    noise: np.ndarray,
+    curves: np.ndarray,
+    stretch: int,
+    element: int,
+    place: np.ndarray,
+    scratch: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write one object's network input into ``out`` (side, side, channels).
+
+    ``vis`` (rows, rows), ``nisp`` (3, rows, rows): its frames; ``weights`` (channels, 4): what each channel takes of
+    the bands; ``window`` (3,) int64: first VIS pixel of the first window, distance of windows, their width; ``first``
+    (n,) uint32 and ``taps`` (3, n): see :func:`_spread`; ``matrix`` (2, 3): from pixels to windows, or (0, 3);
+    ``noise`` (channels, side, side): what is added, or (0, side, side); ``curves`` (channels, 3): softening, mean and
+    scale; ``stretch``, ``element``: see above; ``place`` (side, side) uint32 and ``scratch``: room to work in, of
+    SCRATCH numbers at least.
+    """
+    n, side, rows, size = first.shape[0], out.shape[0], nisp.shape[1], out.shape[0] * out.shape[0]
+    flat, right = scratch[:size].reshape(side, side), scratch[size : 2 * size].reshape(side, side)
+    below, rest = scratch[2 * size : 3 * size].reshape(side, side), scratch[3 * size :]
+    grid, rest = rest[: n * n].reshape(n, n), rest[n * n :]
+    mixed, wide = rest[: rows * rows].reshape(rows, rows), rest[rows * rows : rows * (rows + n)].reshape(rows, n)
+    is_moved = matrix.shape[0] > 0
+    if is_moved:
+        _places(matrix, n, place, right, below)
+    for channel in range(out.shape[2]):
+        if channel == 0:
+            _windows(vis, window[0], window[1], window[2], weights[0, 0], grid)
+        else:
+            _mixed(nisp, weights[channel, 1:], mixed)
+            _spread(mixed, first, taps, wide, grid)
+        if is_moved:
+            _between(grid, place, right, below, flat)
+        else:
+            flat[:] = grid
+        values = flat.reshape(size)
+        if noise.shape[0]:
+            values += noise[channel].reshape(size)
+        _stretched(values, stretch, curves[channel, 0], curves[channel, 1], curves[channel, 2])
+        _turned(flat, element, out[:, :, channel])
