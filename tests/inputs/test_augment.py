@@ -1,6 +1,7 @@
 """Augmentation: seeded per image, the input of prediction where it is off, and each step does what its name says."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from lensfold.config import INFRARED_MIXES, AugmentSettings, PixelSettings
-from lensfold.inputs.augment import _generator, draw, zooms
+from lensfold.inputs.augment import draws, zooms
 from lensfold.inputs.pixels import fit_constants, linear_channels, on_vis_grid
 from lensfold.paths import BAND_SHAPES, BANDS
 
@@ -57,6 +58,12 @@ def moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return centre, (weight * offset) @ offset.T
 
 
+def drawn(augment: AugmentSettings, position: int) -> SimpleNamespace:
+    """What ``augmented`` draws for one position."""
+    one = draws(augment, np.array([position]), 1, 0, 3)
+    return SimpleNamespace(**{field: value[0] for field, value in vars(one).items()})
+
+
 # What augmentation leaves as it is
 
 
@@ -93,12 +100,13 @@ def test_an_image_depends_on_its_seed_words_alone(changes):
 
 
 def test_what_is_switched_off_leaves_the_others_their_draws():
-    whole = draw(AugmentSettings(**EVERYTHING), _generator(1, 2, 3, 4))
-    for name, changes in STEPS.items():
-        one = draw(only(**changes), _generator(1, 2, 3, 4))
-        assert {"d4": one.element == whole.element, "affine": one[1:6] == whole[1:6]}.get(name, True)
-    assert draw(only(gain=0.3), _generator(1, 2, 3, 4)).gain == whole.gain
-    assert draw(only(noise_sigma=1.0), _generator(1, 2, 3, 4)).noise == whole.noise
+    whole = draws(AugmentSettings(**EVERYTHING), np.arange(20), 1, 2, 3)
+    drawn = {"d4": ["element"], "affine": ["degrees", "zoom", "right", "down"], "gain": ["gain"], "noise": ["noise"]}
+    for name, fields in drawn.items():
+        alone = draws(only(**STEPS[name]), np.arange(20), 1, 2, 3)
+        for field in fields:
+            np.testing.assert_array_equal(getattr(alone, field), getattr(whole, field))
+            assert len(set(getattr(whole, field))) > 4
 
 
 # What each step does
@@ -161,7 +169,7 @@ def test_noise_is_white_and_has_the_level_it_draws():
     empty = {band: np.zeros(BAND_SHAPES[band]) for band in BANDS}
     changed = only(noise_sigma=2.0, affine_probability=0.5)
     found = augmented(linear(changed, empty, mix="bands"), 200)
-    levels = [draw(changed, _generator(1, 0, 3, position)).noise for position in range(200)]
+    levels = draws(changed, np.arange(200), 1, 0, 3).noise
     np.testing.assert_allclose(found.std(axis=(1, 2, 3)), levels, rtol=0.03, atol=1e-6)
     assert max(levels) > 1.9 and min(levels) < 0.1 and np.mean(levels) == pytest.approx(1.0, abs=0.15)
     white = found[np.argmax(levels)]
@@ -184,7 +192,7 @@ def test_affine_against_scipy(mix, grid, degrees, zoom, shift, position):
     crop, factor = grid
     changed = only(affine_probability=1.0, rotate_degrees=degrees, zoom=zoom, shift_pixels=shift)
     found = augmented(linear(changed, crop=crop, bin=factor, mix=mix), 1, position)[0]
-    one = draw(changed, _generator(1, 0, 3, position))
+    one = drawn(changed, position)
     side = crop // factor
     places = np.stack(np.indices((side, side))) - (side - 1) / 2 - np.array([one.down, one.right])[:, None, None]
     angle = np.deg2rad(one.degrees)
@@ -219,7 +227,7 @@ def test_affine_against_opencv_on_a_smooth_image():
     made = linear(changed, images, UNIT, mix="vis")
     plain, found = made.plain(np.array([1]))[0, ..., 0], augmented(made, 20)[..., 0]
     for position, image in enumerate(found):
-        one = draw(changed, _generator(1, 0, 3, position))
+        one = drawn(changed, position)
         matrix = cv2.getRotationMatrix2D((49.5, 49.5), -one.degrees, one.zoom)
         matrix[:, 2] += (one.right, one.down)
         expected = cv2.warpAffine(plain, matrix, (100, 100), borderMode=cv2.BORDER_REFLECT_101)
@@ -235,7 +243,7 @@ def test_zoom_keeps_a_round_source_round():
     found = augmented(linear(augment, blob(0, 0, 14), UNIT, mix="vis"), 40)[..., 0]
     widths = np.array([np.sqrt(np.diag(moments(image)[1])) for image in found])
     np.testing.assert_allclose(widths[:, 0], widths[:, 1], rtol=1e-3)
-    np.testing.assert_allclose(widths[:, 0] / 7, zooms(augment, np.arange(40), 1, 0, 3), rtol=5e-3)
+    np.testing.assert_allclose(widths[:, 0] / 7, zooms(augment, 40, 1, 0, 3), rtol=5e-3)
     assert widths.min() / 7 < 0.75 and widths.max() / 7 > 1.25
 
 
@@ -245,8 +253,8 @@ def test_fractions_of_a_pixel_are_shifted(most):
     augment = only(affine_probability=1.0, zoom=0.0, rotate_degrees=0.0, shift_pixels=most)
     found = augmented(linear(augment, blob(0, 0, 8), UNIT, mix="vis"), 100)[..., 0]
     shifts = np.array([moments(image)[0] for image in found])
-    drawn = [draw(augment, _generator(1, 0, 3, position)) for position in range(100)]
-    np.testing.assert_allclose(shifts, [(one.down, one.right) for one in drawn], atol=1e-3)
+    every = draws(augment, np.arange(100), 1, 0, 3)
+    np.testing.assert_allclose(shifts, np.stack([every.down, every.right], axis=1), atol=1e-3)
     assert abs(shifts).max() <= most + 1e-3 and shifts.min() < -0.9 * most and shifts.max() > 0.9 * most
     assert shifts.std(axis=0) == pytest.approx([most / np.sqrt(3)] * 2, rel=0.15)  # uniform
 
@@ -256,7 +264,7 @@ def test_zooms_are_those_of_the_images():
     found = augmented(linear(augment, blob(6, -9, 12, 9), UNIT, mix="vis"), 30)[..., 0]
     areas = np.array([np.sqrt(np.linalg.det(moments(image)[1])) for image in found])
     still = moments(linear(augment, blob(6, -9, 12, 9), UNIT, mix="vis").plain(np.array([1]))[0, ..., 0])[1]
-    factors = zooms(augment, np.arange(30), 1, 0, 3)
+    factors = zooms(augment, 30, 1, 0, 3)
     np.testing.assert_allclose(np.sqrt(areas / np.sqrt(np.linalg.det(still))), factors, rtol=5e-3)
     assert (factors == 1).any() and (factors != 1).any()
 

@@ -49,7 +49,8 @@ def test_windows_of_the_whole_frame(width):
     every = windows(0, 1, width, count)
     grids = np.full((2, count, count), np.nan, dtype=np.float32)
     kernels._windows(vis, 0, 1, width, np.float32(width**-2), grids[0])
-    kernels._spread(nisp, every.first, every.taps, np.empty((66, count), dtype=np.float32), grids[1])
+    room = np.empty((count, 66), dtype=np.float32), np.empty((66, count), dtype=np.float32)
+    kernels._spread(nisp.T.copy(), every, *room, grids[1])
     for frame, found in zip((vis, on_vis_grid(nisp)), grids, strict=True):
         expected = sum(frame[i : i + count, j : j + count] for i in range(width) for j in range(width)) / width**2
         np.testing.assert_allclose(found, expected, atol=2e-6)

@@ -6,7 +6,7 @@ standardised as in prediction. The pass is compiled: see `lensfold.inputs.kernel
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,35 +16,44 @@ from lensfold.inputs.pixels import StretchConstants, standardised
 from lensfold.paths import BAND_SHAPES, BANDS
 
 _VIS, _NISP = BAND_SHAPES["VIS"][0], BAND_SHAPES["Y"][0]
-#: random numbers of an image, before those of its noise
+#: random numbers of an image, apart from those of its noise
 _NUMBERS = 8
 _STRETCHES = {"none": kernels.NONE, "log": kernels.LOG, "asinh": kernels.ASINH}
-_NOT_MOVED = np.empty((0, 3), dtype=np.float32)
-_NO_NOISE = np.empty((0, 0, 0), dtype=np.float32)
+_NO_NOISE = np.empty((0, 0, 0, 0), dtype=np.float32)
 #: a function of an image and the words of its seed
 Added = Callable[..., np.ndarray]
 
 
-class Draw(NamedTuple):
-    """What one image is drawn: shifts in pixels of the network's input, noise in background sigmas."""
+@dataclass(frozen=True)
+class Draws:
+    """What each image of a batch is drawn, arrays of shape (n,)."""
 
-    #: which flip or quarter turn, 0 to 7; 0 leaves an image as it is
-    element: int
-    #: whether the four below act
-    is_moved: bool
-    degrees: float
-    zoom: float
-    right: float
-    down: float
-    gain: float
-    noise: float
+    #: which flip or quarter turn, 0 to 7, int64; 0 leaves an image as it is
+    element: np.ndarray
+    #: whether the four below act, bool
+    is_moved: np.ndarray
+    degrees: np.ndarray
+    zoom: np.ndarray
+    #: in pixels of the network's input
+    right: np.ndarray
+    down: np.ndarray
+    gain: np.ndarray
+    #: level of the noise that is added, in background sigmas
+    noise: np.ndarray
 
 
-def draw(settings: AugmentSettings, generator: np.random.Generator) -> Draw:
-    """Return what the next image is drawn: always as many random numbers, whatever is switched off."""
-    element, moved, degrees, zoom, right, down, gain, noise = generator.random(_NUMBERS).tolist()
-    return Draw(
-        element=int(8 * element) if settings.d4 else 0,
+def draws(settings: AugmentSettings, positions: np.ndarray, seed: int, fold: int, epoch: int) -> Draws:
+    """Return what the images at some positions (int64, (n,), at least one) of an epoch are drawn.
+
+    Each image has numbers of its own, whatever else is in its batch and whatever is switched off.
+    """
+    first = int(positions.min())
+    generator = np.random.PCG64(np.random.SeedSequence((seed, fold, epoch)))
+    generator.advance(_NUMBERS * first)  # a number is one step
+    numbers = np.random.Generator(generator).random((int(positions.max()) - first + 1, _NUMBERS))
+    element, moved, degrees, zoom, right, down, gain, noise = numbers[positions - first].T
+    return Draws(
+        element=(8 * element * settings.d4).astype(np.int64),
         is_moved=moved < settings.affine_probability,
         degrees=settings.rotate_degrees * (2 * degrees - 1),
         zoom=1 + settings.zoom * (2 * zoom - 1),
@@ -55,28 +64,16 @@ def draw(settings: AugmentSettings, generator: np.random.Generator) -> Draw:
     )
 
 
-def zooms(settings: AugmentSettings, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
-    """Return the factor by which each image of an epoch is enlarged, float64, shape (n,); 1 where it is not moved."""
-    draws = [draw(settings, _generator(seed, fold, epoch, int(position))) for position in positions]
-    return np.array([one.zoom if one.is_moved else 1.0 for one in draws])
+def zooms(settings: AugmentSettings, count: int, seed: int, fold: int, epoch: int) -> np.ndarray:
+    """Return the factor by which each of the ``count`` (at least 1) images of an epoch is enlarged, float64, (count,).
+
+    1 where an image is not moved.
+    """
+    drawn = draws(settings, np.arange(count), seed, fold, epoch)
+    return np.where(drawn.is_moved, drawn.zoom, 1.0)
 
 
-def _generator(*seed_words: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed_words)))
-
-
-class Windows(NamedTuple):
-    """Where windows of ``bin`` x ``bin`` VIS pixels begin along an axis, and what they hold of NISP."""
-
-    #: first VIS pixel of the first, their distance, their width: int64, (3,)
-    window: np.ndarray
-    #: the first of three NISP pixels that each window sees: uint32, (n,)
-    first: np.ndarray
-    #: how much of each it sees: float32, (3, n)
-    taps: np.ndarray
-
-
-def windows(start: int, step: int, width: int, count: int) -> Windows:
+def windows(start: int, step: int, width: int, count: int) -> kernels.Windows:
     """Return ``count`` windows; NISP is spread as `lensfold.inputs.pixels.on_vis_grid` does."""
     begins = start + step * np.arange(count)
     shares = np.zeros((count, _NISP))
@@ -88,7 +85,9 @@ def windows(start: int, step: int, width: int, count: int) -> Windows:
         np.add.at(shares, (np.arange(count), left + 1), (place - left) / width)
     first = np.minimum((shares > 0).argmax(axis=1), _NISP - 3)
     taps = np.take_along_axis(shares, first[:, None] + np.arange(3), axis=1)
-    return Windows(np.array([start, step, width]), first.astype(np.uint32), taps.T.astype(np.float32, order="C"))
+    return kernels.Windows(
+        np.array([start, step, width]), first.astype(np.uint32), taps.T.astype(np.float32, order="C")
+    )
 
 
 class Augmentation:
@@ -106,59 +105,56 @@ class Augmentation:
         # the compiled pass ends with linear images where something comes before the stretch, or it is not this one
         self._is_finished = self._added is None and pixels.scaling != "image"
         self._stretch = _STRETCHES[pixels.stretch] if self._is_finished else kernels.NONE
-        ones, zeros = np.ones(channel_count(pixels)), np.zeros(channel_count(pixels))
-        curves = [pixels.softening * ones, constants["mean"], constants["scale"]]
-        self._curves = np.stack(curves if self._is_finished else [ones, zeros, ones], axis=1).astype(np.float32)
+        self._curves = np.tile(np.array([1, 0, 1], dtype=np.float32), (channel_count(pixels), 1))
+        if self._is_finished:
+            self._curves[:, 0] = pixels.softening
+            self._curves[:, 1], self._curves[:, 2] = constants["mean"], constants["scale"]
 
     def __call__(
-        self, rows: Iterable[np.ndarray], positions: np.ndarray, seed: int, fold: int, epoch: int
+        self, blocks: Iterable[np.ndarray], positions: np.ndarray, seed: int, fold: int, epoch: int
     ) -> np.ndarray:
-        """Return network input, float32, (n, side, side, channels), of cached rows, each at a position of an epoch.
+        """Return network input, float32, (n, side, side, channels), of objects, each at a position of an epoch.
 
-        Each image depends on its row and on the four words of its seed (seed, fold, epoch, position), on nothing else.
+        ``blocks``: their cached rows, some at a time. Each image depends on its row and on the four words of its seed
+        (seed, fold, epoch, position), on nothing else.
         """
-        side = self._pixels.side
+        words, side = (seed, fold, epoch), self._pixels.side
+        drawn = self._drawn(positions, words)
         images = np.empty((len(positions), side, side, channel_count(self._pixels)), dtype=np.float32)
-        room = np.empty((side, side), dtype=np.uint32), np.empty(kernels.SCRATCH, dtype=np.float32)
-        for row, position, image in zip(rows, positions.tolist(), images, strict=True):
-            self._prepare(row, (seed, fold, epoch, position), room, image)
+        how = (_VIS, _NISP), self._weights, self._still, self._moving, self._curves, self._stretch
+        start = 0
+        for rows in blocks:
+            part = slice(start, start + len(rows))
+            kernels.prepare(rows, kernels.Drawn(*(values[part] for values in drawn)), *how, images[part])
+            start += len(rows)
+        if not self._is_finished:
+            for position, image in zip(positions.tolist(), images, strict=True):
+                linear = image if self._added is None else self._added(image, *words, position)
+                image[:] = standardised(linear, self._pixels, self._constants)
         return images
 
-    def _prepare(
-        self, row: np.ndarray, words: tuple[int, ...], room: tuple[np.ndarray, np.ndarray], image: np.ndarray
-    ) -> None:
-        """Write the network input of one cached row into ``image``; ``room`` is to work in."""
-        generator = _generator(*words)
-        one = draw(self._settings, generator)
-        grid = self._moving if one.is_moved else self._still
-        kernels.prepare(
-            row[: _VIS * _VIS].reshape(_VIS, _VIS),
-            row[_VIS * _VIS :].reshape(-1, _NISP, _NISP),
-            self._weights * np.float32(one.gain),
-            *grid,
-            self._matrix(one) if one.is_moved else _NOT_MOVED,
-            self._noise(one.noise, generator) if one.noise else _NO_NOISE,
-            self._curves,
-            self._stretch,
-            one.element,
-            *room,
-            image,
-        )
-        if not self._is_finished:
-            linear = image if self._added is None else self._added(image, *words)
-            image[:] = standardised(linear, self._pixels, self._constants)
+    def _drawn(self, positions: np.ndarray, words: tuple[int, int, int]) -> kernels.Drawn:
+        one = draws(self._settings, positions, *words)
+        noise = self._noise(one.noise, positions, words) if self._settings.noise_sigma else _NO_NOISE
+        return kernels.Drawn(one.element, one.is_moved, self._matrices(one), one.gain.astype(np.float32), noise)
 
-    def _matrix(self, one: Draw) -> np.ndarray:
-        """Return the matrix, float32, (2, 3), from a pixel's column and row in the input to the window it shows."""
+    def _matrices(self, one: Draws) -> np.ndarray:
+        """Return matrices, float32, (n, 2, 3), from a pixel's column and row in the input to the window it shows."""
         angle, scale = np.deg2rad(one.degrees), self._pixels.bin / one.zoom
-        turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        middle = (self._pixels.side - 1) / 2
-        shown = np.array([middle + one.right, middle + one.down])
-        return np.column_stack([turn, (_VIS - self._pixels.bin) / 2 - turn @ shown]).astype(np.float32)
+        turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # (2, 2, n)
+        shown = (self._pixels.side - 1) / 2 + np.array([one.right, one.down])
+        middle = (_VIS - self._pixels.bin) / 2 - np.einsum("abn,bn->an", turn, shown)
+        return np.concatenate([turn, middle[:, None]], axis=1).transpose(2, 0, 1).astype(np.float32, order="C")
 
-    def _noise(self, level: float, generator: np.random.Generator) -> np.ndarray:
+    def _noise(self, levels: np.ndarray, positions: np.ndarray, words: tuple[int, ...]) -> np.ndarray:
+        """Return what is added to each image, float32, (n, channels, side, side)."""
         shape = (channel_count(self._pixels), self._pixels.side, self._pixels.side)
-        return generator.standard_normal(shape, dtype=np.float32) * np.float32(level)
+        noise = np.empty((len(levels), *shape), dtype=np.float32)
+        for level, position, target in zip(levels.astype(np.float32), positions.tolist(), noise, strict=True):
+            generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*words, position))))
+            generator.standard_normal(dtype=np.float32, out=target)
+            target *= level
+        return noise
 
 
 def _weights(pixels: PixelSettings, sigma: dict[str, float]) -> np.ndarray:

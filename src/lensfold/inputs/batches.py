@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lensfold.inputs.augment import Augmentation
 
 Result = TypeVar("Result")
+#: objects that are read and augmented at a time: few enough to stay in the cache of a processor
+BLOCK = 4
 
 
 class Preparation:
@@ -58,7 +60,8 @@ class Preparation:
 
     def augmented(self, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
         """Return what :meth:`plain` does, each image augmented from the seed (seed, fold, epoch, its position)."""
-        return self._augmentation(self._rows(ids), positions, seed, fold, epoch)
+        blocks = (self._rows(ids[part]) for part in slices(len(ids), BLOCK))
+        return self._augmentation(blocks, positions, seed, fold, epoch)
 
     def _rows(self, ids: np.ndarray) -> np.ndarray:
         is_twin = ids < 0

@@ -1,4 +1,4 @@
-"""The compiled pass from one cached object to its augmented network input (see `lensfold.inputs.augment`).
+"""The compiled pass from cached objects to their augmented network input (see `lensfold.inputs.augment`).
 
 What a network's pixel may be, before it is stretched, is a channel's ``grid``: VIS on windows of ``bin`` x ``bin``
 pixels, NISP spread over the VIS pixels by bilinear interpolation and averaged over the same windows. Where no affine
@@ -9,14 +9,41 @@ the moved frame; an affine that moves nothing finds the very windows of the crop
 All arrays are float32 unless a docstring says otherwise, and finite (kernels are compiled with fastmath).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from lensfold.compiled import kernel
 
 #: stretches: see lensfold.inputs.pixels.stretched
 NONE, LOG, ASINH = range(3)
-#: numbers that :func:`prepare` needs room for, whatever the settings
-SCRATCH = 4 * 200 * 200 + 66 * (66 + 200)
+
+
+class Windows(NamedTuple):
+    """Where windows begin along an axis, and what they see of NISP."""
+
+    #: first VIS pixel of the first window, distance of windows (1 or their width), their width: int64, (3,)
+    window: np.ndarray
+    #: the first of three NISP pixels that each window sees: uint32, (n,)
+    first: np.ndarray
+    #: how much of each it sees: float32, (3, n)
+    taps: np.ndarray
+
+
+class Drawn(NamedTuple):
+    """What each object of a batch is drawn."""
+
+    #: of D4, see :func:`_turned`: int64, (n,)
+    elements: np.ndarray
+    #: whether an affine acts: bool, (n,)
+    is_moved: np.ndarray
+    #: from a pixel's column and row, and 1, to those of windows: float32, (n, 2, 3)
+    matrices: np.ndarray
+    #: factors on all channels: float32, (n,)
+    gains: np.ndarray
+    #: what is added, in background sigmas: float32, (n, channels, side, side), or (0, 0, 0, 0)
+    noise: np.ndarray
+
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 # The natural logarithm as in Cephes' logf (Moshier 1992): bits of sqrt(1/2) and of a mantissa, log(2) in two parts,
@@ -63,37 +90,32 @@ def _windows(vis: np.ndarray, start: int, step: int, width: int, weight: np.floa
 
 @kernel
 def _mixed(nisp: np.ndarray, weights: np.ndarray, mixed: np.ndarray) -> None:
-    """Write the sum of the NISP frames times ``weights`` (3,)."""
+    """Write the sum of the NISP frames times ``weights`` (3,), rows and columns swapped."""
+    w0, w1, w2 = weights[0], weights[1], weights[2]
     for i in range(mixed.shape[0]):
-        target = mixed[i]
-        for band in range(nisp.shape[0]):
-            weight, row = weights[band], nisp[band, i]
-            if band == 0:
-                for j in range(target.shape[0]):
-                    target[j] = row[j] * weight
-            elif weight != _ZERO:
-                for j in range(target.shape[0]):
-                    target[j] += row[j] * weight
+        y, j, h = nisp[0, i], nisp[1, i], nisp[2, i]
+        for k in range(mixed.shape[1]):
+            mixed[k, i] = y[k] * w0 + j[k] * w1 + h[k] * w2
 
 
 @kernel
-def _spread(mixed: np.ndarray, first: np.ndarray, taps: np.ndarray, wide: np.ndarray, grid: np.ndarray) -> None:
-    """Write the windows of a NISP frame spread over VIS pixels: along rows into ``wide``, then along columns.
-
-    ``first`` (n,) uint32 and ``taps`` (3, n): see lensfold.inputs.augment.
-    """
-    n = grid.shape[0]
-    t0, t1, t2 = taps[0], taps[1], taps[2]
-    for i in range(mixed.shape[0]):
-        row, target = mixed[i], wide[i]
-        for j in range(n):
-            k = first[j]
-            target[j] = row[k] * t0[j] + row[k + np.uint32(1)] * t1[j] + row[k + np.uint32(2)] * t2[j]
-    for i in range(n):
-        k, w0, w1, w2 = first[i], t0[i], t1[i], t2[i]
-        row0, row1, row2, target = wide[k], wide[k + np.uint32(1)], wide[k + np.uint32(2)], grid[i]
-        for j in range(n):
+def _sums(rows: np.ndarray, windows: Windows, sums: np.ndarray) -> None:
+    """Write what windows see of three rows each, over whole rows: this is fast, unlike sums along a row."""
+    for i in range(sums.shape[0]):
+        k, w0, w1, w2 = windows.first[i], windows.taps[0, i], windows.taps[1, i], windows.taps[2, i]
+        row0, row1, row2, target = rows[k], rows[k + np.uint32(1)], rows[k + np.uint32(2)], sums[i]
+        for j in range(target.shape[0]):
             target[j] = row0[j] * w0 + row1[j] * w1 + row2[j] * w2
+
+
+@kernel
+def _spread(swapped: np.ndarray, windows: Windows, tall: np.ndarray, wide: np.ndarray, grid: np.ndarray) -> None:
+    """Write the windows of a NISP frame, given with rows and columns swapped; ``tall`` and ``wide`` are room."""
+    _sums(swapped, windows, tall)
+    for i in range(wide.shape[0]):
+        for j in range(wide.shape[1]):
+            wide[i, j] = tall[j, i]
+    _sums(wide, windows, grid)
 
 
 @kernel
@@ -158,51 +180,65 @@ def _turned(flat: np.ndarray, element: int, out: np.ndarray) -> None:
 
 
 @kernel
-def prepare(
-    vis: np.ndarray,
-    nisp: np.ndarray,
+def _channel(
+    row: np.ndarray,
+    channel: int,
     weights: np.ndarray,
-    window: np.ndarray,
-    first: np.ndarray,
-    taps: np.ndarray,
-    matrix: np.ndarray,
-    noise: np.ndarray,
+    windows: Windows,
+    sides: tuple[int, int],
+    room: np.ndarray,
+    grid: np.ndarray,
+) -> None:
+    """Write one channel of one object's windows into ``grid`` (n, n); ``room`` is for what comes between."""
+    vis, nisp = sides
+    if channel == 0:
+        start, step, width = windows.window[0], windows.window[1], windows.window[2]
+        _windows(row[: vis * vis].reshape(vis, vis), start, step, width, weights[0], grid)
+        return
+    n = grid.shape[0]
+    first, second, third = nisp * nisp, nisp * (nisp + n), nisp * (nisp + 2 * n)
+    mixed = room[:first].reshape(nisp, nisp)
+    tall, wide = room[first:second].reshape(n, nisp), room[second:third].reshape(nisp, n)
+    _mixed(row[vis * vis :].reshape(3, nisp, nisp), weights[1:], mixed)
+    _spread(mixed, windows, tall, wide, grid)
+
+
+@kernel
+def prepare(
+    rows: np.ndarray,
+    drawn: Drawn,
+    sides: tuple[int, int],
+    weights: np.ndarray,
+    still: Windows,
+    moving: Windows,
     curves: np.ndarray,
     stretch: int,
-    element: int,
-    place: np.ndarray,
-    scratch: np.ndarray,
-    out: np.ndarray,
+    images: np.ndarray,
 ) -> None:
-    """Write one object's network input into ``out`` (side, side, channels).
+    """Write network input into ``images`` (n, side, side, channels).
 
-    ``vis`` (rows, rows), ``nisp`` (3, rows, rows): its frames; ``weights`` (channels, 4): what each channel takes of
-    the bands; ``window`` (3,) int64: first VIS pixel of the first window, distance of windows, their width; ``first``
-    (n,) uint32 and ``taps`` (3, n): see :func:`_spread`; ``matrix`` (2, 3): from pixels to windows, or (0, 3);
-    ``noise`` (channels, side, side): what is added, or (0, side, side); ``curves`` (channels, 3): softening, mean and
-    scale; ``stretch``, ``element``: see above; ``place`` (side, side) uint32 and ``scratch``: room to work in, of
-    SCRATCH numbers at least.
+    ``rows`` (n, pixels): cached objects; ``drawn``: of each; ``sides``: of the VIS and of the NISP frames; ``weights``
+    (channels, 4): what each channel takes of the bands; ``still``, ``moving``: windows of objects that no affine moves,
+    and of the others; ``curves`` (channels, 3): softening, mean and scale; ``stretch``: see above.
     """
-    n, side, rows, size = first.shape[0], out.shape[0], nisp.shape[1], out.shape[0] * out.shape[0]
-    flat, right = scratch[:size].reshape(side, side), scratch[size : 2 * size].reshape(side, side)
-    below, rest = scratch[2 * size : 3 * size].reshape(side, side), scratch[3 * size :]
-    grid, rest = rest[: n * n].reshape(n, n), rest[n * n :]
-    mixed, wide = rest[: rows * rows].reshape(rows, rows), rest[rows * rows : rows * (rows + n)].reshape(rows, n)
-    is_moved = matrix.shape[0] > 0
-    if is_moved:
-        _places(matrix, n, place, right, below)
-    for channel in range(out.shape[2]):
-        if channel == 0:
-            _windows(vis, window[0], window[1], window[2], weights[0, 0], grid)
-        else:
-            _mixed(nisp, weights[channel, 1:], mixed)
-            _spread(mixed, first, taps, wide, grid)
-        if is_moved:
-            _between(grid, place, right, below, flat)
-        else:
-            flat[:] = grid
-        values = flat.reshape(size)
-        if noise.shape[0]:
-            values += noise[channel].reshape(size)
-        _stretched(values, stretch, curves[channel, 0], curves[channel, 1], curves[channel, 2])
-        _turned(flat, element, out[:, :, channel])
+    side, n, nisp = images.shape[1], moving.first.shape[0], sides[1]
+    place = np.empty((side, side), dtype=np.uint32)
+    right, below = np.empty((side, side), dtype=np.float32), np.empty((side, side), dtype=np.float32)
+    flat, grid = np.empty((side, side), dtype=np.float32), np.empty((n, n), dtype=np.float32)
+    room, scaled = np.empty(nisp * (nisp + 2 * n), dtype=np.float32), np.empty_like(weights)
+    values = flat.reshape(side * side)
+    for k in range(images.shape[0]):
+        if drawn.is_moved[k]:
+            _places(drawn.matrices[k], n, place, right, below)
+        for channel in range(images.shape[3]):
+            for band in range(4):
+                scaled[channel, band] = weights[channel, band] * drawn.gains[k]
+            if drawn.is_moved[k]:
+                _channel(rows[k], channel, scaled[channel], moving, sides, room, grid)
+                _between(grid, place, right, below, flat)
+            else:
+                _channel(rows[k], channel, scaled[channel], still, sides, room, flat)
+            if drawn.noise.shape[0]:
+                values += drawn.noise[k, channel].reshape(side * side)
+            _stretched(values, stretch, curves[channel, 0], curves[channel, 1], curves[channel, 2])
+            _turned(flat, drawn.elements[k], images[k, :, :, channel])

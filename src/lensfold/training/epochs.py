@@ -74,7 +74,7 @@ class Epochs:
         experiment = self._task.experiment
         if experiment.learner.backbone:  # features are of images that are not augmented
             return np.zeros(count)
-        return np.log(zooms(experiment.augment, np.arange(count), experiment.seed, self._task.fold, number))
+        return np.log(zooms(experiment.augment, count, experiment.seed, self._task.fold, number))
 
     def _twins(self, number: int) -> np.ndarray:
         """Return the IDs whose twins epoch ``number`` shows, drawn anew for each epoch."""
