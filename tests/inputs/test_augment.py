@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from lensfold.config import INFRARED_MIXES, AugmentSettings, PixelSettings
+from lensfold.inputs import kernels
 from lensfold.inputs.augment import draws, zooms
 from lensfold.inputs.pixels import fit_constants, linear_channels, on_vis_grid
 from lensfold.paths import BAND_SHAPES, BANDS
@@ -60,8 +61,8 @@ def moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def drawn(augment: AugmentSettings, position: int) -> SimpleNamespace:
     """What ``augmented`` draws for one position."""
-    one = draws(augment, np.array([position]), 1, 0, 3)
-    return SimpleNamespace(**{field: value[0] for field, value in vars(one).items()})
+    names = ("element", "moved", "degrees", "zoom", "right", "down", "gain", "noise")
+    return SimpleNamespace(**dict(zip(names, draws(augment, np.array([position]), 1, 0, 3)[0], strict=True)))
 
 
 # What augmentation leaves as it is
@@ -101,12 +102,21 @@ def test_an_image_depends_on_its_seed_words_alone(changes):
 
 def test_what_is_switched_off_leaves_the_others_their_draws():
     whole = draws(AugmentSettings(**EVERYTHING), np.arange(20), 1, 2, 3)
-    drawn = {"d4": ["element"], "affine": ["degrees", "zoom", "right", "down"], "gain": ["gain"], "noise": ["noise"]}
-    for name, fields in drawn.items():
-        alone = draws(only(**STEPS[name]), np.arange(20), 1, 2, 3)
-        for field in fields:
-            np.testing.assert_array_equal(getattr(alone, field), getattr(whole, field))
-            assert len(set(getattr(whole, field))) > 4
+    columns = {"d4": [kernels.ELEMENT], "affine": [1, 2, 3, 4, 5], "gain": [kernels.GAIN], "noise": [kernels.NOISE]}
+    for name, own in columns.items():
+        np.testing.assert_array_equal(draws(only(**STEPS[name]), np.arange(20), 1, 2, 3)[:, own], whole[:, own])
+    assert (np.ptp(np.delete(whole, kernels.MOVED, axis=1), axis=0) > 0).all()
+
+
+def test_draws_fill_their_ranges():
+    settings = AugmentSettings(rotate_degrees=10.0, zoom=0.2, shift_pixels=3.0, gain=0.1, noise_sigma=0.5)
+    drawn = draws(settings, np.arange(2000), 1, 0, 0)
+    low, high = [0, 0, -10, 0.8, -3, -3, 0.9, 0], [8, 1, 10, 1.2, 3, 3, 1.1, 0.5]
+    assert (drawn >= low).all() and (drawn <= high).all()
+    np.testing.assert_allclose(drawn.min(axis=0), low, atol=0.05)
+    np.testing.assert_allclose(drawn.max(axis=0), high, atol=0.05)
+    np.testing.assert_allclose(drawn.mean(axis=0), np.add(low, high) / 2, atol=0.5)
+    assert abs(np.corrcoef(drawn.T) - np.eye(8)).max() < 0.1
 
 
 # What each step does
@@ -169,7 +179,7 @@ def test_noise_is_white_and_has_the_level_it_draws():
     empty = {band: np.zeros(BAND_SHAPES[band]) for band in BANDS}
     changed = only(noise_sigma=2.0, affine_probability=0.5)
     found = augmented(linear(changed, empty, mix="bands"), 200)
-    levels = draws(changed, np.arange(200), 1, 0, 3).noise
+    levels = draws(changed, np.arange(200), 1, 0, 3)[:, kernels.NOISE]
     np.testing.assert_allclose(found.std(axis=(1, 2, 3)), levels, rtol=0.03, atol=1e-6)
     assert max(levels) > 1.9 and min(levels) < 0.1 and np.mean(levels) == pytest.approx(1.0, abs=0.15)
     white = found[np.argmax(levels)]
@@ -254,7 +264,7 @@ def test_fractions_of_a_pixel_are_shifted(most):
     found = augmented(linear(augment, blob(0, 0, 8), UNIT, mix="vis"), 100)[..., 0]
     shifts = np.array([moments(image)[0] for image in found])
     every = draws(augment, np.arange(100), 1, 0, 3)
-    np.testing.assert_allclose(shifts, np.stack([every.down, every.right], axis=1), atol=1e-3)
+    np.testing.assert_allclose(shifts, every[:, [kernels.DOWN, kernels.RIGHT]], atol=1e-3)
     assert abs(shifts).max() <= most + 1e-3 and shifts.min() < -0.9 * most and shifts.max() > 0.9 * most
     assert shifts.std(axis=0) == pytest.approx([most / np.sqrt(3)] * 2, rel=0.15)  # uniform
 

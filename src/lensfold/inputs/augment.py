@@ -6,7 +6,6 @@ standardised as in prediction. The pass is compiled: see `lensfold.inputs.kernel
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,52 +15,29 @@ from lensfold.inputs.pixels import StretchConstants, standardised
 from lensfold.paths import BAND_SHAPES, BANDS
 
 _VIS, _NISP = BAND_SHAPES["VIS"][0], BAND_SHAPES["Y"][0]
-#: random numbers of an image, apart from those of its noise
-_NUMBERS = 8
 _STRETCHES = {"none": kernels.NONE, "log": kernels.LOG, "asinh": kernels.ASINH}
 _NO_NOISE = np.empty((0, 0, 0, 0), dtype=np.float32)
 #: a function of an image and the words of its seed
 Added = Callable[..., np.ndarray]
 
 
-@dataclass(frozen=True)
-class Draws:
-    """What each image of a batch is drawn, arrays of shape (n,)."""
+def draws(settings: AugmentSettings, positions: np.ndarray, seed: int, fold: int, epoch: int) -> np.ndarray:
+    """Return what the images at some positions (int64, (n,), at least one) of an epoch are drawn, float64, (n, 8).
 
-    #: which flip or quarter turn, 0 to 7, int64; 0 leaves an image as it is
-    element: np.ndarray
-    #: whether the four below act, bool
-    is_moved: np.ndarray
-    degrees: np.ndarray
-    zoom: np.ndarray
-    #: in pixels of the network's input
-    right: np.ndarray
-    down: np.ndarray
-    gain: np.ndarray
-    #: level of the noise that is added, in background sigmas
-    noise: np.ndarray
-
-
-def draws(settings: AugmentSettings, positions: np.ndarray, seed: int, fold: int, epoch: int) -> Draws:
-    """Return what the images at some positions (int64, (n,), at least one) of an epoch are drawn.
-
-    Each image has numbers of its own, whatever else is in its batch and whatever is switched off.
+    Columns, as `lensfold.inputs.kernels` numbers them: ELEMENT: which flip or quarter turn, from 0 (none) to below 8,
+    its fraction without meaning; MOVED: 1 where the next four act, else 0; DEGREES; ZOOM; RIGHT and DOWN, in pixels of
+    the network's input; GAIN; NOISE: the level of what is added, in background sigmas. Each image has numbers of its
+    own, whatever else is in its batch and whatever is switched off.
     """
-    first = int(positions.min())
+    first, columns = int(positions.min()), kernels.NOISE + 1
     generator = np.random.PCG64(np.random.SeedSequence((seed, fold, epoch)))
-    generator.advance(_NUMBERS * first)  # a number is one step
-    numbers = np.random.Generator(generator).random((int(positions.max()) - first + 1, _NUMBERS))
-    element, moved, degrees, zoom, right, down, gain, noise = numbers[positions - first].T
-    return Draws(
-        element=(8 * element * settings.d4).astype(np.int64),
-        is_moved=moved < settings.affine_probability,
-        degrees=settings.rotate_degrees * (2 * degrees - 1),
-        zoom=1 + settings.zoom * (2 * zoom - 1),
-        right=settings.shift_pixels * (2 * right - 1),
-        down=settings.shift_pixels * (2 * down - 1),
-        gain=1 + settings.gain * (2 * gain - 1),
-        noise=settings.noise_sigma * noise,
-    )
+    generator.advance(columns * first)  # a number is one step
+    numbers = np.random.Generator(generator).random((int(positions.max()) - first + 1, columns))[positions - first]
+    strengths = (settings.rotate_degrees, settings.zoom, settings.shift_pixels, settings.shift_pixels, settings.gain)
+    drawn = numbers * (8 * settings.d4, 1, *(2 * one for one in strengths), settings.noise_sigma)
+    drawn[:, kernels.DEGREES : kernels.NOISE] += np.array((0, 1, 0, 0, 1)) - strengths
+    drawn[:, kernels.MOVED] = numbers[:, kernels.MOVED] < settings.affine_probability
+    return drawn
 
 
 def zooms(settings: AugmentSettings, count: int, seed: int, fold: int, epoch: int) -> np.ndarray:
@@ -70,7 +46,7 @@ def zooms(settings: AugmentSettings, count: int, seed: int, fold: int, epoch: in
     1 where an image is not moved.
     """
     drawn = draws(settings, np.arange(count), seed, fold, epoch)
-    return np.where(drawn.is_moved, drawn.zoom, 1.0)
+    return np.where(drawn[:, kernels.MOVED] == 1, drawn[:, kernels.ZOOM], 1.0)
 
 
 def windows(start: int, step: int, width: int, count: int) -> kernels.Windows:
@@ -119,32 +95,20 @@ class Augmentation:
         (seed, fold, epoch, position), on nothing else.
         """
         words, side = (seed, fold, epoch), self._pixels.side
-        drawn = self._drawn(positions, words)
+        drawn = draws(self._settings, positions, *words)
+        noise = self._noise(drawn[:, kernels.NOISE], positions, words) if self._settings.noise_sigma else _NO_NOISE
         images = np.empty((len(positions), side, side, channel_count(self._pixels)), dtype=np.float32)
         how = (_VIS, _NISP), self._weights, self._still, self._moving, self._curves, self._stretch
         start = 0
         for rows in blocks:
             part = slice(start, start + len(rows))
-            kernels.prepare(rows, kernels.Drawn(*(values[part] for values in drawn)), *how, images[part])
+            kernels.prepare(rows, drawn[part], noise[part], *how, images[part])
             start += len(rows)
         if not self._is_finished:
             for position, image in zip(positions.tolist(), images, strict=True):
                 linear = image if self._added is None else self._added(image, *words, position)
                 image[:] = standardised(linear, self._pixels, self._constants)
         return images
-
-    def _drawn(self, positions: np.ndarray, words: tuple[int, int, int]) -> kernels.Drawn:
-        one = draws(self._settings, positions, *words)
-        noise = self._noise(one.noise, positions, words) if self._settings.noise_sigma else _NO_NOISE
-        return kernels.Drawn(one.element, one.is_moved, self._matrices(one), one.gain.astype(np.float32), noise)
-
-    def _matrices(self, one: Draws) -> np.ndarray:
-        """Return matrices, float32, (n, 2, 3), from a pixel's column and row in the input to the window it shows."""
-        angle, scale = np.deg2rad(one.degrees), self._pixels.bin / one.zoom
-        turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # (2, 2, n)
-        shown = (self._pixels.side - 1) / 2 + np.array([one.right, one.down])
-        middle = (_VIS - self._pixels.bin) / 2 - np.einsum("abn,bn->an", turn, shown)
-        return np.concatenate([turn, middle[:, None]], axis=1).transpose(2, 0, 1).astype(np.float32, order="C")
 
     def _noise(self, levels: np.ndarray, positions: np.ndarray, words: tuple[int, ...]) -> np.ndarray:
         """Return what is added to each image, float32, (n, channels, side, side)."""

@@ -17,6 +17,8 @@ from lensfold.compiled import kernel
 
 #: stretches: see lensfold.inputs.pixels.stretched
 NONE, LOG, ASINH = range(3)
+#: what an image is drawn, by column: see lensfold.inputs.augment.draws
+(ELEMENT, MOVED, DEGREES, ZOOM, RIGHT, DOWN, GAIN, NOISE) = range(8)
 
 
 class Windows(NamedTuple):
@@ -28,21 +30,6 @@ class Windows(NamedTuple):
     first: np.ndarray
     #: how much of each it sees: float32, (3, n)
     taps: np.ndarray
-
-
-class Drawn(NamedTuple):
-    """What each object of a batch is drawn."""
-
-    #: of D4, see :func:`_turned`: int64, (n,)
-    elements: np.ndarray
-    #: whether an affine acts: bool, (n,)
-    is_moved: np.ndarray
-    #: from a pixel's column and row, and 1, to those of windows: float32, (n, 2, 3)
-    matrices: np.ndarray
-    #: factors on all channels: float32, (n,)
-    gains: np.ndarray
-    #: what is added, in background sigmas: float32, (n, channels, side, side), or (0, 0, 0, 0)
-    noise: np.ndarray
 
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
@@ -204,9 +191,20 @@ def _channel(
 
 
 @kernel
+def _matrix(one: np.ndarray, side: int, n: int, width: int, matrix: np.ndarray) -> None:
+    """Write the matrix (2, 3) from a pixel's column and row in the input, and 1, to those of the window it shows."""
+    angle, scale = np.deg2rad(one[DEGREES]), width / one[ZOOM]
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    right, down = 0.5 * (side - 1) + one[RIGHT], 0.5 * (side - 1) + one[DOWN]
+    matrix[0, 0], matrix[0, 1], matrix[0, 2] = cosine, sine, 0.5 * (n - 1) - cosine * right - sine * down
+    matrix[1, 0], matrix[1, 1], matrix[1, 2] = -sine, cosine, 0.5 * (n - 1) + sine * right - cosine * down
+
+
+@kernel
 def prepare(
     rows: np.ndarray,
-    drawn: Drawn,
+    drawn: np.ndarray,
+    noise: np.ndarray,
     sides: tuple[int, int],
     weights: np.ndarray,
     still: Windows,
@@ -217,28 +215,31 @@ def prepare(
 ) -> None:
     """Write network input into ``images`` (n, side, side, channels).
 
-    ``rows`` (n, pixels): cached objects; ``drawn``: of each; ``sides``: of the VIS and of the NISP frames; ``weights``
-    (channels, 4): what each channel takes of the bands; ``still``, ``moving``: windows of objects that no affine moves,
-    and of the others; ``curves`` (channels, 3): softening, mean and scale; ``stretch``: see above.
+    ``rows`` (n, pixels): cached objects; ``drawn`` (n, 8) float64: what each is drawn; ``noise`` (n, channels, side,
+    side): what is added, or (0, 0, 0, 0); ``sides``: of the VIS and of the NISP frames; ``weights`` (channels, 4): what
+    each channel takes of the bands; ``still``, ``moving``: windows of objects that no affine moves, and of the others;
+    ``curves`` (channels, 3): softening, mean and scale; ``stretch``: see above.
     """
     side, n, nisp = images.shape[1], moving.first.shape[0], sides[1]
-    place = np.empty((side, side), dtype=np.uint32)
+    place, matrix = np.empty((side, side), dtype=np.uint32), np.empty((2, 3), dtype=np.float32)
     right, below = np.empty((side, side), dtype=np.float32), np.empty((side, side), dtype=np.float32)
     flat, grid = np.empty((side, side), dtype=np.float32), np.empty((n, n), dtype=np.float32)
     room, scaled = np.empty(nisp * (nisp + 2 * n), dtype=np.float32), np.empty_like(weights)
     values = flat.reshape(side * side)
     for k in range(images.shape[0]):
-        if drawn.is_moved[k]:
-            _places(drawn.matrices[k], n, place, right, below)
+        one = drawn[k]
+        if one[MOVED]:
+            _matrix(one, side, n, moving.window[2], matrix)
+            _places(matrix, n, place, right, below)
         for channel in range(images.shape[3]):
             for band in range(4):
-                scaled[channel, band] = weights[channel, band] * drawn.gains[k]
-            if drawn.is_moved[k]:
+                scaled[channel, band] = weights[channel, band] * one[GAIN]
+            if one[MOVED]:
                 _channel(rows[k], channel, scaled[channel], moving, sides, room, grid)
                 _between(grid, place, right, below, flat)
             else:
                 _channel(rows[k], channel, scaled[channel], still, sides, room, flat)
-            if drawn.noise.shape[0]:
-                values += drawn.noise[k, channel].reshape(side * side)
+            if noise.shape[0]:
+                values += noise[k, channel].reshape(side * side)
             _stretched(values, stretch, curves[channel, 0], curves[channel, 1], curves[channel, 2])
-            _turned(flat, drawn.elements[k], images[k, :, :, channel])
+            _turned(flat, int(one[ELEMENT]), images[k, :, :, channel])
