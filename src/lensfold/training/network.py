@@ -24,7 +24,7 @@ from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
 from lensfold.inputs.batches import Preparation, ahead, preparing_processes, whole_slices
 from lensfold.models import block_depth, network_of, reestimate_statistics, set_trainable, split_at_head
-from lensfold.models.backend import set_threads
+from lensfold.models.backend import keep_freed_memory, set_threads
 from lensfold.models.saved import load_model
 from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.logits import logits
@@ -55,6 +55,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
     task.folder.mkdir(parents=True, exist_ok=True)
     (task.folder / "oof.csv").unlink(missing_ok=True)
     set_threads(task.experiment.train.threads)
+    keep_freed_memory()
     record = TrainingRecord()
     with ExitStack() as stack:
         cache = stack.enter_context(Cache(task.cache_folder))
