@@ -86,7 +86,7 @@ def compile_for_training(model):
 def test_every_name_of_the_settings_is_a_model():
     assert set(MODEL_NAMES) == set(typing.get_args(NetworkLearner.model_fields["name"].annotation))
     assert {*typing.get_args(PretrainedName), "paper_cnn", "fast_cnn", "wide_cnn"} == set(MODEL_NAMES)
-    assert len(MODEL_NAMES) == 19
+    assert len(MODEL_NAMES) == 21
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

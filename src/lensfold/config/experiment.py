@@ -15,7 +15,7 @@ PretrainedName = Literal[
     "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
     "efficientnet_v2_b0", "efficientnet_v2_b1", "efficientnet_v2_b2", "efficientnet_v2_b3",
     "efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l",
-    "efficientnet_lite0",
+    "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2",
 ]  # fmt: skip
 NetworkName = Literal["paper_cnn", "fast_cnn", "wide_cnn", PretrainedName]
 #: what learns: the classifier, the backbone from a block upwards, or everything ("top" is from block 6)

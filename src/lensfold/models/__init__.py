@@ -51,7 +51,7 @@ def build_model(
 
     ``dropout`` is the rate of every dropout layer. The rest is for EfficientNets only. ``weights`` is "none"
     (random) or "imagenet", read from ``weights_file`` or, where that is None, from keras' own folder or the
-    installed weight package (Lite0); nothing is downloaded. ``two_branches`` gives VIS and NISP, channels of the
+    installed weight package (the Lites); nothing is downloaded. ``two_branches`` gives VIS and NISP, channels of the
     mix "bands", a backbone each. ``dense`` are the widths of layers between the features and the logit. The model
     is not compiled and all of it is trainable.
 

@@ -1,6 +1,6 @@
-"""EfficientNet backbones on any number of channels: B0 to B7, Lite0, and the V2 family.
+"""EfficientNet backbones on any number of channels: B0 to B7, Lite0 to Lite2, and the V2 family.
 
-B0 to B7 (Tan and Le 2019, arXiv:1905.11946) and Lite0 are built here from one table; V2 (Tan and Le 2021,
+B0 to B7 (Tan and Le 2019, arXiv:1905.11946) and the Lites are built here from one table; V2 (Tan and Le 2021,
 arXiv:2104.00298) comes from keras.applications. Layer names are those of keras.applications. Unlike there nothing
 divides the input by 255: the channels are expected standardised (mean about 0), as ImageNet pictures are after
 that step. Stochastic depth is left out, since keras' Dropout keeps dropping in a frozen backbone and would shake
@@ -16,13 +16,17 @@ from keras import layers
 
 from lensfold.models import fused
 
-LITE0 = "efficientnet_lite0"
+#: without squeeze-and-excitation, with ReLU6; stem, top, first and last stage are as wide and deep in all of them
+#: (efficientnet_lite_builder.py of the authors' code)
+LITES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 _STEM_FILTERS = 32
 _TOP_FILTERS = 1280
 
 #: factors on width and depth: the paper's compound scaling, with the rounded values of its authors' code
 SCALES: dict[str, tuple[float, float]] = {
-    LITE0: (1.0, 1.0),
+    "efficientnet_lite0": (1.0, 1.0),
+    "efficientnet_lite1": (1.0, 1.1),
+    "efficientnet_lite2": (1.1, 1.2),
     "efficientnet_b0": (1.0, 1.0),
     "efficientnet_b1": (1.0, 1.1),
     "efficientnet_b2": (1.1, 1.2),
@@ -52,7 +56,7 @@ class _Stage(NamedTuple):
     strides: int
 
 
-#: Table 1 of the paper; Lite0 has the same depth and width.
+#: Table 1 of the paper; Lite0 has the same depth and width
 _STAGES = (
     _Stage(3, 1, 16, 1, 1),
     _Stage(3, 2, 24, 6, 2),
@@ -76,7 +80,7 @@ def backbone(name: str, x: keras.KerasTensor, prefix: str) -> dict[str, keras.Ke
 
 
 def keras_network(name: str, inputs: keras.KerasTensor) -> keras.Model:
-    """Return keras.applications' own network (not Lite0) with random weights and no classifier on ``inputs``.
+    """Return keras.applications' own network (not a Lite) with random weights and no classifier on ``inputs``.
 
     B0 to B7 begin with the division by 255 that is not wanted here, and with a normalisation.
     """
@@ -87,8 +91,9 @@ def keras_network(name: str, inputs: keras.KerasTensor) -> keras.Model:
 
 
 def block_plan(name: str) -> list[Block]:
-    """Return blocks of B0 to B7 or Lite0 in order, "block1a_" first, with filters and repeats scaled."""
+    """Return blocks of B0 to B7 or a Lite in order, "block1a_" first, with filters and repeats scaled."""
     width, depth = SCALES[name]
+    unscaled = (1, len(_STAGES)) if name in LITES else ()
     return [
         Block(
             f"block{number}{ascii_lowercase[repeat]}_",
@@ -98,7 +103,7 @@ def block_plan(name: str) -> list[Block]:
             stage.strides if repeat == 0 else 1,
         )
         for number, stage in enumerate(_STAGES, start=1)
-        for repeat in range(math.ceil(depth * stage.repeats))
+        for repeat in range(math.ceil((1.0 if number in unscaled else depth) * stage.repeats))
     ]
 
 
@@ -110,7 +115,8 @@ def scaled_filters(filters: int, width: float) -> int:
 
 
 def _scaled_backbone(name: str, x: keras.KerasTensor, prefix: str) -> dict[str, keras.KerasTensor]:
-    lite, width = name == LITE0, SCALES[name][0]
+    lite = name in LITES
+    width = 1.0 if lite else SCALES[name][0]
     x = _convolution(x, scaled_filters(_STEM_FILTERS, width), 3, 2, f"{prefix}stem_conv")
     x = _normalise(x, f"{prefix}stem_bn", lite, f"{prefix}stem_activation")
     ends = {}

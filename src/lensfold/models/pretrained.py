@@ -10,7 +10,7 @@ from keras import layers
 
 from lensfold.errors import InputError
 from lensfold.models import weights
-from lensfold.models.backbones import LITE0, block_plan, keras_network
+from lensfold.models.backbones import LITES, block_plan, keras_network
 from lensfold.models.torch_state import read_torch_state
 
 
@@ -25,13 +25,14 @@ class Source(NamedTuple):
 
 
 def find_source(name: str, weights_file: str | None) -> Source:
-    """Find the weight file of an EfficientNet: ``weights_file``, keras' own folder, or Lite0's installed package.
+    """Find the weight file of an EfficientNet: ``weights_file``, keras' own folder, or a Lite's installed package.
 
-    Raises InputError as weights.keras_path and weights.lite0_content do. Nothing is downloaded.
+    Raises InputError as weights.keras_path and weights.lite_content do. Nothing is downloaded.
     """
-    if name == LITE0:
-        content, file = weights.lite0_content(weights_file)
-        return Source(lambda: _lite0_arrays(content, file), file, weights.LITE0_ADVICE)
+    if name in LITES:
+        content, file = weights.lite_content(name, weights_file)
+        advice = weights.LITE_PACKAGES[name].advice
+        return Source(lambda: _lite_arrays(name, content, file, advice), file, advice)
     path = weights.keras_path(name, weights_file)
     advice = f"Download {weights.keras_file(name).url} again."
     return Source(lambda: _arrays_of_keras(name, path, advice), str(path), advice)
@@ -51,11 +52,11 @@ def _arrays_of_keras(name: str, path: Path, advice: str) -> dict[str, list[np.nd
     }
 
 
-def _lite0_arrays(content: bytes, name: str) -> dict[str, list[np.ndarray]]:
+def _lite_arrays(name: str, content: bytes, file: str, advice: str) -> dict[str, list[np.ndarray]]:
     """Rename and transpose the PyTorch tensors: keras layer -> arrays. The classifier ``_fc`` is left out."""
-    state = read_torch_state(content, name, weights.LITE0_ADVICE)
+    state = read_torch_state(content, file, advice)
     names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
-    for number, block in enumerate(block_plan(LITE0)):
+    for number, block in enumerate(block_plan(name)):
         pairs = {"dwconv": "_depthwise_conv", "bn": "_bn1", "project_conv": "_project_conv", "project_bn": "_bn2"}
         if block.expand != 1:
             pairs |= {"expand_conv": "_expand_conv", "expand_bn": "_bn0"}
@@ -63,7 +64,7 @@ def _lite0_arrays(content: bytes, name: str) -> dict[str, list[np.ndarray]]:
     try:
         return {layer: _keras_arrays(state, layer, torch_name) for layer, torch_name in names.items()}
     except KeyError as error:
-        raise InputError(f"{name}: tensor {error} is missing. {weights.LITE0_ADVICE}") from error
+        raise InputError(f"{file}: tensor {error} is missing. {advice}") from error
 
 
 def _keras_arrays(state: dict[str, np.ndarray], layer: str, torch_name: str) -> list[np.ndarray]:

