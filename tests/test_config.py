@@ -47,7 +47,8 @@ def test_shipped_experiments_list_nothing_that_is_a_default(path):
     for resolved, listed in sections:
         for key, value in listed.items():
             field = type(resolved).model_fields[key]
-            assert field.is_required() or value != field.default, f"{key} = {value!r} is the default"
+            needed = field.is_required() or key == "epochs"  # of a network's stages
+            assert needed or value != field.default, f"{key} = {value!r} is the default"
 
 
 def test_the_page_of_experiments_lists_every_setting_with_its_default():
@@ -64,7 +65,8 @@ def test_the_page_of_experiments_lists_every_setting_with_its_default():
     expected = {
         key: "needed" if field.is_required() else f"`{as_toml(field.default)}`" for key, field in fields.items()
     }
-    expected |= {"learner.kind": '`"network"`', "stage.epochs": "needed", "learner.weights_file": "none"}
+    expected |= {"learner.kind": '`"network"`', "stage.epochs": "needed"}
+    expected |= {"learner.weights_file": "none", "stage.bin": "none"}
     assert listed == expected
 
 
@@ -101,6 +103,51 @@ def test_wrong_settings_are_refused_by_key(tmp_path, text, words):
         experiment(tmp_path, text)
     for word in words:
         assert word in str(error.value)
+
+
+FIRST = STAGE + "bin = 4\n"
+WIDE = '[pixels]\nmix = "bands"\nbin = 1\n[learner]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (STAGE + "bin = 3\n", ["'stage.0.bin'", "1, 2 or 4", "3"]),
+        (STAGE + STAGE + "bin = 4\n", ["stage.1.bin = 4: the last stage", "pixels.bin = 2"]),
+        (STAGE + "bin = 1\n" + STAGE + "bin = 1\n", ["stage.1.bin = 1: the last stage", "pixels.bin = 2"]),
+        ('[learner]\nname = "paper_cnn"\n' + FIRST + STAGE, ["stage.0.bin = 4: paper_cnn takes images of one size"]),
+        (WIDE + 'name = "wide_cnn"\n' + STAGE + FIRST + STAGE, ["stage.1.bin = 4: wide_cnn takes images of one size"]),
+        (
+            WIDE + 'name = "efficientnet_b0"\ntwo_branches = true\n' + FIRST + STAGE,
+            ["stage.0.bin = 4: a network with two branches takes images of one size"],
+        ),
+        ("[pixels]\ncrop = 180\n" + FIRST + STAGE, ["stage.0.bin = 4: pixels.crop = 180", "multiple of 2 x bin = 8"]),
+        ("[pixels]\ncrop = 120\n" + FIRST + STAGE, ["stage.0.bin = 4: pixels.crop = 120 then has 30 pixels", "32"]),
+        (
+            '[learner]\nname = "efficientnet_lite0"\nfrozen = true\nweights = "imagenet"\n'
+            + (FIRST + STAGE).replace("epochs = 1", 'epochs = 1\ntrainable = "head"')
+            + "[predict]\nd4_average = false\n",
+            ["stage.0.bin = 4: learner.frozen = true has features of one resolution"],
+        ),
+        (
+            '[learner]\nkind = "kernel"\nmethod = "svm"\n[[stage]]\nmin_size = 20\nbin = 4\n',
+            ["no use for stage.bin"],
+        ),
+    ],
+)
+def test_a_resolution_that_a_stage_cannot_have_is_refused(tmp_path, text, words):
+    with pytest.raises(InputError) as error:
+        experiment(tmp_path, text)
+    for word in ("x.toml", *words):
+        assert word in str(error.value)
+
+
+def test_a_stage_has_its_own_resolution_and_shifts_by_as_many_arcseconds(tmp_path):
+    settings = experiment(tmp_path, FIRST + STAGE)
+    assert settings.bins == (2, 4) and [settings.bin_of(stage) for stage in settings.stage] == [4, 2]
+    coarse = settings.at(4)
+    assert coarse.pixels.side == 50 and coarse.augment.shift_pixels == settings.augment.shift_pixels / 2
+    assert settings.at(2) == settings and experiment(tmp_path, STAGE).bins == (2,)
 
 
 def test_an_absent_file_lists_those_present(tmp_path):

@@ -4,9 +4,17 @@ import typing
 import numpy as np
 import pytest
 
-from lensfold.config import NetworkLearner, PretrainedName
+from lensfold.config import Experiment, NetworkLearner, PretrainedName, validated
 from lensfold.errors import InputError
-from lensfold.models import MODEL_NAMES, block_depth, build_model, layer_table, set_trainable, split_at_head
+from lensfold.models import (
+    MODEL_NAMES,
+    block_depth,
+    build_model,
+    layer_table,
+    resized,
+    set_trainable,
+    split_at_head,
+)
 
 #: what the tests run, one of each kind: name, channels, options
 VARIANTS = {
@@ -309,6 +317,18 @@ def test_split_at_head_gives_the_same_logit(models, variant):
     np.testing.assert_array_equal(head(backbone(batch)), models[variant](batch))
     assert all(layer.name.startswith("head_") for layer in head.layers if layer.weights)
     assert {path.split("/")[0] for path in block_depth(head)} == HEADS[variant]
+
+
+@pytest.mark.parametrize("name", ["fast_cnn", "efficientnet_lite0"])
+def test_resized_has_the_same_weights_for_other_images(models, name):
+    learner = {"name": name, "dropout": DROPOUT} | ({"weights": "imagenet"} if name != "fast_cnn" else {})
+    content = {"pixels": {"crop": 90, "bin": 1}, "learner": learner, "stage": [{"min_size": 20, "epochs": 1}]}
+    made = resized(models[name], validated(content, Experiment, "x.toml"))
+    assert made.input_shape == (None, 90, 90, 3) and made.output_shape == (None, 1)
+    assert [layer.name for layer in made.layers] == [layer.name for layer in models[name].layers]
+    for found, expected in zip(made.get_weights(), models[name].get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert {layer.rate for layer in made.layers if type(layer).__name__ == "Dropout"} == {DROPOUT}
 
 
 @pytest.mark.parametrize("name", ["fast_cnn", "wide_cnn", "efficientnet_lite0"])

@@ -80,6 +80,9 @@ def test_stages_are_marked_where_they_begin():
     plots._mark_stages(axes, history(4, min_size=[150, 150, 20, 20], trainable=["all", "all", "all", "head"]))
     assert [line.get_xdata()[0] for line in axes.lines] == [2.5, 3.5]
     assert [text.get_text() for text in axes.texts] == ["> 150 px", "> 20 px", "> 20 px, head"]
+    axes = Plot("t", HEADING).axes(0.1, 0.9, "epoch", "loss")
+    plots._mark_stages(axes, history(4, trainable="all", bin=[4, 4, 2, 2]))
+    assert [text.get_text() for text in axes.texts] == ["> 20 px, bin 4", "> 20 px, bin 2"]
 
 
 def test_the_roc_begins_before_its_first_false_positive():

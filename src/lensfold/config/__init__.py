@@ -5,6 +5,7 @@ Unknown keys and wrong types stop the run. Settings are frozen: nothing writes t
 
 from lensfold.config.experiment import (
     INFRARED_MIXES,
+    MIN_SIDE,
     AugmentSettings,
     Experiment,
     KernelLearner,
@@ -28,6 +29,7 @@ from lensfold.config.submission import ExperimentName, FoldSettings, MemberSetti
 __all__ = [
     "CHALLENGE_BETA_SQUARED",
     "INFRARED_MIXES",
+    "MIN_SIDE",
     "AugmentSettings",
     "Experiment",
     "ExperimentName",

@@ -22,6 +22,12 @@ NetworkName = Literal["paper_cnn", "fast_cnn", "wide_cnn", PretrainedName]
 Part = Literal["head", "top", "block7", "block6", "block5", "block4", "block3", "block2", "all"]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
+#: VIS pixels added per side into one (2 halves the resolution)
+Bin = Literal[1, 2, 4]
+#: fewest pixels of a network's input: below, the last map of a CNN has none left, and EfficientNet is no longer itself
+MIN_SIDE = 32
+#: networks that are made for images of one size: dense layers on the pixels of a map, NISP at its own pixels
+_OF_ONE_SIZE = ("paper_cnn", "wide_cnn")
 
 
 class PixelSettings(Settings):
@@ -30,8 +36,7 @@ class PixelSettings(Settings):
     mix: Mix = "paper-rgb"
     #: side of the central square in VIS pixels (0.1 arcsec)
     crop: Annotated[int, Field(ge=16, le=200, multiple_of=2)] = 200
-    #: VIS pixels added per side into one (2 halves the resolution)
-    bin: Literal[1, 2] = 2
+    bin: Bin = 2
     stretch: Literal["asinh", "log", "none"] = "asinh"
     #: where the stretch turns from linear to logarithmic, in background sigmas
     softening: Annotated[float, Field(gt=0)] = 3.0
@@ -171,6 +176,8 @@ class StageSettings(Settings):
     trainable: Part = "all"
     #: factor on the learning rate from one block of the backbone to the one below it
     block_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    #: the stage's own resolution, in place of pixels.bin: 4 for stages that cost a quarter of those with 2
+    bin: Bin | None = None
 
 
 class TrainSettings(Settings):
@@ -220,6 +227,22 @@ class Experiment(Settings):
     stage: Annotated[tuple[StageSettings, ...], Field(min_length=1)]
     predict: PredictSettings = PredictSettings()
 
+    @property
+    def bins(self) -> tuple[int, ...]:
+        """The resolutions of its images, ascending: that of prediction, and those that stages name."""
+        return tuple(sorted({self.pixels.bin, *map(self.bin_of, self.stage)}))
+
+    def bin_of(self, stage: StageSettings) -> int:
+        """Return the resolution of a stage's images."""
+        return stage.bin or self.pixels.bin
+
+    def at(self, bin: int) -> "Experiment":
+        """Return these settings with images of another resolution, shifted by as many arcseconds in training."""
+        shift = self.augment.shift_pixels * self.pixels.bin / bin
+        pixels = self.pixels.model_copy(update={"bin": bin})
+        augment = self.augment.model_copy(update={"shift_pixels": shift})
+        return self.model_copy(update={"pixels": pixels, "augment": augment})
+
     @model_validator(mode="after")
     def _learner_has_what_it_needs(self) -> "Experiment":
         if self.learner.kind == "network":
@@ -243,6 +266,19 @@ class Experiment(Settings):
         needed = self.learner.two_branches or self.learner.name == "wide_cnn"
         if needed and (self.pixels.mix != "bands" or self.pixels.bin != 1):
             raise ValueError('a network that sees NISP at its own pixels needs pixels.mix = "bands" and pixels.bin = 1')
+        return self
+
+    @model_validator(mode="after")
+    def _stages_have_resolutions_that_it_takes(self) -> "Experiment":
+        for number, stage in enumerate(self.stage):
+            problem = _resolution_problem(self, stage.bin) if stage.bin and self.learner.kind == "network" else ""
+            if problem:
+                raise ValueError(f"stage.{number}.bin = {stage.bin}: {problem}")
+        if self.stage[-1].bin not in (None, self.pixels.bin):
+            raise ValueError(
+                f"stage.{len(self.stage) - 1}.bin = {self.stage[-1].bin}: the last stage has the resolution that "
+                f"predicts, pixels.bin = {self.pixels.bin}: leave its bin out, or change pixels.bin"
+            )
         return self
 
     @model_validator(mode="after")
@@ -274,6 +310,23 @@ class Experiment(Settings):
         if any(stage.trainable != "head" for stage in self.stage):
             raise ValueError('learner.frozen = true trains only the head: set trainable = "head" in every [[stage]]')
         return self
+
+
+def _resolution_problem(experiment: Experiment, bin: int) -> str:
+    """Return why the network of an experiment cannot be trained on images of another resolution; "" where it can."""
+    learner, crop = experiment.learner, experiment.pixels.crop
+    if bin == experiment.pixels.bin:
+        return ""
+    if learner.kind == "network" and (learner.name in _OF_ONE_SIZE or learner.two_branches):
+        name = "a network with two branches" if learner.two_branches else learner.name
+        return f"{name} takes images of one size: leave it out, or take fast_cnn or an EfficientNet of one branch"
+    if learner.backbone:
+        return "learner.frozen = true has features of one resolution: leave it out"
+    if crop % (2 * bin):
+        return f"pixels.crop = {crop} must be a multiple of 2 x bin = {2 * bin}"
+    if crop // bin < MIN_SIDE:
+        return f"pixels.crop = {crop} then has {crop // bin} pixels, and a network needs {MIN_SIDE} or more"
+    return ""
 
 
 def _useless_for_kernels(experiment: Experiment) -> list[str]:

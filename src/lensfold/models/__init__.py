@@ -8,7 +8,7 @@ have a backbone, ``vis_`` or ``nisp_`` stands before these.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
-from lensfold.config import Experiment, NetworkName, channel_count
+from lensfold.config import MIN_SIDE, Experiment, NetworkName, channel_count
 from lensfold.errors import InputError
 from lensfold.models.parts import block_depth, set_trainable
 from lensfold.models.statistics import reestimate_statistics
@@ -23,6 +23,7 @@ __all__ = [
     "layer_table",
     "network_of",
     "reestimate_statistics",
+    "resized",
     "set_trainable",
     "split_at_head",
     "with_second_output",
@@ -32,8 +33,6 @@ __all__ = [
 MODEL_NAMES: tuple[str, ...] = get_args(NetworkName)
 
 _SMALL_CNNS = ("paper_cnn", "fast_cnn", "wide_cnn")
-#: Below this the last feature map has no pixel left (CNNs) or EfficientNet is no longer itself.
-_MIN_PIXELS = 32
 
 
 def build_model(
@@ -107,6 +106,18 @@ def network_of(experiment: Experiment) -> "keras.Model":
         keras.config.set_dtype_policy(policy)
 
 
+def resized(model: "keras.Model", experiment: Experiment) -> "keras.Model":
+    """Return the network of an experiment, for images of its ``pixels``, with the weights of ``model``.
+
+    ``model``: the same network for images of another size; it keeps its weights, which are copied. Only for networks
+    whose weights do not depend on the size of their input.
+    """
+    learner = experiment.learner.model_copy(update={"weights": "none", "weights_file": None})
+    made = network_of(experiment.model_copy(update={"learner": learner}))
+    made.set_weights(model.get_weights())
+    return made
+
+
 def split_at_head(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
     """Return a model of build_model in two: (image -> features, features -> logit), which share its layers.
 
@@ -153,8 +164,8 @@ def layer_table(model: "keras.Model") -> list[tuple[str, tuple[int | None, ...],
 def _check_arguments(name: str, pixels: int, channels: int, dropout: float) -> None:
     if name not in MODEL_NAMES:
         raise InputError(f"model {name!r} is not known. Expected one of: {', '.join(MODEL_NAMES)}.")
-    if pixels < _MIN_PIXELS:
-        raise InputError(f"model {name}: {pixels} pixels are too few. Expected {_MIN_PIXELS} or more.")
+    if pixels < MIN_SIDE:
+        raise InputError(f"model {name}: {pixels} pixels are too few. Expected {MIN_SIDE} or more.")
     if channels < 1:
         raise InputError(f"model {name}: {channels} channels. Expected 1 or more.")
     if not 0 <= dropout < 1:

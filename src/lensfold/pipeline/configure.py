@@ -29,14 +29,17 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     """
     experiment = read_toml(workspace.experiment(name), Experiment)
     catalog = catalogs.read_catalog(pack.catalog)
+    constants = _constants(workspace.cache(pack, "train"), experiment)
     content = {
         "pack": pack.name,
         "experiment": experiment.model_dump(mode="json", exclude={"predict"}),
-        "constants": _constants(workspace.cache(pack, "train"), experiment),
+        "constants": constants.pop(experiment.pixels.bin),
         "folds_hash": folds_hash(read_folds(workspace.folds(pack), catalog)),
         "data_hash": pixels_hash(read_manifest(workspace.cache(pack, "train"))),
         "labels_hash": catalogs.training_hash(catalog, experiment.label_rule, experiment.task),
     }
+    if constants:
+        content["stage_constants"] = {str(bin): found for bin, found in constants.items()}
     if experiment.train.twins:
         content["twins_hash"] = pixels_hash(read_manifest(workspace.cache(pack, "twins")))
     folder = workspace.run(pack.name, name)
@@ -47,14 +50,18 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     return folder
 
 
-def _constants(cache_folder: Path, experiment: Experiment) -> "StretchConstants":
-    """The stretch of a run, fitted to objects spread evenly over the train split."""
+def _constants(cache_folder: Path, experiment: Experiment) -> "dict[int, StretchConstants]":
+    """Return the stretch of a run by bin, each fitted to objects spread evenly over the train split.
+
+    Each resolution has its own, so that a network sees channels of mean 0 and deviation 1 whatever the stage: larger
+    pixels show more of an object above the sky's noise, and that of NISP is correlated.
+    """
     from lensfold.inputs.pixels import fit_constants
 
     with Cache(cache_folder) as cache:
         ids = sample_ids(cache.ids, CONSTANTS_SAMPLE)
         sample = [split_bands(row) for object_id in ids for row in cache.read([object_id])]
-        return fit_constants(sample, experiment.pixels, cache.sigma)
+        return {bin: fit_constants(sample, experiment.at(bin).pixels, cache.sigma) for bin in experiment.bins}
 
 
 def configure_once(workspace: Workspace, pack: Pack, name: str) -> None:

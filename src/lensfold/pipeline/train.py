@@ -44,6 +44,7 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         staged(workspace, pack, "train", stage),
         staged(workspace, pack, "twins", stage) if experiment.train.twins else None,
         run_folder / f"fold{fold}",
+        {int(bin): constants for bin, constants in config.get("stage_constants", {}).items()},
     )
     waiting = f"{name} fold {fold}  another process trains it; waiting for that one to end"
     marker = _marker(run)  # of what was read, whatever is configured meanwhile

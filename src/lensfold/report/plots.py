@@ -41,7 +41,8 @@ def learning_curves(path: Path, histories: dict[int, pd.DataFrame], heading: Plo
 def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
     """A line where a stage begins, its sizes above the axes."""
     part = history["trainable"].astype(str) if "trainable" in history else pd.Series("all", history.index)
-    stage = history["min_size"].astype(str) + part
+    resolution = history["bin"].astype(str) if "bin" in history else pd.Series("", history.index)
+    stage = history["min_size"].astype(str) + part + resolution
     starts = np.flatnonzero((stage != stage.shift()).to_numpy())
     last = float(history["epoch"].iloc[-1])
     axes.set_xlim(float(history["epoch"].iloc[0]) - 0.5, last + 0.5)
@@ -53,6 +54,8 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
         if number:
             axes.axvline(edge, color="0.5", linestyle="--", linewidth=1)
         learning = "" if part.iloc[start] == "all" else f", {part.iloc[start]}"
+        if resolution.nunique() > 1:
+            learning += f", bin {resolution.iloc[start]}"
         narrow = end - edge < 0.2 * last
         text = f"> {history['min_size'].iloc[start]:g}{'' if narrow else ' px'}{learning}"
         size = 8 if narrow else 9.5

@@ -23,7 +23,7 @@ from lensfold.data.cache import Cache
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
 from lensfold.inputs.batches import Preparation, ahead, preparing_processes, whole_slices
-from lensfold.models import block_depth, network_of, reestimate_statistics, set_trainable, split_at_head
+from lensfold.models import block_depth, network_of, reestimate_statistics, resized, set_trainable, split_at_head
 from lensfold.models.backend import keep_freed_memory, set_threads
 from lensfold.models.saved import load_model
 from lensfold.prediction.features import Features, network_input, progress_lines
@@ -36,6 +36,8 @@ from lensfold.training.optimisation import averaged_weights, learning_rate, loss
 from lensfold.training.task import FoldTask
 
 Log = Callable[[str], None]
+#: what feeds the network in a stage
+Inputs = Callable[[StageSettings], Preparation | Features]
 #: training batches that batch normalisation is measured on again, where it is
 STATISTICS_BATCHES = 64
 #: logits of a fold that differ by no more, relative to one, are the same answer for everything
@@ -62,10 +64,17 @@ def train_fold(task: FoldTask, log: Log) -> None:
         twins = stack.enter_context(Cache(task.twins_folder)) if task.twins_folder else None
         preparation = network_input(cache, task.experiment, task.constants, progress_lines(log), twins)
         held_out = task.held_out(cache.ids)
+
+        def inputs(stage: StageSettings) -> Preparation | Features:
+            bin = task.experiment.bin_of(stage)
+            if bin == task.experiment.pixels.bin:
+                return preparation
+            return Preparation(cache, task.experiment.at(bin), task.stage_constants[bin], twins)
+
         if not task.is_trained("model.keras"):
             twin_ids = twins.ids if twins else np.empty(0, dtype=np.int64)
             epochs = Epochs(task, task.training(cache.ids), twin_ids)
-            _FoldTraining(task, preparation, epochs, held_out, log, record).run()
+            _FoldTraining(task, inputs, epochs, held_out, log, record).run()
         model = load_model(task.folder / "model.keras")
         predict = task.experiment.predict
         values = logits(model, preparation, held_out, predict.batch_size, predict.d4_average)
@@ -89,7 +98,7 @@ class _FoldTraining:
     def __init__(
         self,
         task: FoldTask,
-        preparation: Preparation | Features,
+        inputs: Inputs,
         epochs: Epochs,
         held_out: np.ndarray,
         log: Log,
@@ -98,7 +107,7 @@ class _FoldTraining:
         self._task = task
         self._experiment = task.experiment
         self._settings = task.experiment.train
-        self._preparation = preparation
+        self._inputs = inputs
         self._epochs = epochs
         self._log = log
         self._provenance = record
@@ -107,6 +116,7 @@ class _FoldTraining:
         self._history: list[dict] = []
         self._executor: Executor | None = None
         self._model = self._built()
+        self._preparation = inputs(task.experiment.stage[0])
 
     def run(self) -> None:
         """Train all epochs of all stages, from the checkpoint where there is one, and write what came of it."""
@@ -140,6 +150,11 @@ class _FoldTraining:
         return model
 
     def _start_stage(self, stage: StageSettings) -> None:
+        """Give the network the inputs of a stage, and make what learns in it ready to learn."""
+        self._preparation = self._inputs(stage)
+        seen = self._experiment.at(self._experiment.bin_of(stage))
+        if not self._experiment.learner.backbone and self._model.input_shape[1] != seen.pixels.side:
+            self._model = resized(self._model, seen)
         set_trainable(self._model, stage.trainable)
         self._model.compile(
             optimizer=optimiser_of(self._settings, stage, block_depth(self._model)),
@@ -199,6 +214,7 @@ class _FoldTraining:
                 "epoch": number + 1,
                 "min_size": stage.min_size,
                 "trainable": stage.trainable,
+                "bin": self._experiment.bin_of(stage),
                 "objects": seen,
                 "loss": loss,
                 name: score,
@@ -208,8 +224,9 @@ class _FoldTraining:
             }
         )
         left = (total - number - 1) * whole
+        resolution = f"  bin {stage.bin}" if stage.bin else ""
         self._log(
-            f"epoch {number + 1:2d}/{total}  lenses > {stage.min_size:3d} px  {stage.trainable:4s}  "
+            f"epoch {number + 1:2d}/{total}  lenses > {stage.min_size:3d} px{resolution}  {stage.trainable:4s}  "
             f"loss {loss:.4f}  {SCORE_LABELS[name]} {score:.4f}  {whole:5.1f} s  left {left / 60:4.1f} min"
         )
 

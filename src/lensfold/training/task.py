@@ -1,7 +1,8 @@
 """What one fold of an experiment is trained from, whatever learns it."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ class FoldTask:
     cache_folder: Path
     twins_folder: Path | None
     folder: Path
+    #: by the bin of stages that have another than pixels.bin
+    stage_constants: Mapping[int, StretchConstants] = field(default_factory=dict)
 
     def held_out(self, cached: np.ndarray) -> np.ndarray:
         """Return those of the ``cached`` IDs that this fold's network never sees, int64, in the order of the folds."""
