@@ -62,6 +62,25 @@ def test_deeper_blocks_learn_at_their_fraction_of_the_rate():
     np.testing.assert_allclose(moved[0.1]["deep"], 0.01 * moved[1.0]["deep"], rtol=2e-2)
 
 
+def test_a_step_is_that_of_keras():
+    """Five steps with decay, clipping and averages: weights, moments and averages."""
+    settings = TrainSettings(weight_decay=0.3, average_momentum=0.8, clip_norm=0.5)
+    ours = small_model(settings, stage())
+    plain = small_model(settings, stage())
+    arguments = {"weight_decay": 0.3, "global_clipnorm": 0.5, "use_ema": True, "ema_momentum": 0.8}
+    plain.compile(optimizer=keras.optimizers.AdamW(learning_rate=0.01, **arguments), loss=loss_of(EXPERIMENT))
+    for step in range(5):
+        for model in (ours, plain):
+            model.optimizer.learning_rate = 0.01 * (step + 1)
+            model.train_on_batch(BATCH, LABELS)
+    for found, expected in zip(
+        (*ours.trainable_variables, *ours.optimizer.variables),
+        (*plain.trainable_variables, *plain.optimizer.variables),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-7)
+
+
 def test_gradients_are_clipped_to_the_norm():
     settings = TrainSettings(clip_norm=1e-3)
     assert optimiser_of(settings, stage(), {}).global_clipnorm == 1e-3
