@@ -5,7 +5,6 @@ Unknown keys and wrong types stop the run. Settings are frozen: nothing writes t
 
 from lensfold.config.experiment import (
     INFRARED_MIXES,
-    MIN_SIDE,
     AugmentSettings,
     Experiment,
     KernelLearner,
@@ -24,6 +23,7 @@ from lensfold.config.experiment import (
     channel_count,
 )
 from lensfold.config.reading import Settings, read_toml, validated
+from lensfold.config.resolution import MIN_SIDE
 from lensfold.config.submission import ExperimentName, FoldSettings, MemberSettings, SubmissionSettings
 
 __all__ = [

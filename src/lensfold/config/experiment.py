@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from lensfold.config.reading import Settings
+from lensfold.config.resolution import resolution_problem
 
 LabelRule = Literal["any-source", "official-2019", "official-2020"]
 Mix = Literal["bands", "paper-ir", "paper-rgb", "vis"]
@@ -24,10 +25,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 #: VIS pixels added per side into one (2 halves the resolution)
 Bin = Literal[1, 2, 4]
-#: fewest pixels of a network's input: below, the last map of a CNN has none left, and EfficientNet is no longer itself
-MIN_SIDE = 32
-#: networks that are made for images of one size: dense layers on the pixels of a map, NISP at its own pixels
-_OF_ONE_SIZE = ("paper_cnn", "wide_cnn")
 
 
 class PixelSettings(Settings):
@@ -271,7 +268,7 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _stages_have_resolutions_that_it_takes(self) -> "Experiment":
         for number, stage in enumerate(self.stage):
-            problem = _resolution_problem(self, stage.bin) if stage.bin and self.learner.kind == "network" else ""
+            problem = resolution_problem(self, stage.bin) if stage.bin and self.learner.kind == "network" else ""
             if problem:
                 raise ValueError(f"stage.{number}.bin = {stage.bin}: {problem}")
         if self.stage[-1].bin not in (None, self.pixels.bin):
@@ -310,23 +307,6 @@ class Experiment(Settings):
         if any(stage.trainable != "head" for stage in self.stage):
             raise ValueError('learner.frozen = true trains only the head: set trainable = "head" in every [[stage]]')
         return self
-
-
-def _resolution_problem(experiment: Experiment, bin: int) -> str:
-    """Return why the network of an experiment cannot be trained on images of another resolution; "" where it can."""
-    learner, crop = experiment.learner, experiment.pixels.crop
-    if bin == experiment.pixels.bin:
-        return ""
-    if learner.kind == "network" and (learner.name in _OF_ONE_SIZE or learner.two_branches):
-        name = "a network with two branches" if learner.two_branches else learner.name
-        return f"{name} takes images of one size: leave it out, or take fast_cnn or an EfficientNet of one branch"
-    if learner.backbone:
-        return "learner.frozen = true has features of one resolution: leave it out"
-    if crop % (2 * bin):
-        return f"pixels.crop = {crop} must be a multiple of 2 x bin = {2 * bin}"
-    if crop // bin < MIN_SIDE:
-        return f"pixels.crop = {crop} then has {crop // bin} pixels, and a network needs {MIN_SIDE} or more"
-    return ""
 
 
 def _useless_for_kernels(experiment: Experiment) -> list[str]:
