@@ -1,4 +1,4 @@
-"""Benchmark of training: a step of EfficientNet-B0 against PyTorch on the same network, all of it learning.
+"""Benchmark of training: a step of an EfficientNet against PyTorch on the same network, all of it learning.
 
 Each case runs in a process of its own, since the number of threads is fixed when TensorFlow starts. PyTorch is
 optional: ``pip install -r requirements-bench.txt``.
@@ -20,22 +20,30 @@ from lensfold.models.backend import start_tensorflow
 if TYPE_CHECKING:
     import keras
 
-NETWORK = "efficientnet_b0"
 BATCH = 32
 CHANNELS = 3
 LEARNING_RATE = 1e-3
 
 
 class Case(NamedTuple):
-    """Side of the images, threads of both frameworks, and the ratio that is asked for."""
+    """Network, side of the images, threads of both frameworks, and the ratio that is asked for."""
 
+    network: str
     pixels: int
     threads: int
     asked: str
 
 
 #: one thread is what experiments have where they say nothing: folds are trained side by side
-CASES = (Case(100, 1, "at least × 1.3"), Case(200, 1, "at least × 1.3"), Case(100, 2, ""), Case(200, 2, ""))
+CASES = (
+    Case("efficientnet_b0", 100, 1, "at least × 1.3"),
+    Case("efficientnet_b0", 200, 1, "at least × 1.3"),
+    Case("efficientnet_b0", 100, 2, ""),
+    Case("efficientnet_b0", 200, 2, ""),
+    Case("efficientnet_lite0", 100, 1, "at least × 2"),
+    Case("efficientnet_lite0", 100, 2, "at least × 2"),
+    Case("efficientnet_lite0", 50, 1, ""),
+)
 
 
 def bench_training(cases: tuple[Case, ...] = CASES, repeats: int = 9) -> Rows:
@@ -46,18 +54,20 @@ def bench_training(cases: tuple[Case, ...] = CASES, repeats: int = 9) -> Rows:
 
 
 def _row(case: Case, repeats: int) -> tuple[str, str, str]:
-    command = [sys.executable, "-m", "benchmarks.training", str(case.pixels), str(case.threads), str(repeats)]
+    numbers = [str(number) for number in (case.pixels, case.threads, repeats)]
+    command = [sys.executable, "-m", "benchmarks.training", case.network, *numbers]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     ours, theirs = json.loads(output.splitlines()[-1])
     threads = "one thread" if case.threads == 1 else f"{case.threads} threads"
+    what = f"training {case.network} at {case.pixels} px in batches of {BATCH}, {threads}"
     return (
-        f"training {NETWORK} at {case.pixels} px in batches of {BATCH}, {threads}, against PyTorch with channels last",
+        f"{what}, against PyTorch with channels last",
         f"× {theirs / ours:.2f} ({BATCH / ours:.0f} objects/s, PyTorch {BATCH / theirs:.0f})",
         case.asked,
     )
 
 
-def step_seconds(pixels: int, threads: int, repeats: int) -> tuple[float, float]:
+def step_seconds(network: str, pixels: int, threads: int, repeats: int) -> tuple[float, float]:
     """Return the shortest seconds of a step of lensfold and of PyTorch, in turns; sets this process's threads."""
     start_tensorflow()
     import torch
@@ -70,7 +80,7 @@ def step_seconds(pixels: int, threads: int, repeats: int) -> tuple[float, float]
     generator = np.random.default_rng(1)
     images = generator.standard_normal((BATCH, pixels, pixels, CHANNELS)).astype(np.float32)
     labels = (generator.random((BATCH, 1)) < 0.5).astype(np.float32)
-    model = build_model(NETWORK, pixels, CHANNELS)
+    model = build_model(network, pixels, CHANNELS)
     steps = (torch_step(model, images, labels), lensfold_step(model, images, labels))
     for step in steps:  # graphs are traced, memory is taken
         step()
@@ -125,4 +135,4 @@ def torch_step(model: "keras.Model", images: np.ndarray, labels: np.ndarray) -> 
 
 
 if __name__ == "__main__":
-    print(json.dumps(step_seconds(*map(int, sys.argv[1:]))))
+    print(json.dumps(step_seconds(sys.argv[1], *map(int, sys.argv[2:]))))

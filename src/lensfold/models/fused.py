@@ -11,6 +11,9 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+#: side of the largest depthwise kernel whose gradient oneDNN computes faster than TensorFlow
+_ONEDNN_KERNEL = 3
+
 
 @keras.saving.register_keras_serializable(package="lensfold")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -53,15 +56,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable(package="lensfold")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """keras.layers.DepthwiseConv2D whose kernel's gradient is computed by TensorFlow's own kernel.
+    """keras.layers.DepthwiseConv2D whose larger kernels' gradient is computed by TensorFlow's own code.
 
-    That of oneDNN takes up to eight times as long for 5 x 5 kernels on small maps, while its convolutions are the
-    faster ones. It leaves operations with explicit padding to TensorFlow.
+    That of oneDNN takes two to four times as long for 5 x 5 kernels, while its convolutions, and its gradients of 3 x 3
+    kernels, take half of TensorFlow's time. It leaves operations with explicit padding to TensorFlow.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Convolve each channel with its own kernel."""
-        if not (training and self._is_fusable(inputs)):
+        if not (training and self.kernel_size[0] > _ONEDNN_KERNEL and self._is_fusable(inputs)):
             return super().call(inputs)
         return _depthwise(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], self.padding.upper())
 
