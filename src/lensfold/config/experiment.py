@@ -173,7 +173,7 @@ class StageSettings(Settings):
     trainable: Part = "all"
     #: factor on the learning rate from one block of the backbone to the one below it
     block_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
-    #: the stage's own resolution, in place of pixels.bin: 4 for stages that cost a quarter of those with 2
+    #: the stage's own resolution, in place of pixels.bin: 4 for stages that cost a third of those with 2
     bin: Bin | None = None
 
 
