@@ -43,7 +43,7 @@ def test_a_nisp_blob_keeps_its_centre():
 
 
 @pytest.mark.parametrize(("mix", "count"), [("bands", 4), ("paper-ir", 2), ("paper-rgb", 3), ("vis", 1)])
-@pytest.mark.parametrize(("crop", "factor"), [(200, 1), (112, 1), (112, 2)])
+@pytest.mark.parametrize(("crop", "factor"), [(200, 1), (112, 1), (112, 2), (200, 4)])
 def test_shapes_and_dtype(mix, count, crop, factor):
     settings = PixelSettings(mix=mix, crop=crop, bin=factor)
     channels = linear_channels(zeros(), settings, UNIT)
@@ -62,7 +62,7 @@ def test_the_papers_mixes():
     np.testing.assert_allclose(colours, [1, 2.5 / np.sqrt(0.5), 4], rtol=1e-6)
 
 
-@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("factor", [1, 2, 4])
 def test_channels_are_in_units_of_their_own_background(factor):
     images = {band: (np.random.default_rng(3).standard_normal(BAND_SHAPES[band]) * SIGMA[band]).astype(np.float32)
               for band in BANDS}  # fmt: skip

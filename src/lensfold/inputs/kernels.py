@@ -55,24 +55,45 @@ def _log(x: np.float32) -> np.float32:
 
 
 @kernel
+def _wide_windows(vis: np.ndarray, start: int, step: int, weight: np.float32, grid: np.ndarray) -> None:
+    """Write sums of windows of 4 x 4 pixels of VIS times ``weight``: four rows first, then four of their columns."""
+    columns, sums = vis.shape[1], np.empty(vis.shape[1], dtype=np.float32)
+    for i in range(grid.shape[0]):
+        first, target = start + step * i, grid[i]
+        row0, row1, row2, row3 = vis[first], vis[first + 1], vis[first + 2], vis[first + 3]
+        for j in range(columns):
+            sums[j] = (row0[j] + row1[j]) + (row2[j] + row3[j])
+        if step == 1:
+            for j in range(target.shape[0]):
+                k = start + j
+                target[j] = ((sums[k] + sums[k + 1]) + (sums[k + 2] + sums[k + 3])) * weight
+        else:
+            for j in range(target.shape[0]):
+                k = start + 4 * j
+                target[j] = ((sums[k] + sums[k + 1]) + (sums[k + 2] + sums[k + 3])) * weight
+
+
+@kernel
 def _windows(vis: np.ndarray, start: int, step: int, width: int, weight: np.float32, grid: np.ndarray) -> None:
-    """Write sums of windows of VIS times ``weight``; ``width`` is 1 or 2, and so is ``step``."""
+    """Write sums of windows of VIS times ``weight``; ``width`` is 1, 2 or 4, and ``step`` that or 1."""
     n = grid.shape[0]
     if width == 1:
         for i in range(n):
             row, target = vis[start + step * i], grid[i]
             for j in range(n):
                 target[j] = row[start + step * j] * weight
-    elif step == 1:
+    elif width == 2 and step == 1:
         for i in range(n):
             top, bottom, target = vis[start + i, start:], vis[start + i + 1, start:], grid[i]
             for j in range(n):
                 target[j] = (top[j] + top[j + 1] + bottom[j] + bottom[j + 1]) * weight
-    else:
+    elif width == 2:
         for i in range(n):
             top, bottom, target = vis[start + 2 * i, start:], vis[start + 2 * i + 1, start:], grid[i]
             for j in range(n):
                 target[j] = (top[2 * j] + top[2 * j + 1] + bottom[2 * j] + bottom[2 * j + 1]) * weight
+    else:
+        _wide_windows(vis, start, step, weight, grid)
 
 
 @kernel
