@@ -38,6 +38,11 @@ def score(value: float | None) -> dict:
     return {"value": value, **limits}
 
 
+def difference(first: float, second: float) -> dict:
+    """A paired difference with an interval of 0.02."""
+    return {"first": first, "second": second, **score(second - first)}
+
+
 def lens_scores(name: str, auc: float | None, folds: tuple[int, ...], n: int, **others: object) -> dict:
     """What ``score.json`` says of a run that finds lenses, with made-up values."""
     bins = [{"bin": i, "n": 10 * i, **score(None if i == 0 else 0.5 + 0.08 * i)} for i in range(6)]
@@ -124,6 +129,8 @@ def write_submission(workspace: Workspace, pack: Pack, name: str, members: dict[
         for key, config in members.items()
     }
     scores = [lens_scores("ensemble (logit-mean)", auc, (0, 1, 2), 120)]
+    several = len(members) > 1
+    adds = [{"name": key, "own": score(auc - 0.1), **difference(auc - 0.05, auc)} for key in members] if several else []
     settings = {
         "combine": "logit-mean",
         "calibrate": "none",
@@ -132,7 +139,8 @@ def write_submission(workspace: Workspace, pack: Pack, name: str, members: dict[
     }
     manifest = {"format": FORMAT, "catalog_sha256": file_sha256(pack.catalog),
                 "submission": name, "pack": pack.name, "trained_on": pack.name, "settings": settings,
-                "members": described, "label_rule": RULE, "scores": scores, "radius": None}  # fmt: skip
+                "members": described, "label_rule": RULE, "scores": scores, "radius": None,
+                "ensemble": {"adds": adds}}  # fmt: skip
     path.write_text(json.dumps(manifest))
     path.with_suffix(".csv").touch()
     return path

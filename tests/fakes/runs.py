@@ -48,12 +48,13 @@ def write_run(
     record: dict | None = None,
     test: Sequence[pd.Series] = (),
     catalog: pd.DataFrame | None = None,
+    one_view: pd.Series | None = None,
 ) -> Path:
     """Write a run's ``folder`` (runs/<pack>/<name>) as training leaves it, with these logits by ID, and return it.
 
     ``folds``: of the objects of ``oof``, a fold folder for each number. ``test``: the test logits of each fold in turn.
     ``config`` replaces entries of its config.json, ``record`` of every run.json. ``catalog`` gives the hash of the
-    labels, by default the pack's own, or none where ``config`` has that hash.
+    labels, by default the pack's own, or none where ``config`` has that hash. ``one_view``: logits of one view.
     """
     experiment = {"label_rule": RULE, "task": "lens", **experiment}
     content = {
@@ -68,7 +69,8 @@ def write_run(
     folder.mkdir(parents=True, exist_ok=True)
     for fold in sorted(set(folds)):
         ids = folds.index[folds == fold].to_numpy()
-        write_logits(folder / f"fold{fold}" / "oof.csv", ids, oof[ids].to_numpy())
+        first = None if one_view is None else one_view[ids].to_numpy()
+        write_logits(folder / f"fold{fold}" / "oof.csv", ids, oof[ids].to_numpy(), first)
         (folder / f"fold{fold}" / "model.keras").write_bytes(f"network {folder.name} {fold}".encode())
         run_record = {"seconds": 60.0, "parameters": 7, **(record or {})}
         (folder / f"fold{fold}" / "run.json").write_text(json.dumps(run_record))
@@ -178,15 +180,20 @@ def write_run_with_history(
     scatter: float = 0.7,
     rule: str = RULE,
     experiment: dict | None = None,
+    one_view: bool = False,
     **config: object,
 ) -> Path:
-    """Write a run of pack ``fake`` with its epochs; ``config`` replaces entries of its config.json."""
+    """Write a run of pack ``fake`` with its epochs; ``config`` replaces entries of its config.json.
+
+    ``one_view``: with logits of one view, which scatter more than the mean of eight.
+    """
     pack = Workspace(root).pack("fake")
     catalog = read_catalog(pack.catalog)
     folds = read_folds(Workspace(root).folds(pack), catalog)
     logits = known(catalog, task, rule).fillna(0.5) + np.random.default_rng(seed).normal(0, scatter, len(catalog))
     settings = {"label_rule": rule, "task": task, "learner": {"name": "fast_cnn"}, **(experiment or {})}
-    folder = write_run(Workspace(root).runs("fake") / name, logits, folds, settings, config=config)
+    first = logits + np.random.default_rng(seed + 100).normal(0, scatter, len(catalog)) if one_view else None
+    folder = write_run(Workspace(root).runs("fake") / name, logits, folds, settings, config=config, one_view=first)
     watched = "valid_mse" if task == "einstein-radius" else "valid_auc"
     history = {
         "epoch": [1, 2, 3, 4],

@@ -5,7 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fakes.board import board_workspace, code, lens_scores, write_history, write_scored_run, write_submission
+from fakes.board import (
+    board_workspace,
+    code,
+    difference,
+    lens_scores,
+    write_history,
+    write_scored_run,
+    write_submission,
+)
 from fakes.catalog import catalog_text
 from fakes.runs import reconfigure
 from fakes.workspace import lensfold
@@ -24,7 +32,10 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard.md"
 def filled(tmp_path_factory):
     """A board with everything on it: see the golden file."""
     workspace, pack = board_workspace(tmp_path_factory.mktemp("board") / "w")
-    first = write_scored_run(workspace, pack, "first", 0.83, noise=1.0, record=code(train="1", pixels="1"))
+    views = {"one_view": difference(0.79, 0.83)}
+    first = write_scored_run(
+        workspace, pack, "first", 0.83, noise=1.0, record=code(train="1", pixels="1"), scores=views
+    )
     second = write_scored_run(
         workspace, pack, "second", 0.81, noise=1.2, seed=1, record=code(train="2", pixels="1"),
         experiment={"learner": {"dropout": 0.3}, "train": {"weight_decay": 0.01}},

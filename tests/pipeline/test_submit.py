@@ -80,6 +80,36 @@ def test_weights_of_the_test_split_and_of_each_fold(runs, combine):
         assert word in out
 
 
+def test_what_each_member_adds_is_the_ensemble_less_that_of_the_others(runs):
+    weights = {"small": 3.0, "good": 1.0, "poor": 1.0}
+    listed = [f'[[member]]\nexperiment = "{name}"\nweight = {weights[name]}\n' for name in NAMES]
+    write_submission_settings(runs, "".join(listed))
+    out = " ".join(lensfold(runs, "submit", *PACK).stdout.split())
+    whole = json.loads((runs / "submissions" / "fake" / "default.json").read_text())
+    oof, _, y, _ = columns(runs)
+    for number, (name, row) in enumerate(zip(NAMES, whole["scores"], strict=False)):
+        part, others = whole["ensemble"]["adds"][number], [other for other in range(3) if other != number]
+        rest = np.average(oof[:, others], axis=1, weights=[weights[NAMES[other]] for other in others])
+        assert part["name"] == row["name"] == name and part["own"] == row["auc"]
+        assert part["first"] == pytest.approx(scores.auc(y, rest))
+        assert part["second"] == pytest.approx(whole["scores"][-1]["auc"]["value"])
+        assert part["value"] == pytest.approx(part["second"] - part["first"])
+        assert f"{name} {part['value']:+.3f} ({part['low']:+.3f} to {part['high']:+.3f})" in out
+
+
+def test_without_a_member_the_others_are_learnt_anew_for_each_fold(runs):
+    settings = 'combine = "stacking"\ncalibrate = "platt"\n'
+    whole, _, out = submitted(runs, settings)
+    part = whole["ensemble"]["adds"][NAMES.index("good")]
+    assert f"{part['first']:.4f}" in out and f"{part['own']['value']:.4f}" in out
+    others = "".join(f'[[member]]\nexperiment = "{name}"\n' for name in NAMES if name != "good")
+    write_submission_settings(runs, settings + others)
+    lensfold(runs, "submit", *PACK)
+    rest = json.loads((runs / "submissions" / "fake" / "default.json").read_text())
+    assert part["first"] == pytest.approx(rest["scores"][-1]["auc"]["value"])
+    assert part["value"] == pytest.approx(whole["scores"][-1]["auc"]["value"] - part["first"]) and part["low"] > 0
+
+
 def test_a_learnt_ensemble_beats_the_plain_mean_with_a_poor_member(runs):
     plain, _, _ = submitted(runs, "")
     learnt, _, _ = submitted(runs, 'combine = "stacking"\n')
@@ -156,6 +186,7 @@ def test_a_single_member_has_no_best_member_to_beat(runs):
     out = lensfold(runs, "submit", *PACK, "--all").stdout
     manifest = json.loads((runs / "submissions" / "fake" / "default.json").read_text())
     assert manifest["ensemble"]["against_best"] is None and "weights" not in out and "best member" not in out
+    assert manifest["ensemble"]["adds"] == [] and "adds" not in out
 
 
 # Refusals

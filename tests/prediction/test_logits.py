@@ -15,8 +15,8 @@ from lensfold.errors import InputError
 from lensfold.inputs.batches import ahead, slices, whole_slices
 from lensfold.models.saved import load_model
 from lensfold.prediction.forward import inference_of
-from lensfold.prediction.logits import d4_views, logits, logits_in_parts
-from lensfold.runs.logits import read_logits, write_logits
+from lensfold.prediction.logits import d4_views, logits, logits_in_parts, views_of
+from lensfold.runs.logits import read_logits, read_views, write_logits
 
 
 def corner_model(side: int = 4) -> keras.Model:
@@ -46,8 +46,18 @@ def test_d4_average_is_the_mean_over_eight_views():
     np.testing.assert_allclose(logits(corner_model(), NumberPreparation(), ids, 2, True), ids * (6 - 2) / 8)
 
 
+def test_the_first_view_is_kept_beside_the_mean_and_is_the_image_as_it_is():
+    ids, ask = np.array([4, 8, 5]), inference_of(corner_model(), 2)
+    both, alone = (views_of(ask, NumberPreparation(), ids, 2, d4_average) for d4_average in (True, False))
+    np.testing.assert_array_equal(both.mean, logits(corner_model(), NumberPreparation(), ids, 2, True))
+    np.testing.assert_array_equal(both.one, -ids)
+    np.testing.assert_array_equal(alone.mean, -ids)
+    assert alone.one is None
+
+
 def test_d4_views_are_the_group():
     image = np.arange(9.0).reshape(1, 3, 3, 1)
+    np.testing.assert_array_equal(next(d4_views(image)), image)
     views = {view.tobytes() for view in d4_views(image)}
     assert len(views) == 8
     assert {again.tobytes() for view in d4_views(image) for again in d4_views(view)} == views
@@ -119,6 +129,9 @@ def test_logit_files_round_trip_to_the_last_bit(tmp_path_factory, values):
     table = read_logits(path)
     assert table.index.is_monotonic_increasing
     np.testing.assert_array_equal(table.loc[ids].to_numpy(), values)
+    write_logits(path, ids, values, values[::-1])
+    np.testing.assert_array_equal(read_logits(path), table)
+    np.testing.assert_array_equal(read_views(path).loc[ids], np.stack([values, values[::-1]], axis=1))
 
 
 @pytest.mark.parametrize(
@@ -130,6 +143,8 @@ def test_logit_files_round_trip_to_the_last_bit(tmp_path_factory, values):
         ("ID,logit\n1,0.5\n1,0.6\n", "ID 1 stands there twice"),
         ("ID,logit\n1,0.5\n2,\n", "logit of ID 2 is not a finite number"),
         ("ID,logit\n1,0.5\n2,inf\n", "logit of ID 2 is not a finite number"),
+        ("ID,logit,one_view\n1,0.5,0.4\n2,0.5,\n", "logit of ID 2 is not a finite number"),
+        ("ID,one_view\n1,0.5\n", "expected ID,logit"),
     ],
 )
 def test_damaged_logit_files_are_refused(tmp_path, text, message):

@@ -38,7 +38,7 @@ def report(fake_workspace, tmp_path_factory) -> Path:
     shutil.copytree(fake_workspace, workspace)
     give_radii(workspace / "data" / "fake" / "image_catalog2.0train.csv")
     for seed, name in enumerate(("first", "second <i>")):
-        write_run_with_history(workspace, name, seed=seed)
+        write_run_with_history(workspace, name, seed=seed, one_view=name == "first")
     write_run_with_history(workspace, "radii", "einstein-radius", seed=5, scatter=0.2)
     lensfold(workspace, "score", "--experiment", "first", *PACK)
     lensfold(workspace, "report", *PACK, "--gallery", "8")

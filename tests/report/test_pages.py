@@ -73,7 +73,7 @@ def reported(fake_workspace, tmp_path_factory):
     shutil.copytree(fake_workspace, workspace)
     give_radii(workspace / "data" / "fake" / "image_catalog2.0train.csv")
     for seed, name in enumerate(("first", "second")):
-        write_run_with_history(workspace, name, seed=seed)
+        write_run_with_history(workspace, name, seed=seed, one_view=name == "first")
         lensfold(workspace, "score", "--experiment", name, *PACK)
     write_run_with_history(workspace, "radii", "einstein-radius", seed=5, scatter=0.2)
     lensfold(workspace, "score", "--experiment", "radii", *PACK)
@@ -117,6 +117,17 @@ def test_a_page_names_pack_rule_and_n_and_has_its_plots(reported):
             assert picture.size == (1600, 768)
     radii = page(reported, "radii.html")
     assert "plots/radii/radii.png" in radii.links and "cuts" not in re.findall(r'id="([^"]*)"', radii.source)
+
+
+def test_a_page_shows_one_view_beside_eight_or_that_it_was_not_kept(reported):
+    paired = json.loads((reported / "runs" / "fake" / "first" / "score.json").read_text())["one_view"]
+    text = page(reported, "first.html").text
+    assert f"AUC of one view{paired['first']:.3f}" in text
+    assert f"eight views add{paired['value']:+.3f}{paired['low']:+.3f} to {paired['high']:+.3f}" in text
+    assert "AUC of one view–not kept when it was trained" in page(reported, "second.html").text
+    assert "one view" not in page(reported, "radii.html").text
+    index = page(reported).text
+    assert "AUC of one view, and of the mean over eight flips and rotations" in index
 
 
 def test_lists_hold_what_they_say(reported):

@@ -9,7 +9,7 @@ from lensfold.data.catalog import BIN_NAMES
 from lensfold.report.terminal import show_comparison, show_ensemble, show_scores
 from lensfold.scoring.curves import reliability
 from lensfold.scoring.radius import radius_table
-from lensfold.scoring.score_table import paired_table, score_table
+from lensfold.scoring.score_table import paired_auc, paired_table, score_table
 
 
 @pytest.fixture(params=[80, 0], ids=["80 columns", "piped"])
@@ -38,11 +38,12 @@ def lens_row(name: str) -> dict:
     y, s, fold, bins, large = objects()
     table = score_table(y, s, fold, bins, large, draws=20)
     draws = {"objects": table["auc"], "haloes": table["auc"]}
-    return {"name": name, "rule": "official-2020", "of_folds": 5, "seconds": 60.0, "auc_by_draws": draws, **table}
+    views = {"auc_by_draws": draws, "one_view": paired_auc(y, s[::-1], s, draws=20)}
+    return {"name": name, "rule": "official-2020", "of_folds": 5, "seconds": 60.0, **views, **table}
 
 
 def test_scores_of_runs(shown):
-    rows = [lens_row("small_cnn"), lens_row("ensemble (logit-mean)")]
+    rows = [lens_row("efficientnet_lite0"), {**lens_row("ensemble (logit-mean)"), "one_view": None}]
     show_scores("sample", rows, detail="full")
     words = shown()
     for label in ("AUC", "F1", "accuracy", "TPR0", "TPR10", "F_beta", "Brier", "magnitude", "arcsec:"):
@@ -52,6 +53,8 @@ def test_scores_of_runs(shown):
     assert f"{rows[0]['one_minus_f_beta_corner']['value']:.5f}" in words
     for name in BIN_NAMES:
         assert f"{rows[0][f'auc_by_{name}'][5]['value']:.3f}" in words
+    views = rows[0]["one_view"]
+    assert f"{views['first']:.4f}" in words and f"{views['value']:+.4f}" in words and f"{views['low']:+.4f}" in words
 
 
 def test_scores_of_radii(shown):
@@ -93,8 +96,10 @@ def test_an_ensemble_of_many(shown):
     calibration = {"brier": 0.125, "brier_uncalibrated": 0.25, "reliability": reliability(y, p)}
     record = {"combine": "stacking", "calibrate": "platt", "learnt_from": "other folds", "calibration": calibration}
     parts = {str(fold): part(fold / 8) for fold in range(10)}
-    show_ensemble({**record, "test": part(2.0), "by_fold": parts, "against_best": paired})
+    adds = [{"name": name, "own": {"value": 0.75}, **paired_auc(y, s + i, s, draws=20)} for i, name in enumerate(names)]
+    show_ensemble({**record, "test": part(2.0), "by_fold": parts, "against_best": paired, "adds": adds})
     words = shown()
+    assert words.count("0.7500") == 4 and "without" in words
     assert words.count("experiment_3") >= 2 and words.count("2.000") == 4 and words.count("1.125") == 4
     row = calibration["reliability"][4]
     assert f"{row['from']:.3f}–{row['to']:.3f}" in words and f"{row['observed']:.3f}" in words

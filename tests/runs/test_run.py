@@ -48,6 +48,18 @@ def test_an_unfinished_fold_does_not_count(tmp_path):
     assert Run(run).oof()["fold"].unique().tolist() == [0, 2]
 
 
+def test_one_view_is_there_where_every_fold_kept_it(tmp_path):
+    run = noisy(tmp_path / "run")
+    for fold in range(3):
+        assert Run(run).oof().columns.tolist() == ["logit", "fold"]
+        ids = IDS[fold::3]
+        write_logits(run / f"fold{fold}" / "oof.csv", ids, ids / 1.0, ids / 2.0)
+        bind_folds(run)
+    oof = Run(run).oof()
+    assert oof.index.tolist() == IDS.tolist()
+    assert (oof["one_view"] == oof.index / 2).all() and (oof["logit"] == oof.index).all()
+
+
 def test_an_id_in_two_folds_is_refused(tmp_path):
     run = noisy(tmp_path / "run")
     write_logits(run / "fold1" / "oof.csv", IDS[:2], np.zeros(2))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from lensfold.runs.scores import SCORE_NAMES
 from lensfold.scoring import bootstrap
 from lensfold.scoring import metrics as scores
-from lensfold.scoring.score_table import paired_table, score_table
+from lensfold.scoring.score_table import paired_auc, paired_table, score_table
 
 CASUAL = settings(deadline=None, max_examples=40)
 SCORES = ["auc", "average_precision", "one_minus_f_beta", "f1", "tpr0", "tpr10", "brier", "auc_large"]
@@ -118,6 +118,13 @@ def test_haloes_that_agree_widen_the_interval():
     )
     assert [table["bootstrap"]["over"] for table in (objects, haloes)] == ["objects", "haloes"]
     assert haloes["auc"]["error"] > 2 * objects["auc"]["error"]
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(400) // 7])
+def test_the_auc_alone_is_that_of_the_table(groups):
+    y, fold, first, second = two(gain=0.1)
+    table = paired_table(y, (first, fold), (second, fold), draws=50, groups=groups)
+    assert paired_auc(y, first, second, draws=50, groups=groups) == table["auc"]
 
 
 def test_no_draws_no_error():

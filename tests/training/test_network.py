@@ -12,7 +12,8 @@ from fakes.workspace import environment, lensfold
 
 from lensfold.data.cache import Cache
 from lensfold.data.folds import read_folds
-from lensfold.runs.logits import read_logits
+from lensfold.runs.logits import read_logits, read_views
+from lensfold.scoring.metrics import auc
 
 TRAIN = ("run", "train", "--experiment", "tiny", "--pack", "fake")
 RUN = ("runs", "fake", "tiny")
@@ -41,6 +42,19 @@ def test_each_object_is_held_out_once_and_never_trained_on(trained_workspace):
 def test_the_network_learns_the_rings(trained_workspace):
     score = json.loads((trained_workspace.joinpath(*RUN) / "score.json").read_text())
     assert score["auc"]["value"] > 0.9 and score["n"] == 60 and score["folds"] == [0, 1, 2]
+    assert score["one_view"]["second"] == score["auc"]["value"]
+
+
+def test_one_view_is_kept_and_has_the_score_of_the_last_epoch(trained_workspace):
+    from lensfold.data.catalog import labels, read_catalog
+
+    known = labels(read_catalog(trained_workspace / "data" / "fake" / "image_catalog2.0train.csv"), "official-2020")
+    for fold in range(3):
+        folder = trained_workspace.joinpath(*RUN) / f"fold{fold}"
+        views = read_views(folder / "oof.csv")
+        assert (views["one_view"] != views["logit"]).any()
+        last = pd.read_csv(folder / "history.csv")["valid_auc"].iloc[-1]
+        assert abs(auc(known[views.index], views["one_view"]) - last) < 1e-9
 
 
 def test_history_follows_the_curriculum(trained_workspace):

@@ -1,6 +1,8 @@
 """What an experiment may ask of training, each through the command line, on the fake pack."""
 
 import json
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,9 @@ from fakes.pack import fake_images, write_cutout
 from fakes.workspace import lensfold
 
 from lensfold.data.catalog import labels, log_einstein_radius, read_catalog
+from lensfold.files import file_sha256
 from lensfold.models.saved import load_model
+from lensfold.models.weights import LITE_PACKAGES, lite_content
 from lensfold.paths import cutout_file
 from lensfold.runs.logits import read_logits
 
@@ -88,6 +92,38 @@ def test_sixteen_bit_floats_train_and_answer_in_32(workspace):
     model = load_model(workspace.joinpath(*FOLD0, "model.keras"))
     assert model.get_layer("conv3").compute_dtype == "float16" and model.output.dtype == "float32"
     assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+class Touch:
+    """Pickles as a call that makes a file."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def __reduce__(self):
+        return Path.touch, (self._path,)
+
+
+@pytest.mark.parametrize("kind", ["of another network", "truncated", "a foreign class", "absent"])
+def test_a_weight_file_that_is_not_the_published_one_stops_before_an_epoch(workspace, kind):
+    content, _ = lite_content("efficientnet_lite0", None)
+    mark, path = workspace / "ran", workspace / "w.pth"
+    written = {
+        "truncated": content[:-1000],
+        "a foreign class": pickle.dumps(Touch(mark)),
+        "of another network": content,
+    }
+    if kind in written:
+        path.write_bytes(written[kind])
+    name = "efficientnet_lite1" if kind == "of another network" else "efficientnet_lite0"
+    learner = f'name = "{name}"\nweights = "imagenet"\nweights_file = "w.pth"'
+    done = trained_with(workspace, {'name = "fast_cnn"': learner}, check=False)
+    expected = LITE_PACKAGES[name].sha256
+    found = f"sha256 is {file_sha256(path)}, expected {expected}" if kind in written else f"Expected sha256 {expected}"
+    shown = done.stderr.replace("\n", " ")
+    assert done.returncode == 1 and "w.pth: " in shown and found in shown and "pip install" in shown
+    assert "Traceback" not in shown and "epoch" not in done.stdout and not mark.exists()
+    assert not any(workspace.joinpath(*FOLD0).glob("*.*"))
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_batch(workspace, monkeypatch):

@@ -1,6 +1,7 @@
 """Stages with a resolution of their own: what they are fed with, and that a stopped one loses nothing."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -83,17 +84,33 @@ def test_resolution_grows_and_a_stop_inside_or_between_stages_changes_no_byte(wo
     pd.testing.assert_frame_equal(pd.read_csv(fold / "history.csv")[columns], history[columns])
 
 
-def test_a_checkpoint_of_another_resolution_is_not_believed(workspace, monkeypatch):
-    """Settings that change the resolution are other settings."""
+def test_a_resume_at_another_resolution_trains_anew_and_mixes_nothing(workspace, monkeypatch):
+    """Killed, then the resolution of all pixels changed, killed again, then that of a stage: as if never begun."""
     grown(workspace)
+    settings, fold = workspace / "experiments" / "tiny.toml", workspace.joinpath(*RUN, "fold0")
+
+    def edited(old: str, new: str) -> None:
+        text = settings.read_text()
+        assert old in text
+        settings.write_text(text.replace(old, new))
+
     with monkeypatch.context() as patch:
         stopped_after(1, patch)
         trained(workspace, check=False)
-        settings = workspace / "experiments" / "tiny.toml"
-        settings.write_text(settings.read_text().replace("bin = 4", "bin = 2"))
+    edited("crop = 128\nbin = 2", "crop = 128\nbin = 4")
+    with monkeypatch.context() as patch:
+        stopped_after(3, patch)
         done = trained(workspace, check=False)
-    assert "checkpoint not used (it belongs to other settings)" in done.stdout
-    assert "epoch  1/4  lenses >  40 px  bin 2" in done.stdout
+    assert "checkpoint not used (it belongs to other settings)" in done.stdout and "epoch  1/4" in done.stdout
+    edited("learning_rate = 0.002\nbin = 4", "learning_rate = 0.002\nbin = 2")
+    edited("crop = 128\nbin = 4", "crop = 128\nbin = 2")
+    done = trained(workspace)
+    assert "checkpoint not used (it belongs to other settings)" in done.stdout and "epoch  1/4" in done.stdout
+    assert pd.read_csv(fold / "history.csv")["bin"].tolist() == [2] * 4
+    found = (fold / "oof.csv").read_bytes()
+    shutil.rmtree(fold)
+    assert "checkpoint" not in trained(workspace).stdout
+    assert (fold / "oof.csv").read_bytes() == found
 
 
 def test_a_network_of_one_size_is_refused_before_anything_is_made(workspace):

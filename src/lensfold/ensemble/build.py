@@ -1,9 +1,10 @@
 """Members become one ensemble, learnt from their out-of-fold logits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lensfold.config import SubmissionSettings
@@ -71,11 +72,28 @@ def build_ensemble(training: TrainingData, members: Sequence[Run], recipe: Recip
     """
     for member in members:
         check_oof(member, member.oof(), training.folds, training.present)
-    logits, fold = read_oofs(members)
-    labels = catalogs.labels(training.catalog, members[0].label_rule).loc[logits.index].to_numpy()
+    logits, fold, labels = _read(training, members)
     columns, folds = logits.to_numpy(), fold.to_numpy()
     judged = nested(recipe, labels, columns, folds)
     how = recipe.how if members[0].task == "lens" else "log-mean"
     name = f"ensemble ({how})" if recipe.calibrate == "none" else f"ensemble ({how}, {recipe.calibrate})"
     oof = pd.DataFrame({"logit": judged.logits, "fold": fold}, index=logits.index)
     return Ensemble(name, members, fit_combiner(recipe, labels, columns, folds), judged, oof)
+
+
+def without_each(training: TrainingData, members: Sequence[Run], recipe: Recipe) -> list[pd.Series]:
+    """Return nested out-of-fold logits by ID of the same recipe without each of two or more members in turn."""
+    logits, fold, labels = _read(training, members)
+    found = []
+    for left_out in range(len(members)):
+        kept = [number for number in range(len(members)) if number != left_out]
+        rest = replace(recipe, weights=tuple(recipe.weights[number] for number in kept))
+        judged = nested(rest, labels, logits[kept].to_numpy(), fold.to_numpy())
+        found.append(pd.Series(judged.logits, logits.index))
+    return found
+
+
+def _read(training: TrainingData, members: Sequence[Run]) -> tuple[pd.DataFrame, pd.Series, np.ndarray]:
+    """Return the members' out-of-fold logits, a column each, folds and labels (NaN dropped), all by ID."""
+    logits, fold = read_oofs(members)
+    return logits, fold, catalogs.labels(training.catalog, members[0].label_rule).loc[logits.index].to_numpy()

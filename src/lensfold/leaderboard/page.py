@@ -16,9 +16,11 @@ from lensfold.leaderboard.tables import (
     Table,
     by_size,
     earlier_scores,
+    members,
     other_scores,
     pairs_of,
     ranking,
+    views,
 )
 from lensfold.runs.scores import NOTHING
 
@@ -39,6 +41,8 @@ class Section:
     ranking: Table | None
     others: Table | None
     sizes: Table | None
+    views: Table | None
+    members: Table | None
     apart: tuple[Item, ...]
     earlier: Table | None
     more_earlier: int
@@ -113,6 +117,8 @@ def _section(standing: Standing, board: Board) -> Section:
         ranking(standing, pairs_of(board)) if has_rows else None,
         other_scores(standing) if has_rows else None,
         by_size(standing) if has_rows else None,
+        views(standing),
+        members(standing),
         tuple(_apart(standing.rows)),
         earlier_scores(standing) if standing.earlier else None,
         max(0, len(standing.earlier) - EARLIER_SHOWN),

@@ -11,7 +11,7 @@ from lensfold.files import file_sha256
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.run import Run
 from lensfold.runs.scores import FORMAT as SCORE_FORMAT
-from lensfold.runs.scores import Scores, parse_scores
+from lensfold.runs.scores import Contribution, Scores, parse_scores
 from lensfold.submission.identity import training_pack
 from lensfold.submission.manifest import FORMAT
 
@@ -25,7 +25,8 @@ class Row:
 
     ``settings``: the resolved experiment as nested values, None for a submission. ``code``: commit, dirty and modules
     at training, None where a run did not keep them. ``members``: the runs behind it (a run: itself), with the weights
-    that the test split has; ``recipe``: how they are combined, None for a run. ``notes``: what a reader must know
+    that the test split has; ``recipe``: how they are combined, None for a run. ``adds``: what each of several members
+    adds, where the manifest says so. ``notes``: what a reader must know
     beside the scores.
     """
 
@@ -34,6 +35,7 @@ class Row:
     scores: Scores
     members: tuple[Run, ...]
     recipe: Recipe | None = None
+    adds: tuple[Contribution, ...] = ()
     config_hash: str | None = None
     settings: dict | None = None
     folds_hash: str | None = None
@@ -235,6 +237,7 @@ def _manifest_row(name: str, manifest: dict, part: dict, recipe: Recipe, workspa
         parse_scores(json.dumps(whole).encode(), "make predict again"),
         members,
         recipe,
+        tuple(map(Contribution.model_validate, (part.get("ensemble") or {}).get("adds", ()))),
         folds_hash=first.get("folds_hash"),
         data_hash=first.get("data_hash"),
         core_seconds=_sum_or_none(records, "core_seconds", sum(len(of["folds"]) for of in described.values())),

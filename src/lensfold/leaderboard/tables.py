@@ -8,7 +8,16 @@ from lensfold.leaderboard.board import SORTS, Board, Standing, score_of
 from lensfold.leaderboard.differences import Difference
 from lensfold.leaderboard.rows import Row
 from lensfold.runs.run import learner_of
-from lensfold.runs.scores import NOTHING, SCORE_NAMES, BinScore, Score, limits_text, score_text
+from lensfold.runs.scores import (
+    NOTHING,
+    SCORE_NAMES,
+    BinScore,
+    PairedScore,
+    Score,
+    gain_text,
+    limits_text,
+    score_text,
+)
 from lensfold.submission.public_scores import PublicScore
 
 #: scores in the second table, without the one that sorts
@@ -195,6 +204,40 @@ def _named(row: Row, name: str) -> Score | None:
     """A score of a row by its name; the median error has no interval."""
     found = getattr(row.scores, name)
     return Score(value=found) if isinstance(found, float) else found
+
+
+def views(standing: Standing) -> Table | None:
+    """Return the AUC of one view beside that of the mean over eight; None where no row has both."""
+    rows = [
+        (Cell(row.name), *_paired_cells(row.scores.one_view))
+        for row in standing.rows
+        if row.scores.one_view is not None
+    ]
+    columns = ("name", "one view", "eight views", _difference_name(standing))
+    return Table(columns, tuple(rows)) if rows else None
+
+
+def members(standing: Standing) -> Table | None:
+    """Return what each member adds to the AUC of its ensemble; None where there is no ensemble of several."""
+    rows = [
+        (Cell(row.name), Cell(part.name), _score_cell(part.own, SCORE_NAMES["auc"].digits), *_paired_cells(part))
+        for row in standing.rows
+        for part in row.adds
+    ]
+    columns = ("ensemble", "member", "its own AUC", "without it", "with it", _difference_name(standing))
+    return Table(columns, tuple(rows), left=2) if rows else None
+
+
+def _difference_name(standing: Standing) -> str:
+    return f"difference ({_interval_name(standing.rows)})"
+
+
+def _paired_cells(paired: PairedScore) -> list[Cell]:
+    """Both AUCs and their difference with its interval."""
+    digits = SCORE_NAMES["auc"].digits
+    both = [Cell(score_text(Score(value=value), digits)) for value in (paired.first, paired.second)]
+    value, _, limits = gain_text(paired, digits).replace("-", "−").partition(" (")
+    return [*both, Cell(value, limits.removesuffix(")"))]
 
 
 def by_size(standing: Standing) -> Table:

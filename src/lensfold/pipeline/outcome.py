@@ -7,6 +7,7 @@ from lensfold.leaderboard.history import ENSEMBLE, last_before, read_history
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.statistics import unlike_training
 from lensfold.report.outcome import show_outcome
+from lensfold.runs.scores import gain_text
 
 #: objects without a usable cutout that are listed
 LISTED = 20
@@ -22,6 +23,7 @@ def show_submission(workspace: Workspace, pack: Pack, content: dict, every_table
     _show_files(target, content)
     if unlike := unlike_training(workspace, pack, content["trained_on"], list(content["members"])):
         show_text(unlike)
+    _show_adds(content["ensemble"])
     if content["radius"]:
         show_rows(workspace, training, content["radius"]["scores"], simulated, f"{content['submission']}_radius")
     show_rows(workspace, training, content["scores"], simulated, content["submission"])
@@ -49,6 +51,13 @@ def _show_every_table(content: dict) -> None:
         show_ensemble(content["ensemble"])
     if content["radius"]:
         show_scores(content["trained_on"], content["radius"]["scores"])
+
+
+def _show_adds(record: dict | None) -> None:
+    """One line: what each member adds to the ensemble's AUC."""
+    if adds := (record or {}).get("adds"):
+        parts = ", ".join(f"{part['name']} {gain_text(part)}" for part in adds)
+        show_text(f"What each member adds to the ensemble's AUC: {parts}.")
 
 
 def _show_files(target: Path, content: dict) -> None:

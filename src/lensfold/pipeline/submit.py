@@ -12,7 +12,7 @@ from scipy.special import expit
 from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, Task, read_toml
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import read_manifest
-from lensfold.ensemble.build import Ensemble, TrainingData, build_ensemble, recipe_of
+from lensfold.ensemble.build import Ensemble, TrainingData, build_ensemble, recipe_of, without_each
 from lensfold.ensemble.combine import Combiner, Recipe
 from lensfold.ensemble.members import check_common_folds, check_task
 from lensfold.errors import InputError
@@ -25,7 +25,7 @@ from lensfold.scoring.curves import reliability
 from lensfold.scoring.metrics import brier
 from lensfold.scoring.out_of_fold import drawn_haloes, lens_task, score_oof
 from lensfold.scoring.radius import radii_of_logs
-from lensfold.scoring.score_table import paired_table
+from lensfold.scoring.score_table import paired_auc, paired_table
 from lensfold.submission.csv_file import read_submission, write_submission
 from lensfold.submission.expected_ids import split_ids
 from lensfold.submission.identity import submission_identity, training_pack
@@ -159,6 +159,7 @@ def _ensemble_record(
         "test": _weights_record(ensemble.combiner, names),
         "by_fold": {str(fold): _weights_record(combiner, names) for fold, combiner in ensemble.nested.by_part.items()},
         "against_best": _against_best(source, ensemble, rows, beta_squared) if len(names) > 1 else None,
+        "adds": _adds(source, ensemble, recipe, rows) if len(names) > 1 else [],
         "calibration": _calibration_record(source, ensemble),
     }
 
@@ -184,6 +185,17 @@ def _against_best(source: TrainingData, ensemble: Ensemble, rows: Sequence[dict]
         asked.labels, first, second, asked.bins, asked.large, groups=groups, beta_squared=beta_squared
     )
     return {"best": ensemble.members[best].name, **paired}
+
+
+def _adds(source: TrainingData, ensemble: Ensemble, recipe: Recipe, rows: Sequence[dict]) -> list[dict]:
+    """What each member adds to the AUC: the ensemble less the same recipe without it, paired; and its own AUC."""
+    asked = lens_task(source.catalog, ensemble.oof.index, ensemble.rule)
+    whole, groups = ensemble.oof.loc[asked.ids, "logit"], drawn_haloes(asked.haloes)
+    rests = without_each(source, ensemble.members, recipe)
+    return [
+        {"name": row["name"], "own": row["auc"], **paired_auc(asked.labels, rest[asked.ids], whole, groups=groups)}
+        for row, rest in zip(rows[:-1], rests, strict=True)
+    ]
 
 
 def _calibration_record(source: TrainingData, ensemble: Ensemble) -> dict:

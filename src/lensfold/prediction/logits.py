@@ -1,6 +1,7 @@
 """One prediction for validation, out-of-fold and test alike."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,23 @@ def logits(
     return logits_of(inference_of(model, batch_size), preparation, ids, batch_size, d4_average, progress)
 
 
+@dataclass(frozen=True)
+class Views:
+    """Logits of objects in their order, float64, (n,): the ``mean`` over the views taken, and those of the ``first``.
+
+    The first view is the image as it is. Where only that was taken both are the same, and ``one`` is None.
+    """
+
+    mean: np.ndarray
+    first: np.ndarray
+    averaged: bool
+
+    @property
+    def one(self) -> np.ndarray | None:
+        """The first view's logits where the mean is of more than that."""
+        return self.first if self.averaged else None
+
+
 def logits_of(
     inference: Outputs,
     preparation: Preparation | Features,
@@ -45,16 +63,29 @@ def logits_of(
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Do as :func:`logits`, with anything that gives outputs (n, 1 or more) of network input (n, …)."""
-    result = np.empty(len(ids))
+    return views_of(inference, preparation, ids, batch_size, d4_average, progress).mean
+
+
+def views_of(
+    inference: Outputs,
+    preparation: Preparation | Features,
+    ids: np.ndarray,
+    batch_size: int,
+    d4_average: bool,
+    progress: Progress | None = None,
+) -> Views:
+    """Do as :func:`logits_of`, and keep what the first view alone gives."""
+    found = Views(np.empty(len(ids)), np.empty(len(ids)), d4_average)
     parts = slices(len(ids), batch_size)
     batches = ahead(preparation.plain, [(ids[part],) for part in parts])
     for part, images in zip(parts, batches, strict=True):
         views = d4_views(images) if d4_average else [images]
         # of several outputs the logit is the first
-        result[part] = np.mean([inference(view)[:, 0].astype(np.float64) for view in views], axis=0)
+        answers = [inference(view)[:, 0].astype(np.float64) for view in views]
+        found.first[part], found.mean[part] = answers[0], np.mean(answers, axis=0)
         if progress:
             progress(part.stop, len(ids))
-    return result
+    return found
 
 
 def predict_part(
@@ -114,7 +145,10 @@ def kept_logits(folder: Path, ids: np.ndarray, count: int) -> np.ndarray | None:
 
 
 def d4_views(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the eight flips and rotations of a batch (n, side, side, channels), one at a time to spare memory."""
+    """Yield the eight flips and rotations of a batch (n, side, side, channels), first the batch as it is.
+
+    One at a time, to spare memory.
+    """
     for turns in range(4):
         turned = np.rot90(images, turns, axes=(1, 2))
         yield np.ascontiguousarray(turned)

@@ -36,7 +36,7 @@ from lensfold.report.contents import (
 from lensfold.report.explain import NETWORK
 from lensfold.report.gallery import LISTS, Card, Picture
 from lensfold.report.run_plots import run_counts, run_plots, run_radii
-from lensfold.runs.scores import NOTHING, SCORE_NAMES, limits_text, score_text
+from lensfold.runs.scores import NOTHING, SCORE_NAMES, gain_text, limits_text, score_text
 
 #: scores of a run's page, by task
 NUMBERS = {
@@ -186,13 +186,24 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
 
 
 def _numbers(run: ShownRun) -> list[tuple[str, str, str]]:
-    """Return name, value and limits of the scores that ``score.json`` has."""
+    """Return name, value and limits of the scores that ``score.json`` has, and what eight views add to one."""
     found = [(SCORE_NAMES[key], (run.score or {}).get(key)) for key in NUMBERS[run.task]]
-    return [
+    numbers = [
         (name.with_unit, score_text(score, name.digits), limits_text(score, name.digits))
         for name, score in found
         if score_text(score) != NOTHING
     ]
+    return [*numbers, *_views(run)] if run.task == "lens" and run.score else numbers
+
+
+def _views(run: ShownRun) -> list[tuple[str, str, str]]:
+    """Return the AUC of one view and what the mean of eight adds, or that one view was not kept; none of one only."""
+    paired = (run.score or {}).get("one_view")
+    if paired:
+        value, _, limits = gain_text(paired).partition(" (")
+        return [("AUC of one view", f"{paired['first']:.3f}", ""), ("eight views add", value, limits.removesuffix(")"))]
+    averages = run.run.predict.get("d4_average")
+    return [("AUC of one view", NOTHING, "not kept when it was trained")] if averages else []
 
 
 # ---- the gallery

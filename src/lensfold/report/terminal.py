@@ -41,6 +41,7 @@ def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold",
             _show_bins(name, rows)
         if detail == "full":
             _show_draws(rows)
+            _show_views(rows)
 
 
 def show_classes(rates: pd.DataFrame) -> None:
@@ -115,8 +116,18 @@ def _show_draws(rows: Sequence[dict]) -> None:
         show_table("AUC by what the bootstrap draws", ("run", "AUC", "95 % over objects", "95 % over haloes"), cells)
 
 
+def _show_views(rows: Sequence[dict]) -> None:
+    """The AUC of one view beside that of the mean of eight, of the runs that kept both."""
+    kept = {row["name"]: row["one_view"] for row in rows if row.get("one_view")}
+    if kept:
+        over = next(row["bootstrap"]["over"] for row in rows if row["name"] in kept)
+        cells = [[name, *_difference_cells([paired], _difference_digits("auc"))] for name, paired in kept.items()]
+        columns = ("run", "one view", "eight views", "difference", f"95 % over {over}", "above 0")
+        show_table("AUC of one view, and of the mean over eight flips and rotations", columns, cells)
+
+
 def show_ensemble(record: dict) -> None:
-    """Print an ensemble's weights, where they come from, its gain over its best member, and its calibration."""
+    """Print an ensemble's weights, where they come from, what its members add to it, and its calibration."""
     names = list(record["test"]["weights"])
     learnt = record["by_fold"]
     if len(names) > 1 or learnt:
@@ -127,8 +138,19 @@ def show_ensemble(record: dict) -> None:
         title = f"ensemble minus its best member, {paired['best']}, on the same objects"
         scores = {key: [paired[key]] for key in keys}
         _show_differences(title, paired["best"], "ensemble", scores, [paired["bootstrap"]])
+        _show_adds(record.get("adds", []), paired["bootstrap"]["over"])
     if record["calibrate"] != "none":
         _show_reliability(record["calibration"])
+
+
+def _show_adds(adds: Sequence[dict], over: str) -> None:
+    """What each member adds: its own AUC, the ensemble's with and without it, paired."""
+    if adds:
+        digits = _difference_digits("auc")
+        cells = [[part["name"], score_text(part["own"], digits), *_difference_cells([part], digits)] for part in adds]
+        columns = ("member", "own AUC", "without it", "with it", "difference", f"95 % over {over}", "above 0")
+        caption = "Without a member the others are combined in the same way, out of fold too."
+        show_table("what each member adds to the ensemble's AUC", columns, cells, caption)
 
 
 def _show_weights(names: Sequence[str], record: dict) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from lensfold.config import Experiment, Task, validated
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, write_marker
-from lensfold.runs.logits import read_logits
+from lensfold.runs.logits import ONE_VIEW, read_logits, read_views
 from lensfold.runs.scores import FORMAT
 
 _FOLD = re.compile(r"fold(0|[1-9][0-9]{0,8})")
@@ -187,16 +187,18 @@ class Run:
     def oof(self) -> pd.DataFrame:
         """Return the out-of-fold logits of the complete folds: columns logit, fold; index ID, ascending.
 
+        Where every fold kept it, the column one_view has the logits of the images as they are, seen once.
         Of a run that predicts Einstein radii the "logit" is the natural logarithm of theta_E in arcsec.
         Raises InputError where no fold is complete or an ID is in two folds.
         """
         parts = []
         for fold in self.complete_folds:
-            values = read_logits(self.fold_folder(fold) / "oof.csv")
-            parts.append(pd.DataFrame({"logit": values, "fold": fold}))
+            parts.append(read_views(self.fold_folder(fold) / "oof.csv").assign(fold=fold))
         if not parts:
             raise self.no_fold()
-        table = pd.concat(parts).sort_index()
+        kept = all(ONE_VIEW in part for part in parts)
+        columns = ["logit", "fold", ONE_VIEW] if kept else ["logit", "fold"]
+        table = pd.concat([part[columns] for part in parts]).sort_index()
         doubled = table.index[table.index.duplicated()]
         if len(doubled):
             raise InputError(

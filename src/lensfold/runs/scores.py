@@ -85,10 +85,35 @@ def interval_text(score: Score | Mapping | None, digits: int = 3) -> str:
     return score_text(score, digits) + (f" ({limits})" if limits else "")
 
 
+def gain_text(difference: Score | Mapping | None, digits: int = 3) -> str:
+    """Return a difference with its sign and its interval in parentheses; NOTHING where there is none."""
+    found = _as_score(difference)
+    if found.value is None:
+        return NOTHING
+    limits = (
+        "" if found.low is None or found.high is None else f" ({found.low:+.{digits}f} to {found.high:+.{digits}f})"
+    )
+    return f"{found.value:+.{digits}f}{limits}"
+
+
 def _as_score(score: Score | Mapping | None) -> Score:
     if score is None:
         return Score(value=None)
     return score if isinstance(score, Score) else Score.model_validate(score)
+
+
+class PairedScore(Score):
+    """A difference of two scores of the same objects, second minus first, with its 95 % interval."""
+
+    first: float | None
+    second: float | None
+
+
+class Contribution(PairedScore):
+    """What a member adds to its ensemble's AUC: first is that without the member; ``own`` is the member's alone."""
+
+    name: str
+    own: Score
 
 
 class BinScore(Score):
@@ -124,6 +149,8 @@ class Scores(_Stored):
     made_from: ScoreOrigin | None = None
     beta_squared: float = CHALLENGE_BETA_SQUARED
     auc: Score | None = None
+    #: what the mean of eight views adds to the AUC of one; None where one view was not kept, or is all there is
+    one_view: PairedScore | None = None
     mean_fold_auc: Score | None = None
     f1: Score | None = None
     accuracy: Score | None = None

@@ -7,8 +7,9 @@ import pandas as pd
 
 from lensfold.config import CHALLENGE_BETA_SQUARED, Task
 from lensfold.data import catalog as catalogs
+from lensfold.runs.logits import ONE_VIEW
 from lensfold.scoring.radius import radii_of_logs, radius_table
-from lensfold.scoring.score_table import auc_over_objects, score_table
+from lensfold.scoring.score_table import auc_over_objects, paired_auc, score_table
 
 LARGE = 150
 
@@ -24,7 +25,9 @@ def score_oof(
     """Return all scores of logits (columns logit, fold; index ID) under a label rule; dropped objects are left out.
 
     Intervals are over haloes where these repeat (`drawn_haloes`), and ``auc_by_draws`` then has that of the AUC over
-    objects too. With the task "einstein-radius" the logits are log theta_E, and `score_radii` scores them.
+    objects too. Where ``oof`` has the column one_view, ``one_view`` is what the mean of eight views adds to the AUC of
+    one (`paired_auc`: first is one view). With the task "einstein-radius" the logits are log theta_E, and `score_radii`
+    scores them.
     ``beta_squared``, ``probabilities``: as `score_table` takes them.
     """
     if task == "einstein-radius":
@@ -48,6 +51,8 @@ def score_oof(
             "objects": auc_over_objects(asked.labels, scored["logit"]),
             "haloes": scores["auc"],
         }
+    if ONE_VIEW in scored:
+        scores["one_view"] = paired_auc(asked.labels, scored[ONE_VIEW], scored["logit"], groups=haloes)
     return {"task": task, "rule": rule, **scores}
 
 

@@ -102,6 +102,30 @@ def auc_over_objects(y: ArrayLike, s: ArrayLike, draws: int = DRAWS, seed: int =
     return interval(value, task.draw(estimates, draws, seed).get("auc"))
 
 
+def paired_auc(
+    y: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    draws: int = DRAWS,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+) -> dict[str, float | None]:
+    """Return second minus first in the AUC, and both, as `paired_table` does on the same draws, and nothing else.
+
+    Raises InputError as `score_table` does.
+    """
+    task = ScoredObjects.of(both_classes(y, first)[0], None, None, groups, np.arange(np.size(y)))
+    ranked = [Ranking.of(task.y, both_classes(y, s)[1]) for s in (first, second)]
+
+    def estimates(weights: Floats) -> Estimates:
+        of_first, of_second = (ranking.weighted(weights).auc() for ranking in ranked)
+        return {"auc": of_second - of_first}
+
+    one, two = (ranking.weighted(np.ones((1, len(task.y)))).auc() for ranking in ranked)
+    drawn = task.draw(estimates, draws, seed).get("auc")
+    return {"first": float(one[0]), "second": float(two[0]), **difference(two - one, drawn)}
+
+
 def paired_table(
     y: ArrayLike,
     first: tuple[ArrayLike, ArrayLike],

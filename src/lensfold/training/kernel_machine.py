@@ -23,7 +23,7 @@ from lensfold.inputs.batches import Preparation, slices
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models.kernel_machines import Chosen, KernelMachine, fit_machine, seeds_of
 from lensfold.prediction.features import Features, network_input, progress_lines
-from lensfold.prediction.logits import logits_of
+from lensfold.prediction.logits import logits_of, views_of
 from lensfold.runs.logits import read_logits, write_logits
 from lensfold.runs.provenance import TrainingRecord
 from lensfold.runs.run import fold_number
@@ -58,9 +58,9 @@ def train_fold(task: FoldTask, log: Log) -> None:
             _write_record(task, objects, machine, record, time.monotonic() - started)
         held_out = task.held_out(cache.ids)
         predict = task.experiment.predict
-        values = logits_of(machine.decisions, preparation, held_out, predict.batch_size, predict.d4_average)
+        views = views_of(machine.decisions, preparation, held_out, predict.batch_size, predict.d4_average)
     shutil.rmtree(task.folder / "test", ignore_errors=True)  # decisions of an earlier machine
-    write_logits(task.folder / "oof.csv", held_out, values)
+    write_logits(task.folder / "oof.csv", held_out, views.mean, views.one)
 
 
 def fitted_again(

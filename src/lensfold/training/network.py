@@ -27,7 +27,8 @@ from lensfold.models import block_depth, network_of, reestimate_statistics, resi
 from lensfold.models.backend import keep_freed_memory, set_threads
 from lensfold.models.saved import load_model
 from lensfold.prediction.features import Features, network_input, progress_lines
-from lensfold.prediction.logits import logits
+from lensfold.prediction.forward import inference_of
+from lensfold.prediction.logits import logits, views_of
 from lensfold.runs.logits import write_logits
 from lensfold.runs.provenance import TrainingRecord
 from lensfold.scoring.metrics import auc
@@ -77,10 +78,11 @@ def train_fold(task: FoldTask, log: Log) -> None:
             _FoldTraining(task, inputs, epochs, held_out, log, record).run()
         model = load_model(task.folder / "model.keras")
         predict = task.experiment.predict
-        values = logits(model, preparation, held_out, predict.batch_size, predict.d4_average)
-    _refuse_constant(task, values)
+        inference = inference_of(model, predict.batch_size)
+        views = views_of(inference, preparation, held_out, predict.batch_size, predict.d4_average)
+    _refuse_constant(task, views.mean)
     shutil.rmtree(task.folder / "test", ignore_errors=True)  # scores of an earlier network
-    write_logits(task.folder / "oof.csv", held_out, values)
+    write_logits(task.folder / "oof.csv", held_out, views.mean, views.one)
 
 
 def _refuse_constant(task: FoldTask, values: np.ndarray) -> None:
