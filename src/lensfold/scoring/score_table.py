@@ -115,13 +115,13 @@ def paired_auc(
     Raises InputError as `score_table` does.
     """
     task = ScoredObjects.of(both_classes(y, first)[0], None, None, groups, np.arange(np.size(y)))
-    ranked = [Ranking.of(task.y, both_classes(y, s)[1]) for s in (first, second)]
+    both = [Ranking.of(task.y, both_classes(y, s)[1]) for s in (first, second)]
 
     def estimates(weights: Floats) -> Estimates:
-        of_first, of_second = (ranking.weighted(weights).auc() for ranking in ranked)
+        of_first, of_second = (ranked.weighted(weights).auc() for ranked in both)
         return {"auc": of_second - of_first}
 
-    one, two = (ranking.weighted(np.ones((1, len(task.y)))).auc() for ranking in ranked)
+    one, two = (ranked.weighted(np.ones((1, len(task.y)))).auc() for ranked in both)
     drawn = task.draw(estimates, draws, seed).get("auc")
     return {"first": float(one[0]), "second": float(two[0]), **difference(two - one, drawn)}
 
