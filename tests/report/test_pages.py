@@ -123,8 +123,10 @@ def test_a_page_shows_one_view_beside_eight_or_that_it_was_not_kept(reported):
     paired = json.loads((reported / "runs" / "fake" / "first" / "score.json").read_text())["one_view"]
     text = page(reported, "first.html").text
     assert f"AUC of one view{paired['first']:.3f}" in text
-    assert f"eight views add{paired['value']:+.3f}{paired['low']:+.3f} to {paired['high']:+.3f}" in text
-    assert "AUC of one view–not kept when it was trained" in page(reported, "second.html").text
+    gain = f"{paired['value']:+.3f} ({paired['low']:+.3f} to {paired['high']:+.3f})".replace("-", "−")
+    assert f"mean logit of eight flips and rotations, which adds {gain} to that of one view" in text
+    second = page(reported, "second.html").text
+    assert "logits of one view were not kept when it was trained" in second and "AUC of one view" not in second
     assert "one view" not in page(reported, "radii.html").text
     index = page(reported).text
     assert "AUC of one view, and of the mean over eight flips and rotations" in index

@@ -55,9 +55,10 @@ def _show_every_table(content: dict) -> None:
 
 def _show_adds(record: dict | None) -> None:
     """One line: what each member adds to the ensemble's AUC."""
-    if adds := (record or {}).get("adds"):
+    if record and (adds := record.get("adds")):
+        over = record["against_best"]["bootstrap"]["over"]
         parts = ", ".join(f"{part['name']} {gain_text(part)}" for part in adds)
-        show_text(f"What each member adds to the ensemble's AUC: {parts}.")
+        show_text(f"What each member adds to the ensemble's AUC (95 % over {over}): {parts}.")
 
 
 def _show_files(target: Path, content: dict) -> None:

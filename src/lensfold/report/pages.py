@@ -172,6 +172,7 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
         network=network,
         notes=run.notes,
         numbers=_numbers(run),
+        views=_views(run),
         threshold_from=(run.score or {}).get("threshold_from"),
         drawn=((run.score or {}).get("bootstrap") or {}).get("over", "objects"),
         plots=content.plots,
@@ -186,24 +187,24 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
 
 
 def _numbers(run: ShownRun) -> list[tuple[str, str, str]]:
-    """Return name, value and limits of the scores that ``score.json`` has, and what eight views add to one."""
+    """Return name, value and limits of the scores that ``score.json`` has; behind the AUC that of one view."""
     found = [(SCORE_NAMES[key], (run.score or {}).get(key)) for key in NUMBERS[run.task]]
     numbers = [
         (name.with_unit, score_text(score, name.digits), limits_text(score, name.digits))
         for name, score in found
         if score_text(score) != NOTHING
     ]
-    return [*numbers, *_views(run)] if run.task == "lens" and run.score else numbers
-
-
-def _views(run: ShownRun) -> list[tuple[str, str, str]]:
-    """Return the AUC of one view and what the mean of eight adds, or that one view was not kept; none of one only."""
     paired = (run.score or {}).get("one_view")
-    if paired:
-        value, _, limits = gain_text(paired).partition(" (")
-        return [("AUC of one view", f"{paired['first']:.3f}", ""), ("eight views add", value, limits.removesuffix(")"))]
-    averages = run.run.predict.get("d4_average")
-    return [("AUC of one view", NOTHING, "not kept when it was trained")] if averages else []
+    return [numbers[0], ("AUC of one view", f"{paired['first']:.3f}", ""), *numbers[1:]] if paired else numbers
+
+
+def _views(run: ShownRun) -> str:
+    """Return in words what eight views add to the AUC of one, or that one was not kept; "" where one is all."""
+    if paired := (run.score or {}).get("one_view"):
+        gain = gain_text(paired).replace("-", "−")
+        return f"The AUC is that of the mean logit of eight flips and rotations, which adds {gain} to that of one view."
+    averaged = run.task == "lens" and run.score and run.run.predict.get("d4_average")
+    return "The logits of one view were not kept when it was trained." if averaged else ""
 
 
 # ---- the gallery
