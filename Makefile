@@ -31,7 +31,7 @@ PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check
 INSTALL = $(if $(shell command -v uv),uv pip install --python $(VENV)/bin/python,$(PIP)) --quiet
 READY := $(VENV)/.installed
 STEPS := folds cache train predict
-SIMULATED := $(if $(DATA),,$(filter sample smoke challenge challenge-1 euclid away,$(or $(PACK),sample)))
+SIMULATED := $(if $(DATA),,$(filter sample smoke challenge challenge-1 euclid away euclid-10,$(or $(PACK),sample)))
 
 # a value reaches the shell in single quotes, whatever is in it; FOLD="0 1" becomes --fold '0' --fold '1'
 quoted = '$(subst ','\'',$1)'
@@ -58,7 +58,7 @@ ray: $(READY)
 	@$(INSTALL) -e ".[ray]"
 
 data/%/image_catalog2.0train.csv: | $(READY)
-	@$(LENSFOLD) simulate --data $(@D)
+	@$(LENSFOLD) simulate --data $(@D) $(if $(filter %-10,$*),--profile $(*:-10=) --side 100)
 
 $(STEPS): run
 	@:

@@ -11,12 +11,11 @@ import pytest
 from fakes.pack import write_objects
 
 from lensfold.data import archive, archive_stream
-from lensfold.data import cache as cutouts
 from lensfold.data.archive import build_cache_from_scan, scan_archive
 from lensfold.data.cache import Cache
 from lensfold.data.cache_build import Build, build_cache, building_folder
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, cutout_file
+from lensfold.paths import BANDS, cutout_file, pixels_per_object
 
 IDS = [200001, 200002, 200003]
 
@@ -188,5 +187,5 @@ def test_another_archive_is_read_again(split_folder, tmp_path):
 def test_rows_can_be_read(split_folder, tmp_path):
     build(pack(tmp_path / "x.tar.gz", members_of(split_folder)), tmp_path / "cache")
     with Cache(tmp_path / "cache") as cache:
-        assert cache.read(IDS).shape == (3, cutouts.PIXELS_PER_OBJECT)
+        assert cache.read(IDS).shape == (3, pixels_per_object(200))
         assert np.isfinite(cache.read(IDS)).all()

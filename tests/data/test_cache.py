@@ -222,7 +222,7 @@ def test_a_stopped_build_goes_on_with_what_it_had(split_folder, tmp_path, monkey
 
 def test_a_killed_worker_is_an_error_not_a_hang(split_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("lensfold.data.cache_build.SHARD_ROWS", 2)
-    tasks = cache_build._tasks(KilledSource(split_folder), tmp_path, IDS, 0.05)
+    tasks = cache_build._tasks(KilledSource(split_folder), tmp_path, IDS, 0.05, 200)
     with pytest.raises(InputError, match="was killed"):
         list(cache_build._run(tasks, workers=2))
 

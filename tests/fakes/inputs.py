@@ -21,6 +21,7 @@ class Frames(Cache):
 
     def __init__(self, *objects: dict[str, np.ndarray]):
         flat = [np.concatenate([images[band].ravel() for band in BANDS]) for images in objects]
+        self.side = len(objects[0]["VIS"])
         self._rows = np.stack(flat).astype("<f4")
 
     def read(self, ids) -> np.ndarray:

@@ -46,7 +46,7 @@ def test_windows_of_the_whole_frame(width):
     generator = np.random.default_rng(4)
     vis, nisp = (generator.standard_normal((side, side)).astype(np.float32) for side in (200, 66))
     count = 201 - width
-    every = windows(0, 1, width, count)
+    every = windows(0, 1, width, count, 200)
     grids = np.full((2, count, count), np.nan, dtype=np.float32)
     kernels._windows(vis, 0, 1, width, np.float32(width**-2), grids[0])
     room = np.empty((count, 66), dtype=np.float32), np.empty((66, count), dtype=np.float32)

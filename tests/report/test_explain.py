@@ -125,7 +125,7 @@ def test_background_is_where_no_light_is():
 
 
 def test_a_map_lies_in_the_middle_of_the_frame():
-    placed = on_frame(np.arange(64.0**2).reshape(64, 64), PixelSettings(crop=128, bin=2))
+    placed = on_frame(np.arange(64.0**2).reshape(64, 64), PixelSettings(crop=128, bin=2), 200)
     assert placed.shape == (200, 200) and np.isnan(placed[:36]).all() and np.isnan(placed[:, 164:]).all()
     assert placed[36:38, 36:38].tolist() == [[0.0, 0.0], [0.0, 0.0]] and placed[163, 163] == 64**2 - 1
 

@@ -1,5 +1,6 @@
 """Commands that make a pack, look at it, and keep its folds and caches."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from lensfold.cli.options import (
     chosen_pack,
 )
 from lensfold.errors import InputError
-from lensfold.paths import Workspace, checked_split
+from lensfold.paths import Workspace, checked_side, checked_split
 
 app = typer.Typer()
 
@@ -36,6 +37,7 @@ def simulate(
         bool | None,
         typer.Option("--variation/--no-variation", help="Draw each object's unknowns anew; default: the profile's."),
     ] = None,
+    side: Annotated[int, typer.Option(help='VIS pixels a side: 200 (20") or 100, the middle 10" of that.')] = 200,
     seed: int = 1,
     workers: Workers = CORES,
 ) -> None:
@@ -47,7 +49,7 @@ def simulate(
     profile = profile or chosen.name
     if profile not in PROFILES:
         raise InputError(f"no profile {profile!r}; the profiles are {', '.join(PROFILES)}. Give one with --profile.")
-    sky = with_variation(PROFILES[profile], variation)
+    sky = replace(with_variation(PROFILES[profile], variation), side=checked_side(side))
     train, test = train or sky.n_train, test or sky.n_test
     with progress(f"simulate {chosen.name}") as report:
         simulate_pack(chosen.folder, sky, train, test, seed, workers, report, twins)
@@ -94,12 +96,15 @@ def import_euclid(
     files: Annotated[list[Path], typer.Argument(help="Multi-extension MER cutouts, or single-band ones with MAGZERO.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the new pack, as in data/mine.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the cutouts of an earlier import.")] = False,
+    side: Annotated[
+        int | None, typer.Option(help='VIS pixels a side: 200 (20") or 100 (10"); default: what all of the files have.')
+    ] = None,
 ) -> None:
     """Turn real Euclid cutouts into a pack in the challenge's geometry and units, ready for predict."""
     from lensfold.pipeline.look import import_pack
     from lensfold.report.packs import show_import
 
-    table, pictures = import_pack(files, out, overwrite)
+    table, pictures = import_pack(files, out, overwrite, None if side is None else checked_side(side))
     show_import(table, out, pictures)
 
 

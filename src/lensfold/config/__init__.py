@@ -23,7 +23,7 @@ from lensfold.config.experiment import (
     channel_count,
 )
 from lensfold.config.reading import Settings, read_toml, validated
-from lensfold.config.resolution import MIN_SIDE
+from lensfold.config.resolution import MIN_SIDE, in_frames
 from lensfold.config.submission import ExperimentName, FoldSettings, MemberSettings, SubmissionSettings
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "TrainSettings",
     "TransformSettings",
     "channel_count",
+    "in_frames",
     "read_toml",
     "validated",
 ]

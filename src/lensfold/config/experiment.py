@@ -31,7 +31,7 @@ class PixelSettings(Settings):
     """From four bands to the channels a network sees."""
 
     mix: Mix = "paper-rgb"
-    #: side of the central square in VIS pixels (0.1 arcsec)
+    #: side of the central square in VIS pixels (0.1 arcsec); where it is not given, all of the pack's frames
     crop: Annotated[int, Field(ge=16, le=200, multiple_of=2)] = 200
     bin: Bin = 2
     stretch: Literal["asinh", "log", "none"] = "asinh"

@@ -1,6 +1,10 @@
-"""Which resolutions the network of an experiment can be trained at."""
+"""Which resolutions the network of an experiment can be trained at, and which part of a pack's frames it sees."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lensfold.config.reading import validated
+from lensfold.errors import InputError
 
 if TYPE_CHECKING:
     from lensfold.config.experiment import Experiment
@@ -26,3 +30,22 @@ def resolution_problem(experiment: "Experiment", bin: int) -> str:
     if crop // bin < MIN_SIDE:
         return f"pixels.crop = {crop} then has {crop // bin} pixels, and a network needs {MIN_SIDE} or more"
     return ""
+
+
+def in_frames(experiment: "Experiment", side: int, source: Path) -> "Experiment":
+    """Return an experiment for frames of ``side`` VIS pixels: where it names no crop, it sees all of them.
+
+    ``source``: its file, for messages. Raises InputError for a crop larger than the frames, and where the settings do
+    not go with all of the frames.
+    """
+    crop = experiment.pixels.crop
+    if "crop" in experiment.pixels.model_fields_set:
+        if crop > side:
+            raise InputError(
+                f'{source}: pixels.crop = {crop}, and the pack has frames of {side} VIS pixels ({side // 10}"). Set it '
+                f"to {side} or less, or leave it out for the whole frame."
+            )
+        return experiment
+    content = experiment.model_dump(mode="json")
+    content["pixels"]["crop"] = side
+    return validated(content, type(experiment), source)

@@ -22,12 +22,12 @@ from lensfold.console import Progress
 from lensfold.data.archive_stream import LARGEST_REST, PIECE, Pieces, decompressed
 from lensfold.data.cache import BadCutout
 from lensfold.data.cache_build import Build, assemble, building_folder
-from lensfold.data.sources import Frame, frame_from_bytes, unexpected_ids
+from lensfold.data.sources import Frame, check_side, frame_from_bytes, side_of_band, unexpected_ids
 from lensfold.errors import InputError
 from lensfold.files import digest, replacing
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import BANDS, SIDES, band_shapes
 
-#: a cutout has 164,160 bytes, the catalog some 20 million; more than this is no member of a pack
+#: a cutout has 164,160 bytes or fewer, the catalog some 20 million; more than this is no member of a pack
 LARGEST_MEMBER = 1 << 28
 #: names and extended headers, which tarfile reads into memory whole
 LARGEST_HEADER = 1 << 16
@@ -63,12 +63,14 @@ class ScratchSource:
     stat: tuple[int, ...]
     #: row of each object in the scratch file of each band, for the objects of interest
     places: dict[str, dict[int, int]]
+    #: of all frames, in VIS pixels
+    side: int
 
     def frame(self, band: str, object_id: int) -> Frame:
         """Return one object in one band; its problem where the archive had none."""
         if object_id not in self.places[band]:
             return Frame(None, f"{self.name(band, object_id)}: not in the archive")
-        rows, columns = BAND_SHAPES[band]
+        rows, columns = band_shapes(self.side)[band]
         size = rows * columns
         with (self.folder / f"{band}.raw").open("rb") as stream:
             stream.seek(4 * size * self.places[band][object_id])
@@ -85,7 +87,7 @@ class ScratchSource:
     def part(self, ids: Sequence[int]) -> "ScratchSource":
         """Return what one shard needs of it."""
         places = {band: {i: known[i] for i in ids if i in known} for band, known in self.places.items()}
-        return ScratchSource(self.folder, self.archive, self.sha256, self.stat, places)
+        return ScratchSource(self.folder, self.archive, self.sha256, self.stat, places, self.side)
 
     def origin(self, files: np.ndarray) -> dict:
         """Return the archive's path, size, times, inode and SHA-256."""
@@ -164,20 +166,22 @@ def _known(archive: Path, building: Path) -> ScannedArchive | None:
         if known["path"] != str(archive.resolve()) or known["stat"] != list(archive_stat(archive)):
             return None
         places = {band: {int(i): row for i, row in known["places"][band].items()} for band in BANDS}
+        side = int(known["side"])
     except (OSError, ValueError, KeyError):
         return None
-    source = ScratchSource(building, archive, known["sha256"], archive_stat(archive), places)
+    source = ScratchSource(building, archive, known["sha256"], archive_stat(archive), places, side)
     return ScannedArchive(archive, source, known["refused"])
 
 
 def _scanned(archive: Path, building: Path, progress: Progress | None) -> ScannedArchive:
     scan, stat = _Scan(archive, building), archive_stat(archive)
     sha256 = scan.run(progress)
+    side = scan.side or SIDES[0]  # without a frame none is read
     record = {"path": str(archive.resolve()), "stat": stat, "sha256": sha256, "places": scan.places,
-              "refused": scan.refused}  # fmt: skip
+              "refused": scan.refused, "side": side}  # fmt: skip
     with replacing(building / "archive.json") as temporary:
         temporary.write_text(json.dumps(record))
-    source = ScratchSource(building, archive, sha256, stat, scan.places)
+    source = ScratchSource(building, archive, sha256, stat, scan.places, side)
     return ScannedArchive(archive, source, scan.refused)
 
 
@@ -189,6 +193,7 @@ class _Scan:
         self._building = building
         self.places: dict[str, dict[int, int]] = {band: {} for band in BANDS}
         self.refused: dict[str, str] = {}
+        self.side: int | None = None
 
     def run(self, progress: Progress | None) -> str:
         """Pass over the archive; return its SHA-256 (hex)."""
@@ -221,6 +226,8 @@ class _Scan:
         except BadCutout as bad:
             self.refused.setdefault(str(object_id), str(bad))
             return
+        self.side = self.side or side_of_band(frame.shape, band, member.name)
+        check_side(frame.shape, band, member.name, self.side)
         known = self.places[band]
         if object_id in known:
             self._again(files[band], band, object_id, frame, member.name)

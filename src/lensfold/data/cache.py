@@ -15,7 +15,7 @@ import numpy as np
 
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, replacing
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import SIDES, band_shapes, pixels_per_object
 
 #: number of the cache's layout; a cache of another one is built again
 FORMAT = 3
@@ -24,8 +24,6 @@ SOURCES = "sources.npy"
 SHARD_ROWS = 128
 #: numpy pads the header of a .npy file of this shape to 128 bytes
 NPY_HEADER_BYTES = 128
-PIXELS_PER_OBJECT = sum(rows * columns for rows, columns in BAND_SHAPES.values())
-ROW_BYTES = 4 * PIXELS_PER_OBJECT
 #: shards a reader holds open: below any limit on open files, whatever the size of the pack
 MOST_OPEN = 256
 #: width in pixels of the frame's border in which the background is measured
@@ -37,14 +35,27 @@ class BadCutout(Exception):
 
 
 def split_bands(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Views of cached rows by band: ``(..., PIXELS_PER_OBJECT)`` → ``(..., height, width)`` each."""
+    """Views of cached rows by band: ``(..., pixels)`` → ``(..., height, width)`` each; their number says the side."""
     bands, start = {}, 0
-    for band in BANDS:
-        height, width = BAND_SHAPES[band]
+    side = next(side for side in SIDES if pixels_per_object(side) == rows.shape[-1])
+    for band, (height, width) in band_shapes(side).items():
         stop = start + height * width
         bands[band] = rows[..., start:stop].reshape(*rows.shape[:-1], height, width)
         start = stop
     return bands
+
+
+def central(image: np.ndarray, side: int) -> np.ndarray:
+    """Return the middle of square images, (..., side, side), a view."""
+    edge = (image.shape[-1] - side) // 2
+    return image[..., edge : edge + side, edge : edge + side]
+
+
+def central_rows(rows: np.ndarray, side: int) -> np.ndarray:
+    """Return cached rows as they would be of frames of ``side`` VIS pixels, not more than theirs."""
+    shapes = band_shapes(side)
+    parts = [central(image, shapes[band][0]) for band, image in split_bands(rows).items()]
+    return np.concatenate([part.reshape(*rows.shape[:-1], -1) for part in parts], axis=-1)
 
 
 def background_sigma(image: np.ndarray, border: int) -> float:
@@ -67,6 +78,16 @@ def read_manifest(cache_folder: Path) -> dict:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path}: of another layout than {FORMAT}. Delete the folder {cache_folder}, build it again.")
     return manifest
+
+
+def frame_side(manifest: dict) -> int:
+    """Return the side of a cache's frames in VIS pixels."""
+    return int(manifest["bands"]["VIS"][0])
+
+
+def row_bytes(side: int) -> int:
+    """Return the bytes of one object's row."""
+    return 4 * pixels_per_object(side)
 
 
 def pixels_hash(manifest: dict) -> str:
@@ -97,9 +118,10 @@ def verify_cache(cache_folder: Path) -> dict[str, str]:
     A shard that changed places with another, or is of another build, differs from its recorded sha256 too.
     """
     problems = {}
-    for shard in read_manifest(cache_folder)["shards"]:
+    manifest = read_manifest(cache_folder)
+    for shard in manifest["shards"]:
         path = cache_folder / shard["file"]
-        problem = _wrong_length(path, len(shard["ids"]))
+        problem = _wrong_length(path, len(shard["ids"]), frame_side(manifest))
         if problem is None and file_sha256(path) != shard["sha256"]:
             problem = "its content differs from what was written"
         if problem:
@@ -107,8 +129,8 @@ def verify_cache(cache_folder: Path) -> dict[str, str]:
     return problems
 
 
-def _wrong_length(path: Path, rows: int) -> str | None:
-    expected = NPY_HEADER_BYTES + rows * ROW_BYTES
+def _wrong_length(path: Path, rows: int, side: int) -> str | None:
+    expected = NPY_HEADER_BYTES + rows * row_bytes(side)
     if not path.is_file():
         return "it is absent"
     found = path.stat().st_size
@@ -120,9 +142,11 @@ def stage_cache(cache_folder: Path, local_folder: Path) -> Path:
 
     Shards that are there already and whole are not copied again. Several processes may do so at once.
     """
-    for shard in read_manifest(cache_folder)["shards"]:
+    manifest = read_manifest(cache_folder)
+    for shard in manifest["shards"]:
         target = local_folder / shard["file"]
-        if _wrong_length(target, len(shard["ids"])) is None and file_sha256(target) == shard["sha256"]:
+        problem = _wrong_length(target, len(shard["ids"]), frame_side(manifest))
+        if problem is None and file_sha256(target) == shard["sha256"]:
             continue
         with replacing(target) as temporary:
             shutil.copyfile(cache_folder / shard["file"], temporary)
@@ -140,6 +164,8 @@ class Cache:
         """Open ``folder``; InputError where the manifest is absent or damaged."""
         self.folder = folder
         self.manifest = read_manifest(folder)
+        self.side = frame_side(self.manifest)
+        """Side of the frames in VIS pixels."""
         shards = self.manifest["shards"]
         counts = [len(shard["ids"]) for shard in shards]
         ids = np.array([object_id for shard in shards for object_id in shard["ids"]], dtype=np.int64)
@@ -156,7 +182,7 @@ class Cache:
         return self.manifest["sigma"]
 
     def read(self, ids: Iterable[int]) -> np.ndarray:
-        """Rows of the given IDs, in that order: float32, shape (n, PIXELS_PER_OBJECT).
+        """Rows of the given IDs, in that order: float32, shape (n, pixels of all bands).
 
         Raises InputError naming a shard that is not as long as its manifest says, and KeyError for an ID that is
         not cached.
@@ -166,11 +192,12 @@ class Cache:
         absent = wanted[self.ids[places] != wanted]
         if len(absent):
             raise KeyError(int(absent[0]))
-        rows = np.empty((len(wanted), PIXELS_PER_OBJECT), dtype="<f4")
+        rows = np.empty((len(wanted), pixels_per_object(self.side)), dtype="<f4")
+        size = row_bytes(self.side)
         for target, place in zip(rows, places.tolist(), strict=True):
             number = int(self._shard[place])
-            got = os.preadv(self._open(number), [target.data], NPY_HEADER_BYTES + int(self._row[place]) * ROW_BYTES)
-            if got != ROW_BYTES:
+            got = os.preadv(self._open(number), [target.data], NPY_HEADER_BYTES + int(self._row[place]) * size)
+            if got != size:
                 raise InputError(f"{self._path(number)}: ends too early. {self._advice}")
         return rows
 
@@ -185,7 +212,7 @@ class Cache:
         """Descriptor of a shard, opened at first use after its length was checked."""
         if number not in self._files:
             path = self._path(number)
-            problem = _wrong_length(path, len(self.manifest["shards"][number]["ids"]))
+            problem = _wrong_length(path, len(self.manifest["shards"][number]["ids"]), self.side)
             if problem:
                 raise InputError(f"{path}: {problem}. {self._advice}")
             if len(self._files) >= MOST_OPEN:

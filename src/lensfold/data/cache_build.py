@@ -22,17 +22,26 @@ from lensfold.data.bad_pixels import MAX_BAD_SHARE, UnusableFrame, mended
 from lensfold.data.cache import (
     BORDER,
     FORMAT,
-    PIXELS_PER_OBJECT,
     SHARD_ROWS,
     SOURCES,
     background_sigma,
+    frame_side,
     read_manifest,
     verify_cache,
 )
-from lensfold.data.sources import FolderSource, Frame, FrameSource, folder_ids, table_of
+from lensfold.data.sources import (
+    FolderSource,
+    Frame,
+    FrameSource,
+    check_side,
+    common_side,
+    first_side,
+    folder_ids,
+    table_of,
+)
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, replacing
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import BANDS, SIDES, band_shapes, pixels_per_object
 
 
 @dataclass(frozen=True)
@@ -40,12 +49,13 @@ class Build:
     """How a cache is built, and where.
 
     ``expected_ids``: the catalog's IDs that should have images; None where no catalog says. ``catalog``: SHA-256 of the
-    catalog file that they come from.
+    catalog file that they come from. ``side``: of the frames of the pack's other splits; None where it has none yet.
     """
 
     cache_folder: Path
     expected_ids: Sequence[int] | None = None
     catalog: str | None = None
+    side: int | None = None
     skip_bad: bool = False
     workers: int = 1
     progress: Progress | None = None
@@ -60,17 +70,19 @@ class _ShardTask:
     target: Path
     ids: tuple[int, ...]
     max_bad_share: float
+    side: int
 
 
 def _build_shard(task: _ShardTask) -> dict:
     """Write one shard and its record; where the record of the same sources exists, only return it."""
-    sources = digest({"of": task.source.fingerprint(task.ids), "ids": task.ids, "max_bad_share": task.max_bad_share})
+    settings = {"ids": task.ids, "max_bad_share": task.max_bad_share, "side": task.side}
+    sources = digest({"of": task.source.fingerprint(task.ids), **settings})
     finished = _finished(task.target, sources)
     if finished:
         return finished
     record: dict = {"file": task.target.name, "ids": [], "refused": {}, "repaired": {}, "sigmas": [], "files": []}
     # one buffer for the shard: thousands of small arrays would leave the memory in pieces
-    rows = np.empty((len(task.ids), PIXELS_PER_OBJECT), dtype="<f4")
+    rows = np.empty((len(task.ids), pixels_per_object(task.side)), dtype="<f4")
     for object_id in task.ids:
         frames = {band: task.source.frame(band, object_id) for band in BANDS}
         record["files"] += [frame.file for frame in frames.values() if frame.file]
@@ -92,6 +104,7 @@ def _fill_row(task: _ShardTask, object_id: int, frames: dict[str, Frame], row: n
     for band, frame in frames.items():
         if frame.pixels is None:
             return frame.problem
+        check_side(frame.pixels.shape, band, task.source.name(band, object_id), task.side)
         try:
             pixels, count = mended(frame.pixels, task.max_bad_share)
         except UnusableFrame as error:
@@ -156,7 +169,7 @@ def build_part(
     building = building_folder(cache_folder)
     try:
         building.mkdir(parents=True, exist_ok=True)
-        tasks = _tasks(source, building, ids, max_bad_share, number, count)
+        tasks = _tasks(source, building, ids, max_bad_share, first_side(source, ids), number, count)
         _collected(map(_build_shard, tasks), sum(len(task.ids) for task in tasks), progress)
     except OSError as error:
         raise InputError(f"{cache_folder}: the cache cannot be written: {error}.") from error
@@ -164,7 +177,7 @@ def build_part(
 
 def is_part_built(cache_folder: Path, ids: Sequence[int], number: int, count: int) -> bool:
     """Whether every ID of a part stands in its shard's record."""
-    tasks = _tasks(FolderSource(cache_folder), building_folder(cache_folder), ids, 0.0, number, count)
+    tasks = _tasks(FolderSource(cache_folder), building_folder(cache_folder), ids, 0.0, SIDES[0], number, count)
     return all(_recorded_ids(task.target) == set(task.ids) for task in tasks)
 
 
@@ -181,8 +194,9 @@ def assemble(source: FrameSource, where: Path, ids: Sequence[int], refused: dict
     cache_folder, building = build.cache_folder, building_folder(build.cache_folder)
     unread = sorted(int(object_id) for object_id in refused)
     try:
+        side = common_side(source, where, ids, build.side)
         building.mkdir(parents=True, exist_ok=True)
-        tasks = _tasks(source, building, ids, build.max_bad_share)
+        tasks = _tasks(source, building, ids, build.max_bad_share, side)
         records = _collected(_run(tasks, build.workers), len(ids), build.progress)
         for record in records:
             refused.update(record["refused"])
@@ -191,7 +205,7 @@ def assemble(source: FrameSource, where: Path, ids: Sequence[int], refused: dict
         _check_complete(ids, records)
         files = table_of(file for record in records for file in record["files"])
         origin = {**source.origin(files), **_expectation(build), "unread": unread}
-        manifest = _manifest(records, refused, build.max_bad_share, origin)
+        manifest = _manifest(records, refused, build.max_bad_share, side, origin)
         with replacing(building / SOURCES) as temporary, temporary.open("wb") as stream:
             np.save(stream, files, allow_pickle=False)
         with replacing(building / "manifest.json") as temporary:
@@ -235,14 +249,20 @@ def building_folder(cache_folder: Path) -> Path:
 
 
 def _tasks(
-    source: FrameSource, folder: Path, ids: Sequence[int], max_bad_share: float, number: int = 0, count: int = 1
+    source: FrameSource,
+    folder: Path,
+    ids: Sequence[int],
+    max_bad_share: float,
+    side: int,
+    number: int = 0,
+    count: int = 1,
 ) -> list[_ShardTask]:
     """The shards of part ``number`` (from 0) of ``count``; a part is whole shards."""
     shards = -(-len(ids) // SHARD_ROWS)
     tasks = []
     for shard in range(shards * number // count, shards * (number + 1) // count):
         rows = tuple(ids[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS])
-        tasks.append(_ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, max_bad_share))
+        tasks.append(_ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, max_bad_share, side))
     return tasks
 
 
@@ -290,7 +310,7 @@ def _refusal(where: Path, refused: dict[str, str]) -> str:
     )
 
 
-def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: float, origin: dict) -> dict:
+def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: float, side: int, origin: dict) -> dict:
     sigmas = np.array([row for record in records for row in record["sigmas"]])
     if not len(sigmas):
         raise InputError(
@@ -300,7 +320,7 @@ def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: f
     return {
         "format": FORMAT,
         "made_from": origin,
-        "bands": {band: list(BAND_SHAPES[band]) for band in BANDS},
+        "bands": {band: list(shape) for band, shape in band_shapes(side).items()},
         "objects": len(sigmas),
         "sigma": dict(zip(BANDS, np.median(sigmas, axis=0).tolist(), strict=True)),
         "max_bad_share": max_bad_share,
@@ -316,13 +336,14 @@ def rebuild_damaged(source: FrameSource, cache_folder: Path) -> list[str]:
     Raises InputError where the files no longer give what the manifest recorded: the cache is then of another pack.
     """
     manifest = read_manifest(cache_folder)
+    settings = manifest["max_bad_share"], frame_side(manifest)
     damaged = verify_cache(cache_folder)
     wanted = [shard for shard in manifest["shards"] if shard["file"] in damaged]
     building = building_folder(cache_folder)
     building.mkdir(parents=True, exist_ok=True)
     for shard in wanted:
         ids = tuple(shard["ids"])
-        task = _ShardTask(source.part(ids), building / shard["file"], ids, manifest["max_bad_share"])
+        task = _ShardTask(source.part(ids), building / shard["file"], ids, *settings)
         record = _build_shard(task)
         if record["sha256"] != shard["sha256"]:
             raise InputError(

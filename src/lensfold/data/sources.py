@@ -21,7 +21,7 @@ from lensfold.data.cache import BadCutout
 from lensfold.data.fits_reader import NotFits, read_frame
 from lensfold.errors import InputError
 from lensfold.files import digest
-from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
+from lensfold.paths import BANDS, SIDES, band_shapes, cutout_file
 
 #: one row a file, sorted by ID and band; the size is UNSURE where the file was too young for its times to be trusted
 TABLE = np.dtype(
@@ -29,6 +29,8 @@ TABLE = np.dtype(
      ("sha256", "S64")]
 )  # fmt: skip
 UNSURE = -1
+#: what frames may be, for messages
+SIZES = " or ".join(f'of {side} VIS pixels ({side // 10}")' for side in SIDES)
 #: nanoseconds within which a file could be written twice and show the same times
 YOUNG = 2_000_000_000
 _STAT = ["size", "mtime", "ctime", "inode"]
@@ -60,7 +62,7 @@ class FrameSource(Protocol):
     """Where the frames of a split come from; travels to worker processes."""
 
     def frame(self, band: str, object_id: int) -> Frame:
-        """Return one object in one band; InputError where its shape is not the challenge's."""
+        """Return one object in one band; InputError where its shape is that of no pack."""
 
     def name(self, band: str, object_id: int) -> str:
         """Return what a message calls a frame."""
@@ -76,20 +78,39 @@ class FrameSource(Protocol):
 
 
 def frame_from_bytes(data: bytes, band: str, where: object) -> np.ndarray:
-    """Return the pixels of one FITS file, float32, shape ``BAND_SHAPES[band]``; ``where`` names it in errors.
+    """Return the pixels of one FITS file, float32, of a shape that packs have; ``where`` names it in errors.
 
     Raises BadCutout where it is damaged or of another pixel type, and InputError where the frame has another shape
-    than the challenge's (then the whole pack is of another kind).
+    than those of packs (then the whole pack is of another kind).
     """
     try:
         frame = read_frame(data)
     except NotFits as error:
         raise BadCutout(f"{where}: {error}") from error
-    if frame.shape != BAND_SHAPES[band]:
-        raise InputError(
-            f"{where}: image shape is {frame.shape}, expected {BAND_SHAPES[band]} (rows, columns) for {band}."
-        )
+    side_of_band(frame.shape, band, where)
     return frame
+
+
+def side_of_band(shape: tuple[int, ...], band: str, where: object) -> int:
+    """Return the side in VIS pixels of the packs whose frames have this shape in a band; InputError for any other."""
+    sides = {band_shapes(side)[band]: side for side in SIDES}
+    if shape not in sides:
+        expected = " or ".join(map(str, sides))
+        raise InputError(
+            f"{where}: image shape is {shape}, expected {expected} (rows, columns) for {band}: the frames of a pack "
+            f"are {SIZES}."
+        )
+    return sides[shape]
+
+
+def check_side(shape: tuple[int, ...], band: str, where: object, side: int) -> None:
+    """Raise InputError unless a frame of a band has the shape that goes with a side, that of the split's others."""
+    expected = band_shapes(side)[band]
+    if shape != expected:
+        raise InputError(
+            f"{where}: image shape is {shape}, expected {expected} (rows, columns) for {band}, since others of the "
+            f"split are of {side} VIS pixels. All frames of a pack are {SIZES}: make two packs of two sizes."
+        )
 
 
 def read_cutout(split_folder: Path, band: str, object_id: int) -> np.ndarray:
@@ -155,6 +176,23 @@ class FolderSource:
         """Return the folder, the number of its files that were read, and the hash of their contents."""
         place = str(self.split_folder.resolve())
         return {"kind": "folder", "path": place, "files": len(files), "sha256": content_hash(files)}
+
+
+def first_side(source: FrameSource, ids: Sequence[int]) -> int:
+    """Return the side of the first VIS frame that can be read, which all frames must have; that of 20" without any."""
+    frames = (source.frame("VIS", object_id).pixels for object_id in ids)
+    return next((len(pixels) for pixels in frames if pixels is not None), SIDES[0])
+
+
+def common_side(source: FrameSource, where: Path, ids: Sequence[int], expected: int | None) -> int:
+    """Return the side of a source's frames; InputError where the pack's other splits have another one."""
+    side = first_side(source, ids)
+    if expected not in (None, side):
+        raise InputError(
+            f"{where}: VIS frames of {side} pixels ({side // 10}\"), and the pack's other splits have {expected} "
+            f'({expected // 10}"). All splits of a pack are {SIZES}: make two packs of two sizes.'
+        )
+    return side
 
 
 def table_of(files: Iterable[Sequence]) -> np.ndarray:

@@ -1,9 +1,10 @@
 """From delivered bands to frames in the geometry and units of the challenge.
 
 Of VIS the central 200 pixels, from pixel (size - 200) // 2 on, so the central pixel of an odd size becomes pixel 100
-(from zero). NISP is cut where VIS was, found by the WCS: 198 pixels of 0.1 arcsec added 3 x 3, or 66 of 0.3 arcsec
-taken as they are. NISP pixel a covers the VIS pixels 1 + 3 a … 3 + 3 a. Units: pixel x 10^(-0.4 MAGZERO). A pixel that
-RMS or `lensfold.data.bad_pixels` calls bad becomes NaN: the cache builder mends small gaps and refuses wide ones.
+(from zero), or in the same way 100 of a file that has no 200. NISP is cut where VIS was, found by the WCS: 198 pixels
+(96) of 0.1 arcsec added 3 x 3, or 66 (32) of 0.3 arcsec taken as they are. NISP pixel a covers the VIS pixels 1 + 3 a …
+3 + 3 a (2 + 3 a … 4 + 3 a). Units: pixel x 10^(-0.4 MAGZERO). A pixel that RMS or `lensfold.data.bad_pixels` calls bad
+becomes NaN: the cache builder mends small gaps and refuses wide ones.
 
 RMS maps are cut and scaled alike, and of 3 x 3 pixels added in quadrature with no term for their correlation: MER's
 maps have the noise that pixels would have if they were independent, and so hold it already. In two real cutouts sums
@@ -25,9 +26,8 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from lensfold.data.bad_pixels import bad_pixels
 from lensfold.errors import InputError
 from lensfold.euclid.layouts import EXTENSIONS, EuclidBand, read_bands
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import BANDS, RATIO, SIDES, band_shapes, rim
 
-MIDDLE = (99.5, 99.5)  # of the VIS frame: column, row from zero
 MAX_SIDE = 3000  # pixels; a larger image is a mosaic, whose centre is nobody's object
 MAX_OFFSET = 0.3  # arcsec between the corners of the VIS and NISP frames
 MAX_BAD_OF_NINE = 4  # a sum with more bad pixels is bad too
@@ -35,7 +35,7 @@ MAX_BAD_OF_NINE = 4  # a sum with more bad pixels is bad too
 
 @dataclass(frozen=True)
 class Frame:
-    """One band in the challenge's form: ``image`` float32, shape ``BAND_SHAPES[band]``, NaN where bad; ``header`` with
+    """One band in the challenge's form: ``image`` float32, shape of ``band_shapes``, NaN where bad; ``header`` with
     its WCS, FILTER, MAGZERO = 0 and SRCFILE; ``bad`` and ``bad_share``: number and share of the delivered pixels in
     the frame that have no measurement; ``rms`` (float32, the image's shape and units, NaN where bad) and ``psf``
     (float32, 0.1 arcsec, sum one) where the file has them."""
@@ -48,20 +48,29 @@ class Frame:
     psf: np.ndarray | None = None
 
 
-def read_euclid(files: Sequence[Path]) -> dict[str, Frame]:
+def read_euclid(files: Sequence[Path], side: int | None = None) -> dict[str, Frame]:
     """Return all four bands of one object in the challenge's form, from its one or four files.
 
-    Raises InputError as read_bands does, and where size, scale or position of a band do not allow it.
+    ``side``: of the frame in VIS pixels; None for the largest that the VIS image has. Raises InputError as read_bands
+    does, and where size, scale or position of a band do not allow it.
     """
     sources = read_bands(files)
     vis = sources["VIS"]
-    frames = {"VIS": _frame(vis, "VIS", [(length - 200) // 2 for length in vis.image.shape], _step(vis, "VIS"))}
+    if side is None:
+        side = next((known for known in SIDES if min(vis.image.shape) >= known), min(SIDES))
+    step, corner = _step(vis, "VIS", side), [(length - side) // 2 for length in vis.image.shape]
+    frames = {"VIS": _frame(vis, "VIS", corner, step, side)}
     for band in BANDS[1:]:
-        frames[band] = _nisp_frame(sources[band], band, WCS(frames["VIS"].header))
+        frames[band] = _nisp_frame(sources[band], band, WCS(frames["VIS"].header), side)
     return frames
 
 
-def _step(source: EuclidBand, band: str) -> int:
+def middle(side: int) -> tuple[float, float]:
+    """Return the column and row, from zero, of the middle of a VIS frame."""
+    return 0.5 * (side - 1), 0.5 * (side - 1)
+
+
+def _step(source: EuclidBand, band: str, frame: int) -> int:
     """Return how many delivered pixels per side make one of the frame; InputError where scale or size do not fit."""
     with np.errstate(all="ignore"):  # a damaged header may give infinite ones
         scales = proj_plane_pixel_scales(source.wcs) * 3600
@@ -71,35 +80,37 @@ def _step(source: EuclidBand, band: str) -> int:
         found = f"{scales[0]:.4g} x {scales[1]:.4g} arcsec, expected {' or '.join(map(str, allowed))} within 1 %"
         raise InputError(f"{source.file}: {band} pixels of {found}. Resample it, or cut it from a MER mosaic.")
     step = round(allowed[-1] / fitting[0])
-    side, shape = step * BAND_SHAPES[band][0], source.image.shape
+    side, shape = step * band_shapes(frame)[band][0], source.image.shape
     if min(shape) < side or max(shape) > MAX_SIDE:
-        found = f"{shape[0]} x {shape[1]} pixels, expected {side} to {MAX_SIDE} a side around one object"
+        size = f'{side} to {MAX_SIDE} a side around one object for a frame of {frame // 10}"'
+        found = f"{shape[0]} x {shape[1]} pixels, expected {size}"
         raise InputError(f"{source.file}: {band} has {found}. Cut it to another size.")
     return step
 
 
-def _nisp_frame(source: EuclidBand, band: str, vis: WCS) -> Frame:
+def _nisp_frame(source: EuclidBand, band: str, vis: WCS, frame_side: int) -> Frame:
     """Return the frame of a NISP band at the place of the VIS frame with this WCS; InputError if not covered."""
-    step, size = _step(source, band), BAND_SHAPES[band][0]
+    step, size = _step(source, band, frame_side), band_shapes(frame_side)[band][0]
     side = size * step
-    centre = np.array(source.wcs.world_to_pixel(vis.pixel_to_world(*MIDDLE)), dtype=float)[::-1]
+    centre = np.array(source.wcs.world_to_pixel(vis.pixel_to_world(*middle(frame_side))), dtype=float)[::-1]
     corner = np.rint(centre - (side - 1) / 2)
     if not np.all((corner >= 0) & (corner + side <= source.image.shape)):
         found = f"{side} pixels around (row, column) {centre.round(1)} of {source.image.shape}"
         raise InputError(f"{source.file}: {band} does not cover the VIS frame: {found}. Cut all bands at one position.")
-    frame = _frame(source, band, corner.astype(int).tolist(), step)
+    frame = _frame(source, band, corner.astype(int).tolist(), step, frame_side)
     x, y = np.meshgrid([-0.5, size - 0.5], [-0.5, size - 0.5])
-    # the NISP frame starts one VIS pixel in
-    offset = WCS(frame.header).pixel_to_world(x, y).separation(vis.pixel_to_world(3 * x + 2, 3 * y + 2)).arcsec.max()
+    first = rim(frame_side) + RATIO // 2  # VIS pixel at the centre of the first NISP pixel
+    expected = vis.pixel_to_world(RATIO * x + first, RATIO * y + first)
+    offset = WCS(frame.header).pixel_to_world(x, y).separation(expected).arcsec.max()
     if not offset <= MAX_OFFSET:
         found = f"{offset:.2f} arcsec in a corner, expected at most {MAX_OFFSET}"
         raise InputError(f"{source.file}: {band} is turned or stretched against VIS: {found}. Resample it to VIS.")
     return frame
 
 
-def _frame(source: EuclidBand, band: str, corner: Sequence[int], step: int) -> Frame:
+def _frame(source: EuclidBand, band: str, corner: Sequence[int], step: int, frame_side: int) -> Frame:
     """Return the frame that begins at ``corner`` (row, column), each pixel of ``step`` x ``step`` delivered ones."""
-    side = step * BAND_SHAPES[band][0]
+    side = step * band_shapes(frame_side)[band][0]
     window = tuple(slice(start, start + side) for start in corner)
     pixels = source.image[window].astype(np.float64)
     bad = bad_pixels(pixels) | source.rms_bad[window]

@@ -20,7 +20,7 @@ from astropy.wcs import WCS
 
 from lensfold.console import Progress
 from lensfold.errors import InputError
-from lensfold.euclid.geometry import MIDDLE, Frame, read_euclid
+from lensfold.euclid.geometry import Frame, middle, read_euclid
 from lensfold.euclid.layouts import group_files, raise_all
 from lensfold.paths import cutout_file, maps_file
 
@@ -30,13 +30,18 @@ _OTHER_PACK = re.compile(r"(datapack2\.0)?(train|test)(\.tar|\.tar\.gz|\.tgz)?|i
 
 
 def import_euclid(
-    files: Sequence[Path], out: Path, overwrite: bool = False, progress: Progress | None = None
+    files: Sequence[Path],
+    out: Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    side: int | None = None,
 ) -> pd.DataFrame:
     """Write ``Public/`` and ``objects.csv`` into the folder ``out``; return the table, sorted by ID.
 
-    Its columns: ID; file (of VIS); ra, dec (ICRS degrees of the VIS frame's centre); bad_VIS … bad_H (``bad_share``).
-    Raises InputError, and leaves ``out`` as it was, where files cannot be used (it lists them), where ``out`` is
-    another pack, or has Public/ without ``overwrite``, or cannot be written.
+    ``side``: of the frames in VIS pixels; None for the largest that the files have. Its columns: ID; file (of VIS);
+    ra, dec (ICRS degrees of the VIS frame's centre); bad_VIS … bad_H (``bad_share``). Raises InputError, and leaves
+    ``out`` as it was, where files cannot be used (it lists them) or are not of one size, where ``out`` is another pack,
+    or has Public/ without ``overwrite``, or cannot be written.
     """
     _check_target(out, overwrite)
     names, groups = zip(*group_files(files), strict=True)
@@ -44,7 +49,7 @@ def import_euclid(
     made, public = out / f".importing-{os.getpid()}", out / "Public"
     try:
         made.mkdir(parents=True)
-        table = _write_objects(numbered, made, progress)
+        table = _write_objects(numbered, made, progress, side)
         (made / "objects.csv").replace(out / "objects.csv")
         if public.exists():
             public.rename(made / "old")
@@ -87,28 +92,44 @@ def _write_maps(target: Path, frames: dict[str, Frame]) -> None:
         fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(target)
 
 
-def _write_objects(objects: list[tuple[int, tuple[Path, ...]]], out: Path, progress: Progress | None) -> pd.DataFrame:
+def _write_objects(
+    objects: list[tuple[int, tuple[Path, ...]]], out: Path, progress: Progress | None, side: int | None
+) -> pd.DataFrame:
     """Write ``Public/`` and ``objects.csv`` into ``out``; return the table; InputError listing what cannot be used."""
     rows: list[dict[str, object]] = []
     problems: list[str] = []
+    sizes: dict[int, list[Path]] = {}
     for done, (object_id, files) in enumerate(objects, start=1):
         try:
-            frames = read_euclid(files)
+            frames = read_euclid(files, side)
         except InputError as error:
             problems.append(str(error))
             continue
+        own_side = len(frames["VIS"].image)
+        sizes.setdefault(own_side, []).append(files[0])
         for band, frame in frames.items():
             target = cutout_file(out, band, object_id)
             target.parent.mkdir(parents=True, exist_ok=True)
             fits.PrimaryHDU(frame.image, frame.header).writeto(target)
         _write_maps(maps_file(out, object_id), frames)
-        centre = WCS(frames["VIS"].header).pixel_to_world(*MIDDLE).icrs
+        centre = WCS(frames["VIS"].header).pixel_to_world(*middle(own_side)).icrs
         name = files[0].name.encode("utf-8", "replace").decode()  # a file's name need not be text
         shares = {f"bad_{band}": frame.bad_share for band, frame in frames.items()}
         rows.append({"ID": object_id, "file": name, "ra": float(centre.ra.deg), "dec": float(centre.dec.deg)} | shares)
         if progress:
             progress(done, len(objects))
-    raise_all(problems)
+    raise_all(problems or _two_sizes(sizes))
     table = pd.DataFrame(rows)
     table.to_csv(out / "objects.csv", index=False)
     return table
+
+
+def _two_sizes(files: dict[int, list[Path]]) -> list[str]:
+    """Return what is wrong where files give frames of more than one side, which ``files`` has by side."""
+    if len(files) < 2:
+        return []
+    found = "; ".join(f'{len(named)} for {side // 10}" ({named[0]} …)' for side, named in sorted(files.items()))
+    return [
+        f"The files are not of one size, found {found}, and a pack has frames of one. Import the two kinds apart, or "
+        'give --side 100, which takes the middle 10" of all.'
+    ]

@@ -12,9 +12,8 @@ import numpy as np
 from lensfold.config import INFRARED_MIXES, AugmentSettings, PixelSettings, channel_count
 from lensfold.inputs import kernels
 from lensfold.inputs.pixels import StretchConstants, standardised
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import BANDS, RATIO, band_shapes, rim
 
-_VIS, _NISP = BAND_SHAPES["VIS"][0], BAND_SHAPES["Y"][0]
 _STRETCHES = {"none": kernels.NONE, "log": kernels.LOG, "asinh": kernels.ASINH}
 _NO_NOISE = np.empty((0, 0, 0, 0), dtype=np.float32)
 #: a function of an image and the words of its seed
@@ -49,17 +48,20 @@ def zooms(settings: AugmentSettings, count: int, seed: int, fold: int, epoch: in
     return np.where(drawn[:, kernels.MOVED] == 1, drawn[:, kernels.ZOOM], 1.0)
 
 
-def windows(start: int, step: int, width: int, count: int) -> kernels.Windows:
-    """Return ``count`` windows; NISP is spread as `lensfold.inputs.pixels.on_vis_grid` does."""
-    begins = start + step * np.arange(count)
-    shares = np.zeros((count, _NISP))
+def windows(start: int, step: int, width: int, count: int, frame: int) -> kernels.Windows:
+    """Return ``count`` windows of a ``frame`` of so many VIS pixels a side.
+
+    NISP is spread as `lensfold.inputs.pixels.on_vis_grid` does.
+    """
+    begins, nisp = start + step * np.arange(count), band_shapes(frame)["Y"][0]
+    shares = np.zeros((count, nisp))
     for pixel in range(width):
-        # NISP pixel k has its centre on that of VIS pixel 2 + 3 k; the rim repeats the edge
-        place = np.clip((begins + pixel - 2) / 3, 0, _NISP - 1)
-        left = np.minimum(place.astype(int), _NISP - 2)
+        # where the centres of NISP pixels are 0, 1, …; the rim repeats the edge
+        place = np.clip((begins + pixel - rim(frame) - RATIO // 2) / RATIO, 0, nisp - 1)
+        left = np.minimum(place.astype(int), nisp - 2)
         np.add.at(shares, (np.arange(count), left), (1 - (place - left)) / width)
         np.add.at(shares, (np.arange(count), left + 1), (place - left) / width)
-    first = np.minimum((shares > 0).argmax(axis=1), _NISP - 3)
+    first = np.minimum((shares > 0).argmax(axis=1), nisp - 3)
     taps = np.take_along_axis(shares, first[:, None] + np.arange(3), axis=1)
     return kernels.Windows(
         np.array([start, step, width]), first.astype(np.uint32), taps.T.astype(np.float32, order="C")
@@ -69,14 +71,15 @@ def windows(start: int, step: int, width: int, count: int) -> kernels.Windows:
 class Augmentation:
     """What the settings of an experiment make of cached rows to train on."""
 
-    def __init__(self, pixels: PixelSettings, settings: AugmentSettings, constants: StretchConstants):
-        """``constants``: of the run, as for prediction."""
+    def __init__(self, pixels: PixelSettings, settings: AugmentSettings, constants: StretchConstants, frame: int):
+        """``constants``: of the run, as for prediction; ``frame``: side of the cached frames in VIS pixels."""
         self._pixels = pixels
         self._settings = settings
         self._constants = constants
         self._weights = _weights(pixels, constants["sigma"])
-        self._still = windows((_VIS - pixels.crop) // 2, pixels.bin, pixels.bin, pixels.side)
-        self._moving = windows(0, 1, pixels.bin, _VIS + 1 - pixels.bin)
+        self._frames = frame, band_shapes(frame)["Y"][0]
+        self._still = windows((frame - pixels.crop) // 2, pixels.bin, pixels.bin, pixels.side, frame)
+        self._moving = windows(0, 1, pixels.bin, frame + 1 - pixels.bin, frame)
         self._added = _added(settings, pixels)
         # the compiled pass ends with linear images where something comes before the stretch, or it is not this one
         self._is_finished = self._added is None and pixels.scaling != "image"
@@ -98,7 +101,7 @@ class Augmentation:
         drawn = draws(self._settings, positions, *words)
         noise = self._noise(drawn[:, kernels.NOISE], positions, words) if self._settings.noise_sigma else _NO_NOISE
         images = np.empty((len(positions), side, side, channel_count(self._pixels)), dtype=np.float32)
-        how = (_VIS, _NISP), self._weights, self._still, self._moving, self._curves, self._stretch
+        how = self._frames, self._weights, self._still, self._moving, self._curves, self._stretch
         start = 0
         for rows in blocks:
             part = slice(start, start + len(rows))

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from lensfold.config import Experiment
-from lensfold.data.cache import PIXELS_PER_OBJECT, Cache, split_bands
+from lensfold.data.cache import Cache, split_bands
 from lensfold.inputs.pixels import StretchConstants, linear_channels, standardised
+from lensfold.paths import pixels_per_object
 
 if TYPE_CHECKING:
     from lensfold.inputs.augment import Augmentation
@@ -46,7 +47,7 @@ class Preparation:
         # its compiler takes half a second to import, and most processes prepare nothing to train on
         from lensfold.inputs.augment import Augmentation
 
-        return Augmentation(self._pixels, self._experiment.augment, self._constants)
+        return Augmentation(self._pixels, self._experiment.augment, self._constants, self._cache.side)
 
     def __reduce__(self) -> tuple:
         """Return what travels to another process: where the caches are, not what is open of them."""
@@ -67,7 +68,7 @@ class Preparation:
         is_twin = ids < 0
         if self._twins is None or not is_twin.any():
             return self._cache.read(ids)
-        rows = np.empty((len(ids), PIXELS_PER_OBJECT), dtype=np.float32)
+        rows = np.empty((len(ids), pixels_per_object(self._cache.side)), dtype=np.float32)
         rows[~is_twin] = self._cache.read(ids[~is_twin])
         rows[is_twin] = self._twins.read(-ids[is_twin])
         return rows

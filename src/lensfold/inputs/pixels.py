@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from lensfold.config import INFRARED_MIXES, PixelSettings, channel_count
-from lensfold.paths import BANDS
+from lensfold.paths import BANDS, RATIO, SIDES, band_shapes, rim
 
 cv2.setNumThreads(0)  # its own threads would fight with TensorFlow's for the same cores
 
@@ -30,8 +30,8 @@ class StretchConstants(TypedDict):
 def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigma: dict[str, float]) -> np.ndarray:
     """Return one object's bands, given in flux units, in background sigmas: central crop, mixed, unstretched.
 
-    Returns float32 of shape (side, side, channels). NISP pixels are spread over the VIS grid by exactly × 3, one
-    VIS pixel in (their frame covers VIS pixels 1 to 198), with bilinear interpolation.
+    Returns float32 of shape (side, side, channels). NISP pixels are spread over the VIS grid by exactly × 3, from
+    the first VIS pixel that they cover (`lensfold.paths.rim`), with bilinear interpolation.
     """
     channels = [_cropped(images["VIS"], settings, sigma["VIS"])]
     for weights in INFRARED_MIXES[settings.mix]:
@@ -43,9 +43,13 @@ def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigm
 
 
 def on_vis_grid(nisp: np.ndarray) -> np.ndarray:
-    """Return a 66 × 66 NISP frame on the 200 × 200 VIS grid, float32; the rim that it leaves bare repeats its edge."""
-    enlarged = cv2.resize(np.ascontiguousarray(nisp, dtype=np.float32), (198, 198), interpolation=cv2.INTER_LINEAR)
-    return cv2.copyMakeBorder(enlarged, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    """Return a NISP frame on the grid of its VIS frame, float32; the rim that it leaves bare repeats its edge."""
+    side = next(side for side in SIDES if band_shapes(side)["Y"] == nisp.shape)
+    covered, bare = RATIO * len(nisp), rim(side)
+    enlarged = cv2.resize(
+        np.ascontiguousarray(nisp, dtype=np.float32), (covered, covered), interpolation=cv2.INTER_LINEAR
+    )
+    return cv2.copyMakeBorder(enlarged, bare, bare, bare, bare, cv2.BORDER_REPLICATE)
 
 
 def _cropped(image: np.ndarray, settings: PixelSettings, sigma: float) -> np.ndarray:

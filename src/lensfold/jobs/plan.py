@@ -12,11 +12,11 @@ from typing import get_args
 import numpy as np
 
 from lensfold.config import Experiment, read_toml
-from lensfold.data.cache import ROW_BYTES, cached_ids, pixels_hash, read_manifest
+from lensfold.data.cache import cached_ids, pixels_hash, read_manifest, row_bytes
 from lensfold.data.cache_check import has_manifest, is_cached, stale_reason
 from lensfold.errors import InputError
 from lensfold.jobs.job import Job
-from lensfold.paths import Pack, Split, Workspace
+from lensfold.paths import SIDES, Pack, Split, Workspace
 from lensfold.pipeline.cache import is_part_cached, plan_split
 from lensfold.pipeline.folds import ensure_folds
 from lensfold.pipeline.train import is_trained
@@ -192,7 +192,7 @@ def _parts(work: Work, split: Split) -> int:
         return work.parts or part_count(read_manifest(work.workspace.cache(work.pack, split))["objects"])
     ids = plan_split(work.workspace, work.pack, split)
     if ids is None:  # an archive, whose objects are not known before it is read: about as many as their pixels fill
-        return work.parts or part_count(work.pack.split_source(split).stat().st_size // ROW_BYTES)
+        return work.parts or part_count(work.pack.split_source(split).stat().st_size // row_bytes(SIDES[0]))
     return work.parts or part_count(len(ids))
 
 

@@ -3,7 +3,9 @@
 ``pixels.linear_channels`` with mix "bands" spreads NISP over the VIS grid by exactly x 3 with bilinear
 interpolation, from one VIS pixel in: NISP pixel k has its centre on that of VIS pixel 2 + 3 k of the frame, and
 there the interpolation leaves its value as it was. Taking every third pixel from the right one on gives back the
-NISP frame, so a network needs no second input, and a flip or a rotation of the one array is the same for both.
+NISP frame, so a network needs no second input, and a flip or a rotation of the one array is the same for both. The
+centres of a frame of 100 are those of its part of a frame of 200; all 100 pixels have a centre on their outermost ones
+too, and there its NISP pixels are those beside them once more.
 
 The layers are keras' own, since a saved network must load where this module was never imported.
 """
@@ -12,12 +14,9 @@ import keras
 from keras import layers
 
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import BANDS, RATIO, SIDES, rim
 
-_SIDE = BAND_SHAPES["VIS"][0]
-#: VIS pixels along one NISP pixel, and the VIS pixels of the frame in front of the first NISP pixel
-RATIO = _SIDE // BAND_SHAPES["Y"][0]
-_RIM = (_SIDE - RATIO * BAND_SHAPES["Y"][0]) // 2
+_SIDE = max(SIDES)
 
 
 def check_bands(name: str, pixels: int, channels: int) -> None:
@@ -39,7 +38,7 @@ def first_centre(pixels: int) -> int:
 
     The last one lies as far from the other edge: even crops leave the four corners alike.
     """
-    return (_RIM + RATIO // 2 - (_SIDE - pixels) // 2) % RATIO
+    return (rim(_SIDE) + RATIO // 2 - (_SIDE - pixels) // 2) % RATIO
 
 
 def vis_band(image: keras.KerasTensor) -> keras.KerasTensor:

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from lensfold.models import bands, fused
+from lensfold.paths import RATIO
 
 
 def paper_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
@@ -63,7 +64,7 @@ def wide_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:
     inputs = keras.Input((pixels, pixels, channels), name="image")
     # so that the middle of the first window is the centre of the first NISP pixel, and the last one's of the last
     x = layers.ZeroPadding2D(7 // 2 - bands.first_centre(pixels), name="vis_pad")(bands.vis_band(inputs))
-    vis = _convolution(x, 24, "vis_conv", kernel=7, strides=bands.RATIO, padding="valid")
+    vis = _convolution(x, 24, "vis_conv", kernel=7, strides=RATIO, padding="valid")
     nisp = _convolution(bands.nisp_pixels(inputs), 16, "nisp_conv")
     x = _pooled(layers.Concatenate(name="bands")([vis, nisp]), 1)
     x = _pooled(_convolution(x, 48, "conv2"), 2)

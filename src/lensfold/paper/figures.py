@@ -68,11 +68,11 @@ def _sheet(album: Album, ids: list[int], path: Path, title: str, columns: int) -
 def preprocessing(album: Album, object_id: int, path: Path) -> None:
     """Draw figure 2: VIS of one object after each step of the preprocessing, with the histogram of its pixels."""
     images = split_bands(album.cache.read([object_id])[0])
-    settings = PixelSettings(mix="vis", crop=200, bin=1, stretch="log")
+    settings = PixelSettings(mix="vis", crop=len(images["VIS"]), bin=1, stretch="log")
     sample = [split_bands(row) for row in album.cache.read(album.cache.ids[:FITTED])]
     constants = fit_constants(sample, settings, album.cache.sigma)
     linear = linear_channels(images, settings, album.cache.sigma)
-    by_itself = scaled_by_itself(linear, PixelSettings(mix="vis", crop=200, bin=1, stretch="log", scaling="image"))
+    by_itself = scaled_by_itself(linear, settings.model_copy(update={"scaling": "image"}))
     steps = {
         "flux / background sigma": linear,
         "log scale": stretched(linear, settings),

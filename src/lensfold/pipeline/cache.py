@@ -3,9 +3,10 @@
 import json
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import get_args
 
 from lensfold.console import progress
-from lensfold.data.cache import stage_cache, verify_cache
+from lensfold.data.cache import frame_side, read_manifest, stage_cache, verify_cache
 from lensfold.data.cache_check import discard_cache, expected_ids, has_manifest, is_cached, stale_reason
 from lensfold.files import exclusive, file_sha256, write_if_changed
 from lensfold.paths import Pack, Split, Workspace
@@ -45,10 +46,16 @@ def _cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool,
         with progress(f"read {source.name}", "MB") as report:
             scan = scan_archive(source, target, report)
     with progress(f"cache {pack.name} {split}") as report:
-        build = Build(target, expected, catalog, skip_bad, workers, report)
+        build = Build(target, expected, catalog, _side_of_others(workspace, pack, split), skip_bad, workers, report)
         manifest = build_cache_from_scan(scan, build) if scan else build_cache(source, build)
     cache_statistics(target)
     return manifest
+
+
+def _side_of_others(workspace: Workspace, pack: Pack, split: Split) -> int | None:
+    """Return the side of the frames of the pack's other splits; None where none of them has a cache."""
+    others = [other for other in get_args(Split) if other != split and has_manifest(workspace, pack, other)]
+    return frame_side(read_manifest(workspace.cache(pack, others[0]))) if others else None
 
 
 def current_cache(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> Path:

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lensfold.config import Experiment, read_toml
+from lensfold.config import Experiment, in_frames, read_toml
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import Cache, pixels_hash, read_manifest, split_bands
+from lensfold.data.cache import Cache, frame_side, pixels_hash, read_manifest, split_bands
 from lensfold.data.folds import folds_hash, read_folds
+from lensfold.errors import InputError
 from lensfold.files import exclusive, file_sha256, has_marker, write_if_changed, write_marker
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.pipeline.statistics import cache_statistics
@@ -27,7 +28,7 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     A file is rewritten only when its content differs, so that a comment in an experiment retrains nothing. What it
     contains binds a run to its settings, folds, pixels and labels: another one of these is another run.
     """
-    experiment = read_toml(workspace.experiment(name), Experiment)
+    experiment = _resolved(workspace, pack, name)
     catalog = catalogs.read_catalog(pack.catalog)
     constants = _constants(workspace.cache(pack, "train"), experiment)
     content = {
@@ -48,6 +49,21 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     _rewrite_if_changed(folder / STATISTICS, dict(cache_statistics(workspace.cache(pack, "train"))))
     write_marker(workspace.configured(pack.name, name), _marker(workspace, pack, name, experiment))
     return folder
+
+
+def _resolved(workspace: Workspace, pack: Pack, name: str) -> Experiment:
+    """Return an experiment for the frames of a pack; InputError where it sees more of them than there is."""
+    path = workspace.experiment(name)
+    experiment = read_toml(path, Experiment)
+    side = frame_side(read_manifest(workspace.cache(pack, "train")))
+    if experiment.train.twins:
+        twins = frame_side(read_manifest(workspace.cache(pack, "twins")))
+        if twins != side:
+            raise InputError(
+                f"{pack.folder}: the frames of its train split have {side} VIS pixels a side, those of its twins "
+                f"{twins}. Simulate the pack again."
+            )
+    return in_frames(experiment, side, path)
 
 
 def _constants(cache_folder: Path, experiment: Experiment) -> "dict[int, StretchConstants]":

@@ -33,14 +33,19 @@ def open_album(workspace: Workspace, pack: Pack, split: Split) -> Iterator[Album
         yield Album(cache, f"{pack.name}, {split}", catalog, folds, synthetic=pack.is_simulated)
 
 
-def import_pack(files: Sequence[Path], out: Path, overwrite: bool) -> tuple[pd.DataFrame, list[Path]]:
-    """Turn Euclid cutouts into a pack; return its objects and a picture of each of the first, before and after."""
+def import_pack(
+    files: Sequence[Path], out: Path, overwrite: bool, side: int | None = None
+) -> tuple[pd.DataFrame, list[Path]]:
+    """Turn Euclid cutouts into a pack; return its objects and a picture of each of the first, before and after.
+
+    ``side``: of the frames in VIS pixels; None for the largest that all of the files have.
+    """
     with progress("import") as report:
-        table = import_euclid(files, out, overwrite, report)
+        table = import_euclid(files, out, overwrite, report, side)
     pictures = []
     groups = {group[0].name: group for _, group in group_files(files)}
     for object_id, file in table.head(IMPORT_PICTURES)[["ID", "file"]].to_numpy().tolist():
-        sources, frames = read_bands(groups[file]), read_euclid(groups[file])
+        sources, frames = read_bands(groups[file]), read_euclid(groups[file], side)
         before = {band: _in_pack_units(source) for band, source in sources.items()}
         after = {band: (frame.image, 0.1 if band == "VIS" else 0.3) for band, frame in frames.items()}
         pictures.append(out / "look" / f"import-{object_id}.png")

@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from lensfold.config import Experiment
 from lensfold.console import progress
-from lensfold.data.cache import Cache, cached_ids, pixels_hash, read_manifest
+from lensfold.data.cache import Cache, cached_ids, frame_side, pixels_hash, read_manifest
+from lensfold.errors import InputError
 from lensfold.inputs.batches import Preparation
 from lensfold.models.saved import load_model
 from lensfold.paths import Pack, Workspace
@@ -30,8 +31,20 @@ from lensfold.runs.run import Run
 def _predictions(
     workspace: Workspace, pack: Pack, trained_on: str, name: str, only: Sequence[int] = ()
 ) -> list[FoldPrediction]:
+    check_frames(workspace, pack, trained_on, name)
     pixels = pixels_hash(read_manifest(workspace.cache(pack, "test")))
     return fold_predictions(Run(workspace.run(trained_on, name)), pack.name, pixels, only)
+
+
+def check_frames(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None:
+    """Raise InputError where the networks of a run see more than the frames of a pack's test split have."""
+    run, side = Run(workspace.run(trained_on, name)), frame_side(read_manifest(workspace.cache(pack, "test")))
+    crop = run.settings.pixels.crop
+    if crop > side:
+        raise InputError(
+            f"{run.folder}: its networks see {crop} VIS pixels a side, and the frames of pack {pack.name} have {side} "
+            f'({side // 10}"). Predict with a run whose pixels.crop is {side} or less.'
+        )
 
 
 def predict_folds(

@@ -8,7 +8,7 @@ import numpy as np
 
 from lensfold.config import Experiment, NetworkLearner, PixelSettings, PredictSettings, StageSettings
 from lensfold.console import progress
-from lensfold.data.cache import Cache, split_bands
+from lensfold.data.cache import Cache, central_rows, split_bands
 from lensfold.data.cache_check import has_manifest
 from lensfold.errors import InputError
 from lensfold.files import write_json
@@ -25,9 +25,11 @@ from lensfold.report.realism import SHOWN, draw_comparison
 
 #: objects of a pack that are measured, and of each that the probe's stretch is fitted to
 MEASURED, FITTED = 1000, 128
-#: whose features the probe sees: the central 12.8 arcsec, in units of a background sigma that both packs share
+#: VIS pixels of the middle that the probe sees, or all of smaller frames
+SEEN = 128
+#: whose features the probe sees, in units of a background sigma that both packs share
 NETWORK = Experiment(
-    pixels=PixelSettings(crop=128, bin=1),
+    pixels=PixelSettings(crop=SEEN, bin=1),
     learner=NetworkLearner(name="efficientnet_lite0", weights="imagenet", frozen=True),
     stage=(StageSettings(min_size=0, epochs=1, trainable="head"),),
     predict=PredictSettings(d4_average=False),
@@ -45,6 +47,7 @@ def compare_packs(
 ) -> tuple[Comparison, list[Path]]:
     """Measure a sample of both packs, draw ``realism.png`` and write ``realism.json``; return what came out, and both.
 
+    Of packs of 20" and of 10" the middle 10" are compared.
     ``split``: of both; None for the train split of a pack that has one, else its test split. ``out``: the folder, by
     default ``data/<simulated>/look/beside-<real>``. Caches are built where they are absent or stale. Raises InputError
     for a pack without such a split, cutouts that cannot be used, and where both packs are one.
@@ -55,11 +58,12 @@ def compare_packs(
     folders = [current_cache(workspace, pack, of, skip_bad, workers) for pack, of in packs]
     with ExitStack() as opened:
         caches = [opened.enter_context(Cache(folder)) for folder in folders]
-        sides = [_side(pack, of, cache) for (pack, of), cache in zip(packs, caches, strict=True)]
+        frame = min(cache.side for cache in caches)
+        sides = [_side(pack, of, cache, frame) for (pack, of), cache in zip(packs, caches, strict=True)]
         sigma = {band: float(np.sqrt(caches[0].sigma[band] * caches[1].sigma[band])) for band in BANDS}
         found = Comparison(sides[0], sides[1], sigma)
         if not found.is_too_small:
-            found = replace(found, probe=_probed(caches, sides, sigma))
+            found = replace(found, probe=_probed(caches, sides, sigma, frame))
     folder = out or workspace.realism(real, simulated)
     paths = [folder / "realism.png", folder / "realism.json"]
     draw_comparison(paths[0], found)
@@ -80,30 +84,34 @@ def _split_of(workspace: Workspace, pack: Pack, split: Split | None) -> Split:
     return "train"
 
 
-def _side(pack: Pack, split: Split, cache: Cache) -> Side:
+def _side(pack: Pack, split: Split, cache: Cache, frame: int) -> Side:
     ids = sample_ids(cache.ids, MEASURED)
     with progress(f"measure {pack.name} {split}") as report:
-        table = measured(cache, ids, report)
-    rows = cache.read(sample_ids(ids, SHOWN))
+        table = measured(cache, ids, report, frame)
+    rows = central_rows(cache.read(sample_ids(ids, SHOWN)), frame)
     return Side(pack.name, split, len(cache.ids), table, rows, pack.is_simulated)
 
 
-def _probed(caches: list[Cache], sides: list[Side], sigma: dict[str, float]) -> dict[str, float | None]:
-    start_where_needed(NETWORK)
-    constants = _constants(caches, sides, sigma)
+def _probed(caches: list[Cache], sides: list[Side], sigma: dict[str, float], frame: int) -> dict[str, float | None]:
+    pixels = NETWORK.pixels.model_copy(update={"crop": min(SEEN, frame)})
+    network = NETWORK.model_copy(update={"pixels": pixels})
+    start_where_needed(network)
+    constants = _constants(caches, sides, sigma, pixels)
     ids = [side.table.index.to_numpy() for side in sides]
-    given = [(Preparation(cache, NETWORK, constants), own) for cache, own in zip(caches, ids, strict=True)]
+    given = [(Preparation(cache, network, constants), own) for cache, own in zip(caches, ids, strict=True)]
     with progress("probe: features of a frozen network") as report:
-        of_real, of_simulated = features_of(given, NETWORK, report)
+        of_real, of_simulated = features_of(given, network, report)
     return probe(of_real, of_simulated)
 
 
-def _constants(caches: list[Cache], sides: list[Side], sigma: dict[str, float]) -> StretchConstants:
+def _constants(
+    caches: list[Cache], sides: list[Side], sigma: dict[str, float], pixels: PixelSettings
+) -> StretchConstants:
     """One stretch for both packs, fitted to as many objects of one as of the other."""
     count = min(FITTED, *(side.n for side in sides))
     chosen = [sample_ids(side.table.index.to_numpy(), count) for side in sides]
     rows = [row for cache, ids in zip(caches, chosen, strict=True) for row in cache.read(ids)]
-    return fit_constants([split_bands(row) for row in rows], NETWORK.pixels, sigma)
+    return fit_constants([split_bands(row) for row in rows], pixels, sigma)
 
 
 def _record(found: Comparison) -> dict:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lensfold.console import Progress
-from lensfold.data.cache import Cache, split_bands
+from lensfold.data.cache import Cache, central_rows, split_bands
 from lensfold.paths import BANDS
 
 #: arcsec a pixel
@@ -84,11 +84,16 @@ def sample_ids(ids: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return ids[np.unique(np.linspace(0, len(ids) - 1, most).astype(int))] if len(ids) else ids
 
 
-def measured(cache: Cache, ids: NDArray[np.int64], progress: Progress | None = None) -> pd.DataFrame:
-    """Return what each object measures, float64: columns QUANTITIES, index ID; NaN where something has no value."""
+def measured(
+    cache: Cache, ids: NDArray[np.int64], progress: Progress | None = None, side: int | None = None
+) -> pd.DataFrame:
+    """Return what each object measures, float64: columns QUANTITIES, index ID; NaN where something has no value.
+
+    ``side``: VIS pixels of the middle of the frames that is measured; None for all of them.
+    """
     rows = []
     for number, object_id in enumerate(ids.tolist(), start=1):
-        rows.append(measure(split_bands(cache.read([object_id])[0])))
+        rows.append(measure(split_bands(central_rows(cache.read([object_id])[0], side or cache.side))))
         if progress:
             progress(number, len(ids))
     index = pd.Index(ids, name="ID", dtype=np.int64)

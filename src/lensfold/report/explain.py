@@ -27,7 +27,7 @@ from lensfold.inputs.batches import Preparation
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models.backend import set_threads
 from lensfold.models.saved import load_model
-from lensfold.paths import BAND_SHAPES, Pack, Workspace
+from lensfold.paths import Pack, Workspace
 from lensfold.prediction.saliency import PATCH, STEP, background_value, grad_cam, occlusion_map, scored_by
 from lensfold.report.stretch import Images, Sigmas, colour, grey
 from lensfold.runs.run import Run
@@ -120,9 +120,8 @@ def _map_of(
     return occlusion_map(scored_by(model), image, background_value(constants), patch, step)
 
 
-def on_frame(values: np.ndarray, pixels: PixelSettings) -> np.ndarray:
-    """Return a map of the network's input on the 200 × 200 VIS frame, float64; NaN outside the central crop."""
-    side = BAND_SHAPES["VIS"][0]
+def on_frame(values: np.ndarray, pixels: PixelSettings, side: int) -> np.ndarray:
+    """Return a map of the network's input on the VIS frame of this side, float64; NaN outside the central crop."""
     start = (side - pixels.crop) // 2
     whole = np.full((side, side), np.nan)
     whole[start : start + pixels.crop, start : start + pixels.crop] = values.repeat(pixels.bin, 0).repeat(pixels.bin, 1)
@@ -146,7 +145,7 @@ def draw(
     figure = Figure(figsize=(13.2, 4.9), dpi=128)
     FigureCanvasAgg(figure)
     figure.text(0.012, 0.975, title, va="top", fontsize=14, weight="bold", parse_math=False)
-    half = 0.05 * BAND_SHAPES["VIS"][0]
+    half = 0.05 * len(images["VIS"])
     frame: dict[str, Any] = {"origin": "lower", "extent": (-half, half, -half, half), "interpolation": "nearest"}
     vis = grey(images["VIS"], sigma["VIS"], "VIS")
     names = ("VIS", "colour: H, mean(Y, J), VIS", f"{method}; cyan: what the network sees")
@@ -154,9 +153,10 @@ def draw(
         axes = figure.add_axes((0.045 + 0.298 * number, 0.12, 0.267, 0.72))
         axes.imshow(shown, **frame)
         axes.set_title(name, fontsize=11, loc="left")
-        axes.set(xticks=range(-10, 11, 5), yticks=range(-10, 11, 5), xlabel="arcsec")
+        ticks = np.arange(-half, half + 1, half / 2 if half < 10 else 5)
+        axes.set(xticks=ticks, yticks=ticks, xlabel="arcsec")
         axes.tick_params(labelleft=number == 0)
-    placed = on_frame(values, experiment.pixels)
+    placed = on_frame(values, experiment.pixels, len(images["VIS"]))
     largest = float(np.nanmax(np.abs(placed))) or 1.0
     low, colours = (-largest, "RdBu_r") if method == "occlusion" else (0.0, "inferno")
     # the more a place matters, the less of the object shows through

@@ -1,8 +1,8 @@
 """The gallery of a run's page: which objects it shows, and their pictures, shared between the runs of a pack.
 
-A picture is one JPEG of four frames of 200 × 200 px: VIS and colour in the stretch of `lensfold.report.stretch`, below
-them the same in a second stretch for faint light. Its name has a hash of what it was drawn from, so that no picture
-is drawn twice.
+A picture is one JPEG of four frames of 200 × 200 px (those of 10 arcsec are enlarged): VIS and colour in the stretch
+of `lensfold.report.stretch`, below them the same in a second stretch for faint light. Its name has a hash of what it
+was drawn from, so that no picture is drawn twice.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, split_bands
 from lensfold.errors import InputError
 from lensfold.files import digest, replacing
-from lensfold.report.stretch import colour, grey
+from lensfold.report.stretch import colour, grey, zoom
 
 #: changes with how pictures are drawn
 DRAWING = "1"
@@ -194,6 +194,7 @@ def draw(path: Path, images: Mapping[str, np.ndarray], sigma: Mapping[str, float
         for white, gain in ((None, 1.0), (FAINT_WHITE, FAINT_GAIN))
     ]
     whole = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    whole = whole.repeat(zoom(len(images["VIS"])), axis=0).repeat(zoom(len(images["VIS"])), axis=1)
     done, coded = cv2.imencode(".jpg", whole[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
         raise InputError(f"{path}: the picture cannot be coded as JPEG.")

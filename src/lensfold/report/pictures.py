@@ -16,11 +16,11 @@ from matplotlib.patches import Rectangle
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, split_bands
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import BANDS, SIDES, band_shapes
 from lensfold.report.canvas import BAR, MARGIN, Canvas
-from lensfold.report.stretch import BLACK, SOFTENING, WHITE, Images, Sigmas, colour, grey
+from lensfold.report.stretch import BLACK, SOFTENING, WHITE, Images, Sigmas, colour, grey, zoom
 
-#: screen pixels a pixel on an object's sheet
+#: screen pixels a pixel of a frame of 20" on an object's sheet, twice as many for 10"
 VIS_ZOOM, NISP_ZOOM = 3, 6
 #: height of a page's head in screen pixels; most objects on one contact sheet
 TOP, MOST_ON_SHEET = 96, 200
@@ -29,7 +29,7 @@ LEGEND = (
     f"or {WHITE['H']:g} (Y, J, H). Colour: H, mean(Y, J) and VIS as red, green and blue, at the resolution of NISP, "
     "sharpened by VIS. The same for every object. Magenta: no data."
 )
-SHEET_LEGEND = f'VIS, and H, mean(Y, J), VIS in colour, 20" wide, bar {BAR:g}", one stretch for all. Magenta: no data.'
+SHEET_LEGEND = f'VIS, and H, mean(Y, J), VIS in colour, bar {BAR:g}", one stretch for all. Magenta: no data.'
 #: catalog columns among an object's facts
 FACTS = ("n_source_im", "mag_eff", "sb_contrast", "n_sources", "mag_source", "z_source", "mag_lens", "z_lens")
 #: heading → (images, caption) of the objects under it
@@ -54,16 +54,17 @@ def object_sheet(
 ) -> None:
     """Write a PNG of one object: VIS, colour, Y, J and H with scale bars, and a column of ``facts``, name → text.
 
-    ``images``: flux per pixel by band, shapes ``BAND_SHAPES``, NaN allowed; ``sigma``: of the background, in the same
+    ``images``: flux per pixel by band, shapes ``band_shapes``, NaN allowed; ``sigma``: of the background, in the same
     units, the cache's. ``synthetic`` writes the word on the picture. Raises InputError where it cannot be written.
     """
-    side, small = VIS_ZOOM * BAND_SHAPES["VIS"][0], NISP_ZOOM * BAND_SHAPES["Y"][0]
+    larger = zoom(len(images["VIS"]))
+    side, small = VIS_ZOOM * SIDES[0], NISP_ZOOM * band_shapes(SIDES[0])["Y"][0]
     column, below = 2 * (MARGIN + side) + 40, TOP + side + 46
     page = Canvas(column + 440, max(below + small + MARGIN, TOP + 38 * len(facts) + 200), title, synthetic)
-    page.frame(MARGIN, TOP, grey(images["VIS"], sigma["VIS"], "VIS"), VIS_ZOOM, 0.1, 'VIS, 0.1"/px')
-    page.frame(MARGIN + side + 20, TOP, colour(images, sigma), VIS_ZOOM, 0.1, "colour: H, mean(Y, J), VIS")
+    page.frame(MARGIN, TOP, grey(images["VIS"], sigma["VIS"], "VIS"), larger * VIS_ZOOM, 0.1, 'VIS, 0.1"/px')
+    page.frame(MARGIN + side + 20, TOP, colour(images, sigma), larger * VIS_ZOOM, 0.1, "colour: H, mean(Y, J), VIS")
     for left, band in zip(itertools.count(MARGIN, small + 16), BANDS[1:], strict=False):
-        page.frame(left, below, grey(images[band], sigma[band], band), NISP_ZOOM, 0.3, f'{band}, 0.3"/px')
+        page.frame(left, below, grey(images[band], sigma[band], band), larger * NISP_ZOOM, 0.3, f'{band}, 0.3"/px')
     for top, (name, text) in zip(itertools.count(TOP, 38), facts.items(), strict=False):
         page.text(column, top, name, 10, room=200, color="0.4")
         page.text(column + 200, top, text, 10, room=230)
@@ -73,7 +74,7 @@ def object_sheet(
 
 
 def contact_sheet(path: Path, rows: Rows, sigma: Sigmas, title: str, synthetic: bool = False, columns: int = 8) -> None:
-    """Write a PNG of many objects: VIS beside colour, one screen pixel a VIS pixel, and a line under each.
+    """Write a PNG of many objects: VIS beside colour, 200 screen pixels each, and a line under each.
 
     ``rows``: heading (may be empty) → (images, caption) of what stands under it; the rest as in :func:`object_sheet`.
     """
@@ -88,8 +89,9 @@ def contact_sheet(path: Path, rows: Rows, sigma: Sigmas, title: str, synthetic: 
             top += above
         for number, (images, caption) in enumerate(tiles):
             left, down = MARGIN + number % columns * width, top + number // columns * height
-            page.frame(left, down, grey(images["VIS"], sigma["VIS"], "VIS"), 1, 0.1)
-            page.frame(left + 200, down, colour(images, sigma), 1, 0.1)
+            larger = zoom(len(images["VIS"]))
+            page.frame(left, down, grey(images["VIS"], sigma["VIS"], "VIS"), larger, 0.1)
+            page.frame(left + 200, down, colour(images, sigma), larger, 0.1)
             page.text(left, down + 205, caption, 7.5, room=width)
         top += height * -(-len(tiles) // columns)
     page.save(path)

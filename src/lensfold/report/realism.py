@@ -14,7 +14,7 @@ from lensfold.realism.measure import QUANTITIES
 from lensfold.realism.probe import LEAST
 from lensfold.report.canvas import BAR, MARGIN, Canvas
 from lensfold.report.figure import BLUE, ORANGE
-from lensfold.report.stretch import colour, grey
+from lensfold.report.stretch import colour, grey, zoom
 from lensfold.runs.scores import NOTHING, interval_text
 
 #: objects of each pack that are shown
@@ -44,9 +44,10 @@ def draw_comparison(path: Path, found: Comparison) -> None:
     lines = max(-(-len(side.rows) // COLUMNS) for side in (found.real, found.simulated))
     panels = TOP + HEAD + lines * (2 * SIDE + 2 * GAP) + 30
     page = Canvas(width, panels + 2 * 320 + MARGIN, f"{found.real.pack} beside {found.simulated.pack}", False)
+    frame = len(split_bands(found.real.rows[0])["VIS"]) // 10
     legend = (
-        f'VIS, and below it H, mean(Y, J), VIS in colour, 20" wide, bar {BAR:g}"; one stretch for all, in units of the '
-        "background sigma of both packs together."
+        f'VIS, and below it H, mean(Y, J), VIS in colour, {frame}" wide, bar {BAR:g}"; one stretch for all, in '
+        "units of the background sigma of both packs together."
     )
     page.text(MARGIN, 60, legend, 10, color="0.4")
     for left, side, name, ink in zip((MARGIN, right), (found.real, found.simulated), NAMES, COLOURS, strict=True):
@@ -60,8 +61,8 @@ def _draw_objects(page: Canvas, left: int, top: int, side: Side, sigma: dict[str
     for number, row in enumerate(side.rows):
         images = split_bands(row)
         x, y = left + number % COLUMNS * (SIDE + GAP), top + number // COLUMNS * (2 * SIDE + 2 * GAP)
-        page.frame(x, y, grey(images["VIS"], sigma["VIS"], "VIS"), 1, 0.1)
-        page.frame(x, y + SIDE, colour(images, sigma), 1, 0.1)
+        page.frame(x, y, grey(images["VIS"], sigma["VIS"], "VIS"), zoom(len(images["VIS"])), 0.1)
+        page.frame(x, y + SIDE, colour(images, sigma), zoom(len(images["VIS"])), 0.1)
 
 
 def _draw_panels(page: Canvas, top: int, found: Comparison) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.visualization import ManualInterval, make_lupton_rgb
 
 from lensfold.inputs.pixels import on_vis_grid
-from lensfold.paths import BANDS
+from lensfold.paths import BANDS, SIDES
 
 #: grey levels: asinh(x / SOFTENING) from BLACK to WHITE, all in background sigmas; a NISP pixel has nine times the sky
 SOFTENING, BLACK = 2.0, -2.0
@@ -24,6 +24,11 @@ NO_DATA = (255, 0, 255)
 #: an object's bands in flux units, and the background sigma of each
 Images = Mapping[str, np.ndarray]
 Sigmas = Mapping[str, float]
+
+
+def zoom(side: int) -> int:
+    """Return how many times a frame of this side is enlarged, so that pictures of all packs are of one size."""
+    return SIDES[0] // side
 
 
 def grey(image: np.ndarray, sigma: float, band: str, white: float | None = None) -> np.ndarray:
@@ -41,7 +46,7 @@ def grey(image: np.ndarray, sigma: float, band: str, white: float | None = None)
 
 
 def colour(images: Images, sigma: Sigmas, gain: float = 1.0) -> np.ndarray:
-    """Return H, mean(Y, J), VIS as red, green, blue: uint8 (200, 200, 3), NO_DATA where any band has no data.
+    """Return H, mean(Y, J), VIS as red, green, blue: uint8 (side, side, 3), NO_DATA where any band has no data.
 
     Blue is VIS blurred to the width of NISP, so that cores are not blue; VIS over that then sharpens all three.
     ``gain`` multiplies the result: more than 1 shows fainter light.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import fft
 
+from lensfold.data.cache import central
 from lensfold.paths import BANDS
 from lensfold.simulate.hosts import Host, HostLight
 from lensfold.simulate.optics.lensing import make_deflector
@@ -132,10 +133,12 @@ def draw_arc(
     nodes = coarse_nodes(deflector)
     planes = lensed_source(deflector, nodes, source.parts, sky) if number else None
     images = [] if planes is None else observe(planes, host.psf, sky)
+    images = [central(image, len(host.images[band])) for image, band in zip(images, BANDS, strict=bool(images))]
     seen = np.where(np.isfinite(host.images["VIS"]), images[0], np.float32(0)) if images else None
     sigma = float(light.sigma[0])
     scene = Scene(lens, source, deflector, centre, nodes, light.central, planes, seen, sigma, light.places)
-    return Arc(_added(noise_rng, host, light, images, p), truth_row(scene, p, host.object_id))
+    framed = replace(p, side=len(light.central))
+    return Arc(_added(noise_rng, host, light, images, p), truth_row(scene, framed, host.object_id))
 
 
 def _added(

@@ -15,9 +15,9 @@ from scipy import ndimage
 
 from lensfold.data.bad_pixels import UnusableFrame, mended
 from lensfold.data.cache import BadCutout
-from lensfold.data.sources import object_ids, read_cutout
+from lensfold.data.sources import check_side, object_ids, read_cutout
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, Pack, maps_file
+from lensfold.paths import BANDS, RATIO, Pack, cutout_file, maps_file, rim
 from lensfold.simulate.fits import NISP_PIXEL, VIS_PIXEL
 
 APERTURE = 1.5  # radius in arcsec of the magnitudes
@@ -58,8 +58,8 @@ class HostLight:
 
     ``x``, ``y``: the central galaxy's centre; ``axis``, ``angle``: its axis ratio and the direction of its major
     axis in radians; ``flux`` (4,): within APERTURE, neighbours replaced by what lies opposite; ``sigma`` (4,) and
-    ``lag`` (4,): scatter of the sky's pixels and correlation of neighbouring ones; ``central`` (200, 200): VIS light
-    of the central galaxy; ``places`` (n, 3): x, y and VIS magnitude of the other objects.
+    ``lag`` (4,): scatter of the sky's pixels and correlation of neighbouring ones; ``central``: VIS light of the
+    central galaxy, of the frame's shape; ``places`` (n, 3): x, y and VIS magnitude of the other objects.
     """
 
     x: float
@@ -136,12 +136,13 @@ def read_host(split_folder: Path, object_id: int) -> Host:
     """Return a host as its files have it.
 
     Raises UnusableHost where a file is missing, damaged or has too many bad pixels, InputError where a frame has
-    another size than the challenge's.
+    a size that packs do not have, or that does not go with that of VIS.
     """
     images = {}
     for band in BANDS:
         try:
             images[band] = read_cutout(split_folder, band, object_id)
+            check_side(images[band].shape, band, cutout_file(split_folder, band, object_id), len(images["VIS"]))
             mended(images[band])
         except BadCutout as error:
             raise UnusableHost(f"no readable file in {band}") from error
@@ -232,8 +233,11 @@ def measure(host: Host) -> HostLight:
         raise UnusableHost("its galaxy is outshone by a neighbour")
     row, column, axis, angle = _shape(smooth, pieces == number)
     others = (pieces > 0) & (pieces != number)
-    masks = [others, *[others[1:199, 1:199].reshape(66, 3, 66, 3).any(axis=(1, 3))] * 3]
-    centres = [(row, column), *[((row - 2) / 3, (column - 2) / 3)] * 3]
+    bare, length = rim(len(others)), len(frames[1])
+    covered = others[bare : len(others) - bare, bare : len(others) - bare]
+    masks = [others, *[covered.reshape(length, RATIO, length, RATIO).any(axis=(1, 3))] * 3]
+    first = bare + RATIO // 2  # the centre of the first NISP pixel
+    centres = [(row, column), *[((row - first) / RATIO, (column - first) / RATIO)] * 3]
     radii = [APERTURE / VIS_PIXEL, *[APERTURE / NISP_PIXEL] * 3]
     flux = [_aperture(*each) for each in zip(frames, masks, centres, radii, strict=True)]
     middle = 0.5 * (np.array(smooth.shape) - 1)
@@ -316,5 +320,6 @@ def _places(frame: np.ndarray, pieces: np.ndarray, central: int) -> np.ndarray:
     if not len(numbers):
         return np.zeros((0, 3))
     flux = ndimage.sum_labels(frame, pieces, numbers)
-    y, x = (np.array(ndimage.center_of_mass(np.maximum(frame, 0), pieces, numbers)) - 99.5).T * VIS_PIXEL
+    middle = 0.5 * (len(frame) - 1)
+    y, x = (np.array(ndimage.center_of_mass(np.maximum(frame, 0), pieces, numbers)) - middle).T * VIS_PIXEL
     return np.stack([x, y, -2.5 * np.log10(np.maximum(flux, 1e-20))], axis=1)

@@ -61,10 +61,12 @@ class _Chunk:
 
 @dataclass(frozen=True)
 class _Written:
-    """One host: its catalog rows, none where it was left out for ``reason``; whether it has maps in all bands."""
+    """One host: its catalog rows, none where it was left out for ``reason``; the side of its frames in VIS pixels;
+    whether it has maps in all bands."""
 
     host_id: int
     rows: list[Row]
+    side: int = 0
     has_rms: bool = False
     has_psf: bool = False
     reason: str = ""
@@ -193,6 +195,10 @@ def _write_hosts(
     if not any(host.rows for host in written):
         reasons = ", ".join(f"{n} x {reason}" for reason, n in Counter(host.reason for host in written).items())
         raise InputError(f"{hosts}: none of the {len(written)} hosts can be used ({reasons}). Import others.")
+    sides = Counter(host.side for host in written if host.rows)
+    if len(sides) > 1:
+        found = " and ".join(f'{number} hosts of {side} VIS pixels ({side // 10}")' for side, number in sides.items())
+        raise InputError(f"{hosts}: {found}, and a pack has frames of one size. Import the two kinds apart.")
     return sorted(written, key=lambda host: host.host_id)
 
 
@@ -217,7 +223,7 @@ def _write_host(chunk: _Chunk, host_id: int) -> _Written:
         _copy(chunk.hosts, host_id, chunk.folder / ("twins" if number else "train"), object_id)
         if number:
             _write_image(chunk, host, arc.added, object_id)
-    return _Written(host_id, rows, set(host.rms) == set(BANDS), set(host.psf) == set(BANDS))
+    return _Written(host_id, rows, len(light.central), set(host.rms) == set(BANDS), set(host.psf) == set(BANDS))
 
 
 def _copy(hosts: Path, host_id: int, folder: Path, object_id: int) -> None:

@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from lensfold.paths import BANDS
+from lensfold.data.cache import central
+from lensfold.paths import BANDS, band_shapes
 from lensfold.simulate.optics.artefacts import Marks, draw_artefacts, marked
 from lensfold.simulate.optics.lensing import Deflector
 from lensfold.simulate.optics.light import shifted
@@ -123,7 +124,7 @@ def _observe(
         strip = marks.blank[k]
         if strip is not None:
             images[band][strip] = 0
-    return images
+    return {band: central(images[band], length) for band, (length, _) in band_shapes(p.side).items()}
 
 
 def _position(rng: np.random.Generator) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import lensfold
 from lensfold.errors import InputError
 from lensfold.files import replacing
-from lensfold.paths import BANDS, Pack, cutout_file
+from lensfold.paths import BANDS, SIDES, Pack, cutout_file
 from lensfold.simulate.fits import fits_bytes
 from lensfold.simulate.objects import FIRST_ID, DrawnSplit, SimulatedObject, simulate_object
 from lensfold.simulate.population import Population
@@ -167,9 +167,10 @@ def _remove_empty(split_folder: Path) -> None:
 
 def _comments(p: Population, seed: int, split: DrawnSplit, n: int) -> list[str]:
     profile = f"{p.name} with variation" if p.variation else p.name
+    frames = "" if p.side == SIDES[0] else f", frames of {p.side} VIS pixels"
     return [
         f"SYNTHETIC: simulated by lensfold {lensfold.__version__}, not observed",
-        f"profile {profile}, seed {seed}, {split} split, {n} objects, k_pix {p.k_pix}",
+        f"profile {profile}, seed {seed}, {split} split, {n} objects, k_pix {p.k_pix}{frames}",
         "angles x_crit, y_crit in radians; ein_area, crit_area in steradian; r_source in arcsec",
         "fluxes are 10^(-0.4 m_AB); mag_eff is empty and sb_contrast -1e+130 where no source is seen",
     ]

@@ -104,6 +104,8 @@ class Population:
     negatives: tuple[tuple[str, float], ...] = ()
     variation: Variation | None = None
 
+    side: int = 200  # of the frame in VIS pixels; of 100: all is drawn, and then only the middle kept and measured
+
     # Instrument, per band in the order VIS, Y, J, H.
     psf_fwhm: tuple[float, float, float, float] = (0.17, 0.34, 0.36, 0.40)
     psf_beta: tuple[float, float, float, float] = (3.0, 3.5, 3.5, 3.5)

@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
 
+from lensfold.data.cache import central
 from lensfold.data.catalog import COLUMNS, NO_IMAGE_INDEX, NO_SOURCE
 from lensfold.files import replacing
 from lensfold.simulate.optics.lensing import Deflector, critical_cells, einstein_radius
 from lensfold.simulate.optics.light import sample_brightness
 from lensfold.simulate.optics.light_kernels import FLUX, RADIUS
-from lensfold.simulate.optics.render import COARSE_CELLS, COARSE_STEP, PIXEL, Planes, bin_vis
+from lensfold.simulate.optics.render import COARSE_CELLS, COARSE_STEP, PIXEL, Planes, bin_vis, central_light
 from lensfold.simulate.population import Population
 from lensfold.simulate.sky.field import Source
 
@@ -140,8 +141,20 @@ def _source_columns(scene: Scene, p: Population) -> dict[str, float | int]:
     }
 
 
+def _in_frame(scene: Scene, side: int) -> Scene:
+    """Return a scene with only the light of the middle ``side`` VIS pixels."""
+    planes, image = scene.source_planes, scene.source_vis
+    return replace(
+        scene,
+        lens_vis=central(scene.lens_vis, side),
+        source_planes=None if planes is None else central_light(planes, side),
+        source_vis=None if image is None else central(image, side),
+    )
+
+
 def truth_row(scene: Scene, p: Population, object_id: int) -> dict[str, float | int]:
-    """Return the 26 named columns of the catalog for one object."""
+    """Return the 26 named columns of the catalog for one object, whose light is measured in the frame of ``p.side``."""
+    scene = _in_frame(scene, p.side)
     threshold = p.k_pix * scene.sigma
     x, y, mag = scene.places.T
     near = np.hypot(x - scene.centre[0], y - scene.centre[1])[mag < p.neighbour_mag]

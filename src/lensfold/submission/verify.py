@@ -9,15 +9,15 @@ from typing import Literal
 
 import pandas as pd
 
-from lensfold.config import Experiment, read_toml, validated
+from lensfold.config import Experiment, in_frames, read_toml, validated
 from lensfold.console import show_table
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import pixels_hash, read_manifest
+from lensfold.data.cache import frame_side, pixels_hash, read_manifest
 from lensfold.data.cache_check import stale_reason
 from lensfold.data.folds import folds_hash
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
-from lensfold.paths import Pack, Workspace
+from lensfold.paths import SIDES, Pack, Workspace
 from lensfold.runs.provenance import changed_since, code_state, versions
 from lensfold.submission.explain import flat
 from lensfold.submission.manifest import Manifest, MemberRecord
@@ -57,7 +57,7 @@ def checks(workspace: Workspace, submission: Path, manifest: Manifest) -> Iterat
         yield _file(folder / manifest.radius.file, manifest.radius.sha256)
     yield _file(workspace.submission_settings(manifest.submission), manifest.settings_sha256)
     for name, member in manifest.runs.items():
-        yield from _run(workspace, manifest, name, member)
+        yield from _run(workspace, manifest, source, name, member)
     yield from _folds(workspace, source, manifest)
     for name, member in manifest.runs.items():
         yield _cache(f"train cache of {name}", workspace.cache(source, "train"), member.config["data_hash"])
@@ -92,12 +92,12 @@ def _file(path: Path, expected: str) -> Check:
     return _check(str(path), expected, found)
 
 
-def _run(workspace: Workspace, manifest: Manifest, name: str, member: MemberRecord) -> Iterator[Check]:
+def _run(workspace: Workspace, manifest: Manifest, source: Pack, name: str, member: MemberRecord) -> Iterator[Check]:
     folder = workspace.run(manifest.trained_on, name)
     yield _check(f"manifest's settings of {name}", member.config_hash, digest(member.config))
     yield _json(folder / "config.json", member.config_hash)
     yield _json(folder / "predict.json", digest(member.predict))
-    yield _experiment(workspace.experiment(name), member)
+    yield _experiment(workspace.experiment(name), member, workspace.cache(source, "train"))
     for file, expected in member.files.items():
         yield _file(folder / file, expected)
 
@@ -111,25 +111,34 @@ def _json(path: Path, expected: str) -> Check:
         return Check(str(path), "differs", _cut(expected), "damaged")
 
 
-def _experiment(path: Path, member: MemberRecord) -> Check:
+def _experiment(path: Path, member: MemberRecord, train_cache: Path) -> Check:
     """Whether the experiment's file still means the settings that were trained, defaults of today filled in."""
     trained = {**member.experiment, "predict": member.predict}
     if not path.is_file():
         return _check(str(path), digest(trained), None)
     try:
         expected = validated(trained, Experiment, path).model_dump(mode="json")
-        found = read_toml(path, Experiment).model_dump(mode="json")
+        found = read_toml(path, Experiment)
+        found = in_frames(found, _side(train_cache), path)
     except InputError as error:
         problem = str(error).removeprefix(f"{path}: ")
         return Check(
             str(path), "differs", _cut(digest(trained)), problem[:57] + "..." if len(problem) > 60 else problem
         )
-    before, after = dict(flat(expected)), dict(flat(found))
+    before, after = dict(flat(expected)), dict(flat(found.model_dump(mode="json")))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if not keys:
-        return Check(str(path), "matches", _cut(digest(expected)), _cut(digest(found)))
+        return Check(str(path), "matches", _cut(digest(expected)), _cut(digest(found.model_dump(mode="json"))))
     shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
     return Check(str(path), "differs", _cut(digest(expected)), f"other {shown}")
+
+
+def _side(train_cache: Path) -> int:
+    """The side of a cache's frames; of the challenge's where no manifest says, which another check tells."""
+    try:
+        return frame_side(read_manifest(train_cache))
+    except (InputError, KeyError, TypeError, IndexError):
+        return SIDES[0]
 
 
 def _folds(workspace: Workspace, source: Pack, manifest: Manifest) -> Iterator[Check]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
+from lensfold.data.cache import central
 from lensfold.simulate.optics.lensing import Deflector, draw_lensed, map_nodes
 from lensfold.simulate.optics.light import draw
 from lensfold.simulate.optics.light_kernels import AXIS, FLUX, INDEX, RADIUS, sum_blocks, sum_pairs
@@ -88,6 +89,11 @@ def bin_sum(image: np.ndarray, factor: int) -> np.ndarray:
 def bin_vis(fine: np.ndarray) -> np.ndarray:
     """Return the VIS frame (200, 200) of a fine image (432, 432)."""
     return bin_sum(fine[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN], 2)
+
+
+def central_light(planes: Planes, side: int) -> Planes:
+    """Return the VIS light of the middle ``side`` VIS pixels and of the margin around them; NISP as it is."""
+    return Planes(central(planes.vis, 2 * (side + _MARGIN)), planes.nisp)
 
 
 def _convolve(images: np.ndarray, kernels: np.ndarray, factor: int, edge: int, first_version: bool) -> np.ndarray:
