@@ -4,7 +4,7 @@ import pytest
 
 from lensfold.errors import InputError
 from lensfold.files import replacing
-from lensfold.paths import Pack, Workspace
+from lensfold.paths import RATIO, SIDES, Pack, Workspace, band_shapes, checked_side, pixels_per_object, rim
 
 
 @pytest.mark.parametrize("name", ["train", "datapack2.0train"])
@@ -76,3 +76,23 @@ def test_a_folder_in_data_has_one_cache_under_every_name(tmp_path):
     assert workspace.folds(plain) != workspace.folds(grouped)
     elsewhere = workspace.pack("mine", tmp_path / "far" / "sky")
     assert workspace.cache(elsewhere, "test") == tmp_path / "data" / "mine" / "cache" / "test"
+
+
+def nisp_centres(side: int) -> list[int]:
+    """The VIS pixels of a frame that NISP pixels have their centres on."""
+    return [rim(side) + RATIO // 2 + RATIO * pixel for pixel in range(band_shapes(side)["Y"][0])]
+
+
+def test_a_small_frame_is_the_middle_of_a_large_one():
+    large, small = SIDES
+    edge = (large - small) // 2
+    assert (large, small) == (200, 100) and [pixels_per_object(side) for side in SIDES] == [53068, 13072]
+    assert [edge + centre for centre in nisp_centres(small)] == nisp_centres(large)[17:49]
+    for side in SIDES:  # the same rim at both ends, so that turned and flipped frames are frames too
+        assert nisp_centres(side)[0] - 1 == rim(side) == side - 2 - nisp_centres(side)[-1]
+
+
+def test_no_other_sides():
+    assert checked_side(100) == 100
+    with pytest.raises(InputError, match=r'--side 150: expected 200 \(20"\) or 100 \(10"\)'):
+        checked_side(150)

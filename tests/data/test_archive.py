@@ -56,6 +56,19 @@ def build(path, folder, **options):
     return build_cache_from_scan(scan_archive(path, folder), Build(folder, **options))
 
 
+def test_an_archive_of_frames_of_ten_arcsec(split_folder, tmp_path):
+    write_objects(tmp_path / "small", IDS, [True, False, True], seed=1, side=100)
+    path = pack(tmp_path / "train.tar", members_of(tmp_path / "small", BANDS[::-1]))
+    build(path, tmp_path / "a" / "train")
+    build_cache(tmp_path / "small", Build(tmp_path / "b" / "train"))
+    with Cache(tmp_path / "a" / "train") as one, Cache(tmp_path / "b" / "train") as other:
+        assert one.side == 100
+        np.testing.assert_array_equal(one.read(IDS), other.read(IDS))
+    mixed = [*members_of(tmp_path / "small")[:5], *members_of(split_folder)[5:]]
+    with pytest.raises(InputError, match=r"mixed\.tar: .*EUC_Y-200001\.fits: image shape is \(66, 66\), expected \(32"):
+        build(pack(tmp_path / "mixed.tar", mixed), tmp_path / "c" / "train")
+
+
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tar"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_archive_and_folder_give_the_same_cache(split_folder, tmp_path, monkeypatch, suffix, workers):

@@ -12,7 +12,16 @@ from astropy.io import fits
 from fakes.pack import SIGMA, fake_images, write_cutout, write_objects, write_pack
 
 from lensfold.data import cache_build
-from lensfold.data.cache import BadCutout, Cache, background_sigma, split_bands, stage_cache, verify_cache
+from lensfold.data.cache import (
+    BadCutout,
+    Cache,
+    background_sigma,
+    central,
+    central_rows,
+    split_bands,
+    stage_cache,
+    verify_cache,
+)
 from lensfold.data.cache_build import (
     Build,
     build_cache,
@@ -21,7 +30,7 @@ from lensfold.data.cache_build import (
 )
 from lensfold.data.sources import FolderSource, object_ids, read_cutout
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
+from lensfold.paths import BAND_SHAPES, BANDS, band_shapes, cutout_file
 
 
 class KilledSource(FolderSource):
@@ -67,7 +76,7 @@ def test_sigma_is_that_of_the_background(split_folder, tmp_path):
 
 def test_background_sigma_ignores_the_galaxy():
     image = fake_images(np.random.default_rng(0), True)["VIS"]
-    assert background_sigma(image, 20) == pytest.approx(SIGMA["VIS"], rel=0.03)
+    assert background_sigma(image) == pytest.approx(SIGMA["VIS"], rel=0.03)
 
 
 def damage(path, kind):
@@ -129,6 +138,45 @@ def test_another_shape_names_file_found_and_expected(split_folder, tmp_path):
     with pytest.raises(InputError, match=r"imageEUC_Y-200002\.fits: image shape is \(64, 66\), expected \(66, 66\)"):
         build_cache(split_folder, Build(tmp_path / "cache", skip_bad=True))
     assert not (tmp_path / "cache").exists()
+
+
+def test_frames_of_ten_arcsec_are_the_middles_of_those_of_twenty(split_folder, tmp_path):
+    write_objects(tmp_path / "small", IDS, [True, False] * 2 + [True], seed=1, side=100)
+    for name, folder in (("large", split_folder), ("small", tmp_path / "small")):
+        build_cache(folder, Build(tmp_path / name / "cache"))
+    with Cache(tmp_path / "large" / "cache") as large, Cache(tmp_path / "small" / "cache") as small:
+        assert (large.side, small.side) == (200, 100)
+        assert small.manifest["bands"] == {band: list(shape) for band, shape in band_shapes(100).items()}
+        np.testing.assert_array_equal(central_rows(large.read(IDS), 100), small.read(IDS))
+        np.testing.assert_array_equal(central(split_bands(large.read(IDS))["Y"], 32), split_bands(small.read(IDS))["Y"])
+        assert small.sigma == pytest.approx(large.sigma, rel=0.1)
+    staged = stage_cache(tmp_path / "small" / "cache", tmp_path / "staged")
+    assert not verify_cache(staged)
+    (staged / "shard-00000.npy").write_bytes(b"")
+    assert verify_cache(staged) == {"shard-00000.npy": "0 bytes, expected 261568"}
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        (BANDS, r"imageEUC_VIS-200004\.fits: image shape is \(100, 100\), expected \(200, 200\)"),
+        (BANDS[1:], r"imageEUC_Y-200004\.fits: image shape is \(32, 32\), expected \(66, 66\)"),
+    ],
+)
+def test_mixed_packs_are_refused(split_folder, tmp_path, bands, message):
+    write_objects(tmp_path / "small", [200004], [True], seed=1, side=100)
+    for band in bands:
+        shutil.copy(cutout_file(tmp_path / "small", band, 200004), cutout_file(split_folder, band, 200004))
+    both = r'.*of 200 VIS pixels \(20"\) or of 100 VIS pixels \(10"\)'
+    with pytest.raises(InputError, match=message + both) as error:
+        build_cache(split_folder, Build(tmp_path / "cache", skip_bad=True))
+    assert "\n" not in str(error.value) and not (tmp_path / "cache").exists()
+
+
+def test_another_side_than_that_of_the_other_splits_is_refused(split_folder, tmp_path):
+    with pytest.raises(InputError, match=r'VIS frames of 200 pixels \(20"\).*other splits have 100 \(10"\)'):
+        build_cache(split_folder, Build(tmp_path / "made" / "cache", side=100))
+    assert not (tmp_path / "made").exists()
 
 
 def test_catalog_and_files_must_agree(split_folder, tmp_path):

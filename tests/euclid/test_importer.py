@@ -12,12 +12,13 @@ from astropy.wcs import WCS
 from fakes.euclid import MAGZERO, all_strict, check_sky, frames_of, mer_hdus, mer_with, refused, write_group, written
 from fakes.workspace import PROJECT
 
+from lensfold.data.cache import central
 from lensfold.data.cache_build import Build, build_cache
 from lensfold.data.fits_reader import read_frame
 from lensfold.errors import InputError
 from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS
-from lensfold.paths import BAND_SHAPES, BANDS, Pack, cutout_file, maps_file
+from lensfold.paths import BAND_SHAPES, BANDS, Pack, band_shapes, cutout_file, maps_file
 
 REAL = Path(os.environ.get("LENSFOLD_REAL_EUCLID", PROJECT.parent / "shared" / "real_euclid"))
 
@@ -37,6 +38,50 @@ def test_the_real_example_gives_the_reference_in_every_band(tmp_path):
         check_sky({band: WCS(hdus[EXTENSIONS[band]].header) for band in BANDS}, out, 1, (50, 50))
     manifest = build_cache(Pack("real", out).split_source("test"), Build(tmp_path / "cache"))
     assert manifest["objects"] == 1 and not manifest["refused"] and not manifest["repaired"]
+
+
+def trimmed(hdus: fits.HDUList, side: int) -> fits.HDUList:
+    """The same cutout with only its middle."""
+    for hdu in hdus[1:]:
+        edge = (len(hdu.data) - side) // 2
+        if edge > 0:
+            hdu.data = hdu.data[edge : edge + side, edge : edge + side]
+            for axis in (1, 2):
+                hdu.header[f"CRPIX{axis}"] = hdu.header.get(f"CRPIX{axis}", 0.0) - edge
+    return hdus
+
+
+def test_smaller_cutouts_give_the_middle_of_the_frame(tmp_path):
+    sides = {"20": (300, None), "10": (300, 100), "100px": (100, None), "150px": (150, None)}
+    for name, (delivered, side) in sides.items():
+        file = written(tmp_path / f"{name}.fits", trimmed(mer_hdus((300, 300)), delivered))
+        table = import_euclid([file], tmp_path / name, side=side)
+        assert table.loc[0, "ra"] == pytest.approx(359.12345678912345, abs=1e-9)
+    large = frames_of(tmp_path / "20", 20)
+    for name, object_id in (("10", 10), ("100px", 1), ("150px", 1)):
+        for band, image in frames_of(tmp_path / name, object_id).items():
+            np.testing.assert_allclose(image, central(large[band], band_shapes(100)[band][0]), rtol=1e-6)
+    with fits.open(maps_file(tmp_path / "100px", 1)) as hdus:
+        assert hdus["Y_RMS"].data.shape == (32, 32)
+    assert build_cache(tmp_path / "100px", Build(tmp_path / "cache"))["bands"]["H"] == [32, 32]
+
+
+def test_cutouts_of_two_sizes_are_imported_apart(tmp_path):
+    files = [
+        written(tmp_path / f"{side}_{number}.fits", mer_hdus((side, side))) for side in (120, 210) for number in (1, 2)
+    ]
+    words = ('2 for 10"', "120_1.fits", '2 for 20"', "210_1.fits", "--side 100")
+    assert "\n" not in refused(files, tmp_path / "out", *words)
+    assert len(import_euclid(files, tmp_path / "out", side=100)) == 4
+    refused(files, tmp_path / "other", "120_1.fits", "120 x 120 pixels, expected 200 to 3000", side=200)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real Euclid cutouts here")
+def test_the_real_example_of_ten_arcsec(tmp_path):
+    table = import_euclid([REAL / "mer" / "EUC_MER_example_100px.fits"], tmp_path / "real")
+    assert table["ID"].tolist() == [1]
+    assert {band: frame.shape for band, frame in frames_of(tmp_path / "real", 1).items()} == band_shapes(100)
+    assert build_cache(tmp_path / "real", Build(tmp_path / "cache"))["objects"] == 1
 
 
 def test_an_object_with_an_unusable_band_is_imported_and_reported(tmp_path):

@@ -6,8 +6,9 @@ import numpy as np
 from astropy.io import fits
 
 from fakes.catalog import catalog_text, fake_catalog
+from lensfold.data.cache import central
 from lensfold.data.catalog import labels
-from lensfold.paths import BAND_SHAPES, BANDS, Pack, cutout_file
+from lensfold.paths import BAND_SHAPES, BANDS, Pack, band_shapes, cutout_file
 
 SIGMA = {"VIS": 4.5e-13, "Y": 7.5e-12, "J": 9e-12, "H": 7e-12}
 
@@ -32,15 +33,19 @@ def write_cutout(path: Path, image: np.ndarray) -> None:
     fits.PrimaryHDU(image.astype(">f4")).writeto(path, overwrite=True)
 
 
-def write_objects(split_folder: Path, ids: list[int], is_lens: list[bool], seed: int, noise_level: float = 1.0) -> None:
-    """All four bands of each object."""
+def write_objects(
+    split_folder: Path, ids: list[int], is_lens: list[bool], seed: int, noise_level: float = 1.0, side: int = 200
+) -> None:
+    """All four bands of each object; frames of 100 VIS pixels are the middles of those of 200."""
     for object_id, lens in zip(ids, is_lens, strict=True):
         images = fake_images(np.random.default_rng([seed, object_id]), bool(lens), noise_level)
         for band, image in images.items():
-            write_cutout(cutout_file(split_folder, band, object_id), image)
+            write_cutout(cutout_file(split_folder, band, object_id), central(image, band_shapes(side)[band][0]))
 
 
-def write_pack(folder: Path, n_train: int = 36, n_test: int = 8, seed: int = 0, noise_level: float = 1.0) -> Pack:
+def write_pack(
+    folder: Path, n_train: int = 36, n_test: int = 8, seed: int = 0, noise_level: float = 1.0, side: int = 200
+) -> Pack:
     """A pack named after its folder, with catalog and key; ``noise_level``: of the background, in SIGMA."""
     pack = Pack(folder.name, folder)
     for split, count, target in (("train", n_train, pack.catalog), ("test", n_test, pack.key)):
@@ -48,7 +53,6 @@ def write_pack(folder: Path, n_train: int = 36, n_test: int = 8, seed: int = 0, 
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(catalog_text(catalog))
         lenses = labels(catalog, "official-2020") == 1
-        write_objects(
-            folder / split, catalog.index.tolist(), lenses.tolist(), seed + 10 * (split == "test"), noise_level
-        )
+        ids, own_seed = catalog.index.tolist(), seed + 10 * (split == "test")
+        write_objects(folder / split, ids, lenses.tolist(), own_seed, noise_level, side)
     return pack

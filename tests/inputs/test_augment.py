@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from lensfold.config import INFRARED_MIXES, AugmentSettings, PixelSettings
+from lensfold.data.cache import central
 from lensfold.inputs import kernels
 from lensfold.inputs.augment import draws, zooms
 from lensfold.inputs.pixels import fit_constants, linear_channels, on_vis_grid
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import BAND_SHAPES, BANDS, band_shapes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "augment.npz"
 IMAGES = fake_images(np.random.default_rng(5), True)
@@ -117,6 +118,32 @@ def test_draws_fill_their_ranges():
     np.testing.assert_allclose(drawn.max(axis=0), high, atol=0.05)
     np.testing.assert_allclose(drawn.mean(axis=0), np.add(low, high) / 2, atol=0.5)
     assert abs(np.corrcoef(drawn.T) - np.eye(8)).max() < 0.1
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("mix", ["bands", "paper-rgb", "vis"])
+def test_a_small_frame_gives_the_input_of_the_middle_of_a_large_one(mix, factor):
+    """All but the rim: NISP has no pixels beyond it, so the last three VIS pixels repeat or lean on its edge."""
+    small = {band: central(image, band_shapes(100)[band][0]) for band, image in IMAGES.items()}
+    settings, rim = PixelSettings(mix=mix, crop=100, bin=factor), -(-3 // factor)
+    of_large, of_small = (preparation(images, settings, only(d4=True), SIGMA) for images in (IMAGES, small))
+    for made in ("plain", "augmented"):
+        one, other = (
+            each.plain(np.array([1])) if made == "plain" else augmented(each, 4) for each in (of_large, of_small)
+        )
+        assert one.shape[1:3] == (100 // factor, 100 // factor)
+        np.testing.assert_array_equal(one[..., 0], other[..., 0])  # of VIS there is all
+        inner = slice(rim, -rim)
+        np.testing.assert_allclose(one[:, inner, inner], other[:, inner, inner], atol=2e-5)
+        assert mix == "vis" or not np.allclose(one, other, atol=1e-2)
+
+
+def test_a_small_frame_is_moved_like_the_middle_of_a_large_one():
+    small = {band: central(image, band_shapes(100)[band][0]) for band, image in IMAGES.items()}
+    one, other = (
+        augmented(linear(only(affine_probability=1.0), images, crop=64, bin=2), 6) for images in (IMAGES, small)
+    )
+    np.testing.assert_allclose(one, other, atol=2e-3 * np.abs(one).max())
 
 
 # What each step does

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from fakes.skies import frozen_objects, pixels_hash, some_pixels
 
+from lensfold.data.cache import central
 from lensfold.data.catalog import COLUMNS, NO_SOURCE
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import BAND_SHAPES, BANDS, band_shapes
 from lensfold.simulate import FIRST_ID, PROFILES, Population, get_population, objects, simulate_object
-from lensfold.simulate.optics.render import Planes, add_light, coarse_nodes, lensed_source
+from lensfold.simulate.optics.render import Planes, add_light, coarse_nodes, lensed_source, observe_vis
 from lensfold.simulate.population import Population as PopulationClass
 from lensfold.simulate.sky.field import draw_source
 from lensfold.simulate.sky.galaxies import MORPHOLOGIES
@@ -57,6 +58,29 @@ def test_forcing_the_presence_that_was_drawn_changes_nothing():
     for k in range(4):
         drawn = simulate_object("sample", SEED, "train", k)
         assert same(drawn, simulate_object("sample", SEED, "train", k, with_source=bool(drawn.row["n_sources"])))
+
+
+@pytest.mark.parametrize("name", ["euclid", "challenge"])
+def test_frames_of_ten_arcsec_are_the_middles_of_those_of_twenty(name):
+    large, small = (simulate_object(replace(PROFILES[name], side=side), 1, "train", 36) for side in (200, 100))
+    for band, (side, _) in band_shapes(100).items():
+        np.testing.assert_array_equal(small.images[band], central(large.images[band], side))
+    differing = {column for column in COLUMNS[1:] if repr(large.row[column]) != repr(small.row[column])}
+    assert differing <= SOURCE_COLUMNS - {"n_sources"} | {"n_pix_lens", "lens_flux", "mag_lens"}
+
+
+def test_the_catalog_speaks_of_what_is_in_the_frame():
+    p = replace(PROFILES["challenge"], side=100)
+    rng = objects.object_streams(1, "train", 36)
+    drawn, sigma = objects.draw_object(p, rng, 1, "train"), objects.draw_sigma(rng.noise, p)
+    planes = lensed_source(drawn.lens, coarse_nodes(drawn.lens), drawn.source.parts, p)
+    bright = observe_vis(planes, p)[50:150, 50:150] > p.k_pix * sigma[0]
+    large, row = (simulate_object(each, 1, "train", 36).row for each in ("challenge", p))
+    assert row["n_pix_source"] == np.count_nonzero(bright) < 0.5 * large["n_pix_source"]
+    assert row["n_source_im"] < large["n_source_im"] and row["source_flux"] < large["source_flux"]
+    outside = simulate_object(p, 1, "train", 0).row  # its source has no image within 5"
+    assert outside["n_sources"] == 1 and outside["n_pix_source"] == outside["n_source_im"] == 0
+    assert math.isnan(outside["mag_eff"]) and outside["sb_contrast"] == NO_SOURCE
 
 
 def test_pair_rows_differ_only_in_the_source(pairs):

@@ -20,7 +20,6 @@ import numpy as np
 from lensfold.console import Progress
 from lensfold.data.bad_pixels import MAX_BAD_SHARE, UnusableFrame, mended
 from lensfold.data.cache import (
-    BORDER,
     FORMAT,
     SHARD_ROWS,
     SOURCES,
@@ -111,7 +110,7 @@ def _fill_row(task: _ShardTask, object_id: int, frames: dict[str, Frame], row: n
             return f"{task.source.name(band, object_id)}: {error}"
         row[start : start + pixels.size] = pixels.ravel()
         start += pixels.size
-        sigmas.append(background_sigma(pixels, BORDER[band]))
+        sigmas.append(background_sigma(pixels))
         if count:
             repaired[band] = count
     record["ids"].append(object_id)

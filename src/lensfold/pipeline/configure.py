@@ -84,6 +84,7 @@ def configure_once(workspace: Workspace, pack: Pack, name: str) -> None:
     """Resolve an experiment unless that was done with the files there are now; one process at a time."""
     if is_configured(workspace, pack, name):
         return
+    _resolved(workspace, pack, name)  # a mistake comes before the run's folder is made
     with exclusive(workspace.configured(pack.name, name).with_name(".configure.lock")):
         if not is_configured(workspace, pack, name):
             configure(workspace, pack, name)
