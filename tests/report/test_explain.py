@@ -124,6 +124,11 @@ def test_background_is_where_no_light_is():
     assert background_value({"mean": [1.0, -3.0], "scale": [2.0, 1.5], "sigma": {}}).tolist() == [-0.5, 2.0]
 
 
+def test_a_map_of_a_smaller_frame():
+    placed = on_frame(np.ones((32, 32)), PixelSettings(crop=64, bin=2), 100)
+    assert placed.shape == (100, 100) and np.nansum(placed) == 64**2 and placed[18:82, 18:82].all()
+
+
 def test_a_map_lies_in_the_middle_of_the_frame():
     placed = on_frame(np.arange(64.0**2).reshape(64, 64), PixelSettings(crop=128, bin=2), 200)
     assert placed.shape == (200, 200) and np.isnan(placed[:36]).all() and np.isnan(placed[:, 164:]).all()

@@ -10,13 +10,14 @@ from fakes.pack import SIGMA, fake_images, write_pack
 from fakes.workspace import environment
 from PIL import Image
 
-from lensfold.data.cache import Cache
+from lensfold.data.cache import Cache, central
 from lensfold.data.cache_build import Build, build_cache
 from lensfold.data.catalog import SIZE_BINS, read_catalog
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.paths import BAND_SHAPES, BANDS, band_shapes
 from lensfold.report import pictures
 from lensfold.report.canvas import MARGIN
+from lensfold.report.gallery import draw
 from lensfold.report.pictures import (
     TOP,
     Album,
@@ -69,6 +70,20 @@ def album(tmp_path_factory):
     catalog = read_catalog(pack.catalog)
     with Cache(pack.folder / "cache") as cache:
         yield Album(cache, "fake, train", catalog, synthetic=True)
+
+
+def test_pictures_of_ten_arcsec_are_as_large(images, tmp_path):
+    small = {band: central(image, band_shapes(100)[band][0]) for band, image in images.items()}
+    object_sheet(tmp_path / "sheet.png", small, SIGMA, "small", {})
+    assert size(tmp_path / "sheet.png") == SHEET_SIZE
+    sheet = pixels(tmp_path / "sheet.png")[TOP : TOP + 600, 24:624]
+    np.testing.assert_array_equal(sheet[3::6, 3::6][:90], grey(small["VIS"], SIGMA["VIS"], "VIS")[::-1][:90])
+    for name, shown in (("small", small), ("large", images)):
+        contact_sheet(tmp_path / f"{name}.png", {"": [(shown, "")] * 3}, SIGMA, "sheet")
+        draw(tmp_path / f"{name}.jpg", shown, SIGMA)
+        with Image.open(tmp_path / f"{name}.jpg") as picture:
+            assert picture.size == (400, 400)
+    assert size(tmp_path / "small.png") == size(tmp_path / "large.png")
 
 
 # ---- one object

@@ -23,7 +23,7 @@ from lensfold.data.catalog import COLUMNS, labels, read_catalog
 from lensfold.data.folds import read_folds
 from lensfold.errors import InputError
 from lensfold.euclid.importer import import_euclid
-from lensfold.paths import BANDS, Pack, Workspace, cutout_file, maps_file
+from lensfold.paths import BANDS, Pack, Workspace, band_shapes, cutout_file, maps_file
 from lensfold.simulate import get_population, simulate_object, simulate_pack
 from lensfold.simulate.arcs import FaberJackson, draw_arc, draw_lens, noisy, observe
 from lensfold.simulate.hosts import Host, HostLight, UnusableHost, known_lenses, measure
@@ -369,6 +369,23 @@ def test_an_interrupted_injection_leaves_nothing(mine, tmp_path):
     copy_of(few, tmp_path / "out" / f".injecting-{killed.pid}")
     inject(few, tmp_path / "out", "sample")
     assert contents(tmp_path / "out") == before
+
+
+def test_hosts_of_ten_arcsec_give_packs_of_ten_arcsec(mine, tmp_path):
+    root, _ = mine
+    import_euclid([root / "cutouts" / f"{number}.fits" for number in (12, 13, 14)], tmp_path / "ten", side=100)
+    made = inject(tmp_path / "ten", tmp_path / "out", "sample", 1, 5)
+    assert (made.hosts, made.arcs, made.with_rms) == (3, 3, 3)
+    rows = read_catalog(tmp_path / "out" / "image_catalog2.0train.csv")
+    for object_id in rows.index[rows["n_sources"] > 0]:
+        image, host = (frames_of(tmp_path / "out" / split, object_id) for split in ("train", "twins"))
+        assert {band: one.shape for band, one in image.items()} == band_shapes(100)
+        arc = image["VIS"] - host["VIS"]
+        assert arc.sum() == pytest.approx(rows["source_flux"][object_id], rel=0.1)
+        assert rows["n_pix_source"][object_id] > 20
+    assert (rows["n_pix_lens"] > 0).all() and set(rows["n_gal_5"]) <= set(range(30))
+    copy_of(root / "data" / "mine", tmp_path / "ten", (15,))
+    refused(r'ten: 3 hosts of 100 VIS pixels \(10"\) and 1 hosts of 200', tmp_path / "ten", tmp_path / "again")
 
 
 def test_folders_that_are_no_hosts_or_no_place_for_a_pack(mine, tmp_path):

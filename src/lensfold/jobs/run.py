@@ -19,6 +19,7 @@ from lensfold.jobs.progress import Follower, show_progress
 from lensfold.pipeline.cache import cache_split_once
 from lensfold.pipeline.configure import configure_once
 from lensfold.pipeline.folds import are_folds_made, make_pack_folds
+from lensfold.pipeline.predict import check_frames
 from lensfold.runs.run import Run
 from lensfold.submission.identity import is_submitted
 
@@ -131,6 +132,9 @@ def run_needed(work: Work, executor: Executor, brief: bool = False) -> bool:
     if is_cached(work.workspace, work.pack, "train"):
         for name in work.trained:  # settings are resolved first: a job is known by what it is made from
             configure_once(work.workspace, work.pack, name)
+    if work.trained_on and is_cached(work.workspace, work.pack, "test"):
+        for name in work.predicted:
+            check_frames(work.workspace, work.pack, work.source, name)
     missing = needed(work, known)
     if not missing:
         return True
