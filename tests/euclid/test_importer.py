@@ -68,11 +68,12 @@ def test_smaller_cutouts_give_the_middle_of_the_frame(tmp_path):
 
 def test_cutouts_of_two_sizes_are_imported_apart(tmp_path):
     files = [
-        written(tmp_path / f"{side}_{number}.fits", mer_hdus((side, side))) for side in (120, 210) for number in (1, 2)
+        written(tmp_path / f"{side}_{number}.fits", mer_hdus((side, side)))
+        for side, number in ((120, 1), (210, 1), (210, 2))
     ]
-    words = ('2 for 10"', "120_1.fits", '2 for 20"', "210_1.fits", "--side 100")
+    words = ('1 for 10"', "120_1.fits", '2 for 20"', "210_1.fits", "--side 100")
     assert "\n" not in refused(files, tmp_path / "out", *words)
-    assert len(import_euclid(files, tmp_path / "out", side=100)) == 4
+    assert len(import_euclid(files, tmp_path / "out", side=100)) == 3
     refused(files, tmp_path / "other", "120_1.fits", "120 x 120 pixels, expected 200 to 3000", side=200)
 
 
