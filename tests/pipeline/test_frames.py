@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from fakes.pack import write_objects, write_pack
 from fakes.workspace import SVM, lensfold
 
+from lensfold.paths import Pack
 from lensfold.runs.logits import read_logits
 
 #: sees all of the frames of the pack that it is trained on, which in VIS have no rim
@@ -57,6 +59,16 @@ def test_what_is_in_the_frame_scores_the_same_in_both(both):
     ours, theirs = (logits(both, "small", "whole", pack) for pack in ("fake", "small"))
     assert crop(both, "small") == 100 and np.ptp(ours) > 0.1
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_simulated_packs_of_ten_arcsec(tmp_path):
+    how = ("--pack", "p", "--profile", "sample", "--train", "2", "--test", "1", "--twins", "--workers", "1")
+    done = lensfold(tmp_path, "simulate", *how, "--side", "150", check=False)
+    assert done.returncode == 1 and "--side 150: expected 200" in done.stderr and not (tmp_path / "data").exists()
+    lensfold(tmp_path, "simulate", *how, "--side", "100")
+    files = [*(tmp_path / "data" / "p").rglob("*.fits")]
+    assert {fits.getdata(file).shape for file in files} == {(100, 100), (32, 32)} and len(files) >= 16
+    assert "k_pix 2.0, frames of 100 VIS pixels\n" in Pack("p", tmp_path / "data" / "p").catalog.read_text()
 
 
 def test_networks_that_see_more_than_there_is_are_refused(both):
