@@ -385,7 +385,7 @@ def test_hosts_of_ten_arcsec_give_packs_of_ten_arcsec(mine, tmp_path):
         assert rows["n_pix_source"][object_id] > 20
     assert (rows["n_pix_lens"] > 0).all() and set(rows["n_gal_5"]) <= set(range(30))
     copy_of(root / "data" / "mine", tmp_path / "ten", (15,))
-    refused(r'ten: 3 hosts of 100 VIS pixels \(10"\) and 1 hosts of 200', tmp_path / "ten", tmp_path / "again")
+    refused(r'ten: hosts of two sizes \(3 of 100 VIS pixels \(10"\), 1 of 200', tmp_path / "ten", tmp_path / "again")
 
 
 def test_folders_that_are_no_hosts_or_no_place_for_a_pack(mine, tmp_path):

@@ -197,8 +197,8 @@ def _write_hosts(
         raise InputError(f"{hosts}: none of the {len(written)} hosts can be used ({reasons}). Import others.")
     sides = Counter(host.side for host in written if host.rows)
     if len(sides) > 1:
-        found = " and ".join(f'{number} hosts of {side} VIS pixels ({side // 10}")' for side, number in sides.items())
-        raise InputError(f"{hosts}: {found}, and a pack has frames of one size. Import the two kinds apart.")
+        found = ", ".join(f'{number} of {side} VIS pixels ({side // 10}")' for side, number in sides.items())
+        raise InputError(f"{hosts}: hosts of two sizes ({found}), and a pack has frames of one. Import them apart.")
     return sorted(written, key=lambda host: host.host_id)
 
 
