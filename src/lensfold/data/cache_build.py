@@ -168,7 +168,7 @@ def build_part(
     building = building_folder(cache_folder)
     try:
         building.mkdir(parents=True, exist_ok=True)
-        tasks = _tasks(source, building, ids, max_bad_share, first_side(source, ids), number, count)
+        tasks = _tasks(source, building, ids, max_bad_share, first_side(source, ids), (number, count))
         _collected(map(_build_shard, tasks), sum(len(task.ids) for task in tasks), progress)
     except OSError as error:
         raise InputError(f"{cache_folder}: the cache cannot be written: {error}.") from error
@@ -176,7 +176,7 @@ def build_part(
 
 def is_part_built(cache_folder: Path, ids: Sequence[int], number: int, count: int) -> bool:
     """Whether every ID of a part stands in its shard's record."""
-    tasks = _tasks(FolderSource(cache_folder), building_folder(cache_folder), ids, 0.0, SIDES[0], number, count)
+    tasks = _tasks(FolderSource(cache_folder), building_folder(cache_folder), ids, 0.0, SIDES[0], (number, count))
     return all(_recorded_ids(task.target) == set(task.ids) for task in tasks)
 
 
@@ -248,20 +248,15 @@ def building_folder(cache_folder: Path) -> Path:
 
 
 def _tasks(
-    source: FrameSource,
-    folder: Path,
-    ids: Sequence[int],
-    max_bad_share: float,
-    side: int,
-    number: int = 0,
-    count: int = 1,
+    source: FrameSource, folder: Path, ids: Sequence[int], bad: float, side: int, part: tuple[int, int] = (0, 1)
 ) -> list[_ShardTask]:
-    """The shards of part ``number`` (from 0) of ``count``; a part is whole shards."""
+    """Return the shards of a part, (number from 0, count), whole ones; ``bad``: the largest share that is mended."""
+    number, count = part
     shards = -(-len(ids) // SHARD_ROWS)
     tasks = []
     for shard in range(shards * number // count, shards * (number + 1) // count):
         rows = tuple(ids[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS])
-        tasks.append(_ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, max_bad_share, side))
+        tasks.append(_ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, bad, side))
     return tasks
 
 
