@@ -23,6 +23,7 @@ class Frames(Cache):
         flat = [np.concatenate([images[band].ravel() for band in BANDS]) for images in objects]
         self.side = len(objects[0]["VIS"])
         self._rows = np.stack(flat).astype("<f4")
+        self.ids = np.arange(1, 1 + len(flat))
 
     def read(self, ids) -> np.ndarray:
         return self._rows[np.asarray(ids) - 1]

@@ -14,6 +14,8 @@ from lensfold.models import (
     resized,
     set_trainable,
     split_at_head,
+    with_source_map,
+    without_source_map,
 )
 
 #: what the tests run, one of each kind: name, channels, options
@@ -412,3 +414,42 @@ def test_a_model_from_elsewhere_is_refused():
     inputs = keras.Input((4,), name="x")
     with pytest.raises(InputError, match="was not made by build_model"):
         set_trainable(keras.Model(inputs, keras.layers.Dense(1, name="y")(inputs)), "head")
+
+
+#: side of the map of 32 pixels: fast_cnn pools without padding
+MAPS = {"fast_cnn": 4, "efficientnet_v2_b0": 4, "efficientnet_lite0": 4}
+
+
+@pytest.mark.parametrize("variant", MAPS)
+def test_a_map_of_the_source_stands_behind_the_logit_and_comes_off(models, variant):
+    model, side = models[variant], MAPS[variant]
+    mapped = with_source_map(model)
+    images = pictures_for(variant, 3)
+    found = np.asarray(mapped(images))
+    assert found.shape == (3, 1 + side**2) and found.dtype == np.float32
+    np.testing.assert_array_equal(found[:, :1], np.asarray(model(images)))
+    np.testing.assert_allclose(found[:, 1:].mean(), -3, atol=2.5)  # it begins as rare as a source is
+    alone = without_source_map(mapped)
+    assert [layer.name for layer in alone.layers] == [layer.name for layer in model.layers]
+    set_trainable(mapped, "head")
+    assert learning_layers(mapped) == HEADS[variant] | {"head_map"}
+    set_trainable(mapped, "all")
+
+
+@pytest.mark.parametrize("variant", MAPS)
+def test_a_cell_of_the_map_sees_its_own_pixels(models, variant):
+    """What it depends on lies around the 8 pixels that `inputs.source_map.pooled` takes for it.
+
+    Not exactly: padding shifts maps by up to half a cell, and the picture ends where a cell would see more.
+    """
+    import tensorflow as tf
+
+    mapped = with_source_map(models[variant])
+    images = tf.convert_to_tensor(pictures_for(variant, 8))
+    for row, column in ((1, 1), (1, 2), (2, 2)):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            cells = tf.reshape(mapped(images)[:, 1:], (-1, MAPS[variant], MAPS[variant]))[:, row, column]
+        strength = np.square(tape.gradient(cells, images).numpy()).sum(axis=(0, 3))
+        centre = [(np.arange(32) * strength.sum(axis=1 - axis)).sum() / strength.sum() for axis in (0, 1)]
+        np.testing.assert_allclose(centre, [8 * row + 3.5, 8 * column + 3.5], atol=5)

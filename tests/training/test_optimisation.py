@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 from scipy.special import log_expit
 
 from lensfold.config import Experiment, StageSettings, TrainSettings
-from lensfold.training.optimisation import averaged_weights, learning_rate, loss_of, optimiser_of
+from lensfold.training.optimisation import SOURCE_WEIGHT, averaged_weights, learning_rate, loss_of, optimiser_of
 
 
 def stage(**fields) -> StageSettings:
@@ -32,6 +32,24 @@ def test_weights_of_objects_enter_cross_entropy():
     labels, values = np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]])
     weighted = float(loss_of(EXPERIMENT)(labels, keras.ops.convert_to_tensor(values), np.array([3.0, 1.0])))
     assert weighted == pytest.approx((3 * -log_expit(-1.0) - log_expit(2.0)) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("task", ["lens", "einstein-radius"])
+def test_the_map_of_the_source_adds_its_weighted_cross_entropy(task):
+    train = TrainSettings(source_map=0.3)
+    loss = loss_of(Experiment(task=task, train=train, stage=(stage(),)))
+    first = loss_of(Experiment(task=task, stage=(stage(),)))
+    shown, given = np.array([[1.0], [0.0]]), np.array([[0.5], [-2.0]])
+    maps, cells = (
+        np.array([[0.0, 1.0, 0.0, 0.0], [0.0] * 4]),
+        np.array([[-3.0, 0.7, 2.0, -1.0], [-3.0, -3.0, 1.0, 0.0]]),
+    )
+    each = -(SOURCE_WEIGHT * maps * log_expit(cells) + (1 - maps) * log_expit(-cells)).mean(axis=1)
+    targets, outputs = np.hstack([shown, maps]), np.hstack([given, cells])
+    objects = np.array([3.0, 1.0])
+    alone = float(first(shown, keras.ops.convert_to_tensor(given), objects))
+    both = float(loss(targets, keras.ops.convert_to_tensor(outputs), objects))
+    assert both == pytest.approx(alone + 0.3 * (objects * each).mean(), rel=1e-5)
 
 
 def small_model(settings: TrainSettings, chosen: StageSettings, depths: dict[str, int] | None = None) -> keras.Model:

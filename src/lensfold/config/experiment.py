@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from lensfold.config.reading import Settings
-from lensfold.config.resolution import resolution_problem
+from lensfold.config.resolution import resolution_problem, source_map_problem
 
 LabelRule = Literal["any-source", "official-2019", "official-2020"]
 Mix = Literal["bands", "paper-ir", "paper-rgb", "vis"]
@@ -195,10 +195,18 @@ class TrainSettings(Settings):
     #: simulated packs: share of the lenses (drawn anew each epoch) that are followed by their twin, the same object
     #: without its source; twins replace other non-lenses
     twins: Share = 0.0
+    #: simulated packs with twins: weight of a second loss, of a map from a middle block that shows where the pixels of
+    #: the lensed source are; 0: there is none
+    source_map: Annotated[float, Field(ge=0)] = 0.0
     #: TensorFlow threads: fixed, because another thread count changes sums in the last digits
     threads: PositiveInt = 1
     #: processes that prepare batches; 0: a thread of the training process. The result is the same
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+
+    @property
+    def sees_twins(self) -> bool:
+        """Whether anything of the twins' pixels is trained on."""
+        return self.twins > 0 or self.source_map > 0
 
 
 class PredictSettings(Settings):
@@ -279,7 +287,9 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _pairs_in_one_batch(self) -> "Experiment":
+    def _twins_can_be_learned_from(self) -> "Experiment":
+        if self.train.source_map and (problem := source_map_problem(self)):
+            raise ValueError(f"train.source_map = {self.train.source_map:g}: {problem}")
         if self.train.twins and self.train.batch_size % 2:
             raise ValueError(f"train.twins keeps pairs in one batch: batch_size = {self.train.batch_size} must be even")
         return self

@@ -1,4 +1,4 @@
-"""Which resolutions the network of an experiment can be trained at, and which part of a pack's frames it sees."""
+"""What the network of an experiment can be trained on: resolutions, parts of a pack's frames, maps of the source."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,21 @@ def resolution_problem(experiment: "Experiment", bin: int) -> str:
         return f"pixels.crop = {crop} must be a multiple of 2 x bin = {2 * bin}"
     if crop // bin < MIN_SIDE:
         return f"pixels.crop = {crop} then has {crop // bin} pixels, and a network needs {MIN_SIDE} or more"
+    return ""
+
+
+def source_map_problem(experiment: "Experiment") -> str:
+    """Return why the network of an experiment cannot learn where the source is; "" where it can, or is no network."""
+    learner = experiment.learner
+    if learner.kind == "kernel":
+        return ""
+    if learner.frozen:
+        return "learner.frozen = true has no block that learns: leave it out"
+    if learner.name in _OF_ONE_SIZE or learner.two_branches:
+        name = "a network with two branches" if learner.two_branches else learner.name
+        return f"{name} has no middle block for it: leave it out, or take fast_cnn or an EfficientNet of one branch"
+    if experiment.augment.transforms:
+        return "it cannot know what augment.transforms move: leave one of them out"
     return ""
 
 

@@ -22,6 +22,7 @@ from lensfold.paths import pixels_per_object
 
 if TYPE_CHECKING:
     from lensfold.inputs.augment import Augmentation
+    from lensfold.inputs.source_map import SourceMaps
 
 Result = TypeVar("Result")
 #: objects that are read and augmented at a time: few enough to stay in the cache of a processor
@@ -49,6 +50,14 @@ class Preparation:
 
         return Augmentation(self._pixels, self._experiment.augment, self._constants, self._cache.side)
 
+    @cached_property
+    def _source_maps(self) -> "SourceMaps":
+        from lensfold.inputs.source_map import SourceMaps
+
+        if self._twins is None:
+            raise ValueError("a preparation without twins has no maps of sources")
+        return SourceMaps(self._cache, self._twins, self._experiment, self._constants)
+
     def __reduce__(self) -> tuple:
         """Return what travels to another process: where the caches are, not what is open of them."""
         twins = self._twins.folder if self._twins else None
@@ -63,6 +72,13 @@ class Preparation:
         """Return what :meth:`plain` does, each image augmented from the seed (seed, fold, epoch, its position)."""
         blocks = (self._rows(ids[part]) for part in slices(len(ids), BLOCK))
         return self._augmentation(blocks, positions, seed, fold, epoch)
+
+    def with_source_maps(
+        self, cells: int, ids: np.ndarray, positions: np.ndarray, seed: int, fold: int, epoch: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what :meth:`augmented` does, and where each image shows a source: float32, (n, cells, cells)."""
+        words = (ids, positions, seed, fold, epoch)
+        return self.augmented(*words), self._source_maps(cells, *words)
 
     def _rows(self, ids: np.ndarray) -> np.ndarray:
         is_twin = ids < 0

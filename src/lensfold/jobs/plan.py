@@ -183,7 +183,7 @@ def _experiments(work: Work) -> dict[str, Experiment]:
 
 
 def _wants_twins(experiment: Experiment, split: Split) -> bool:
-    return split == "twins" and experiment.train.twins > 0
+    return split == "twins" and experiment.train.sees_twins
 
 
 def _parts(work: Work, split: Split) -> int:

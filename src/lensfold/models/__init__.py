@@ -26,8 +26,8 @@ __all__ = [
     "resized",
     "set_trainable",
     "split_at_head",
-    "with_second_output",
-    "without_second_output",
+    "with_source_map",
+    "without_source_map",
 ]
 
 MODEL_NAMES: tuple[str, ...] = get_args(NetworkName)
@@ -81,7 +81,8 @@ def build_model(
 def network_of(experiment: Experiment) -> "keras.Model":
     """Return the network of an experiment, of its input's size, with fresh or pretrained weights.
 
-    Of a kernel machine on features it is the frozen network that these come from. See :func:`build_model`.
+    Of a kernel machine on features it is the frozen network that these come from. See :func:`build_model`. Where the
+    experiment trains on maps of the source it has one, see :func:`with_source_map`.
     Raises InputError for a kernel machine on pixels, which has no network.
     """
     import keras
@@ -92,7 +93,7 @@ def network_of(experiment: Experiment) -> "keras.Model":
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16" if experiment.train.mixed_precision else "float32")
     try:
-        return build_model(
+        model = build_model(
             settings.name,
             experiment.pixels.side,
             channel_count(experiment.pixels),
@@ -102,6 +103,7 @@ def network_of(experiment: Experiment) -> "keras.Model":
             two_branches=settings.two_branches,
             dense=settings.dense,
         )
+        return with_source_map(model) if experiment.train.source_map else model
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -136,24 +138,35 @@ def split_at_head(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
     return keras.Model(model.input, features), keras.Model(inputs, x, name=f"{model.name}_head")
 
 
-def with_second_output(model: "keras.Model", count: int) -> "keras.Model":
-    """Return the model with ``count`` more values beside its logit: (None, 1 + count), the logit first.
+def with_source_map(model: "keras.Model") -> "keras.Model":
+    """Return the model with a map beside its logit: (None, 1 + cells x cells) logits, the model's own first.
 
-    They come from the layer below the logit, so training on them shapes the features that the logit is made of.
+    The map is a 1 x 1 convolution of a middle block: the last output of an EfficientNet's third, of fast_cnn that of
+    its fourth convolution. A cell has 8 x 8 pixels of the input; what is trained on it shapes the blocks below. Other
+    networks have none, nor have two branches: see `lensfold.config`.
     """
     import keras
 
-    logit = model.get_layer("head_logit")
-    more = keras.layers.Dense(count, dtype="float32", name="head_second")(logit.input)
-    outputs = keras.layers.Concatenate(dtype="float32", name="head_outputs")([logit.output, more])
+    middle = _middle(model).output
+    # where a source is, is the exception: about one cell in twenty
+    convolution = keras.layers.Conv2D(
+        1, 1, bias_initializer=keras.initializers.Constant(-3.0), dtype="float32", name="head_map"
+    )
+    cells = keras.layers.Flatten(dtype="float32", name="head_map_cells")(convolution(middle))
+    outputs = keras.layers.Concatenate(dtype="float32", name="head_outputs")([model.output, cells])
     return keras.Model(model.input, outputs, name=model.name)
 
 
-def without_second_output(model: "keras.Model") -> "keras.Model":
+def without_source_map(model: "keras.Model") -> "keras.Model":
     """Return the model up to its logit, with the same layers."""
     import keras
 
     return keras.Model(model.input, model.get_layer("head_logit").output, name=model.name)
+
+
+def _middle(model: "keras.Model") -> "keras.Layer":
+    """Return the layer whose output a map of the source is made of."""
+    return [layer for layer in model.layers if layer.name.startswith(("block3", "conv4"))][-1]
 
 
 def layer_table(model: "keras.Model") -> list[tuple[str, tuple[int | None, ...], int]]:

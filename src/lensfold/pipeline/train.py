@@ -42,7 +42,7 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         folds,
         catalog,
         staged(workspace, pack, "train", stage),
-        staged(workspace, pack, "twins", stage) if experiment.train.twins else None,
+        staged(workspace, pack, "twins", stage) if experiment.train.sees_twins else None,
         run_folder / f"fold{fold}",
         {int(bin): constants for bin, constants in config.get("stage_constants", {}).items()},
     )

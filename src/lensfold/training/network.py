@@ -5,11 +5,13 @@ an undisturbed one. The number of epochs is fixed by the curriculum: validation 
 """
 
 import json
+import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,15 @@ from lensfold.data.cache import Cache
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
 from lensfold.inputs.batches import Preparation, ahead, preparing_processes, whole_slices
-from lensfold.models import block_depth, network_of, reestimate_statistics, resized, set_trainable, split_at_head
+from lensfold.models import (
+    block_depth,
+    network_of,
+    reestimate_statistics,
+    resized,
+    set_trainable,
+    split_at_head,
+    without_source_map,
+)
 from lensfold.models.backend import keep_freed_memory, set_threads
 from lensfold.models.saved import load_model
 from lensfold.prediction.features import Features, network_input, progress_lines
@@ -32,6 +42,7 @@ from lensfold.prediction.logits import logits, views_of
 from lensfold.runs.logits import write_logits
 from lensfold.runs.provenance import TrainingRecord
 from lensfold.scoring.metrics import auc
+from lensfold.training.checkpoint import read_history, restore_variables, save_checkpoint
 from lensfold.training.epochs import Epoch, Epochs
 from lensfold.training.optimisation import averaged_weights, learning_rate, loss_of, optimiser_of
 from lensfold.training.task import FoldTask
@@ -172,25 +183,38 @@ class _FoldTraining:
         parts = whole_slices(len(epoch.ids), self._settings.batch_size)
         _reseed_dropout(self._model, _seed(self._experiment.seed, self._task.fold, 1 + number))
         losses = []
-        for step, (part, images) in enumerate(zip(parts, self._prepared(epoch.ids, parts, number), strict=True)):
+        for step, (part, batch) in enumerate(zip(parts, self._shown(epoch, parts, number), strict=True)):
             rate = learning_rate(stage, (epoch_in_stage + step / len(parts)) / stage.epochs)
-            losses.append(self._step(images, epoch, part, rate))
+            losses.append(self._step(*batch, epoch, part, rate))
         seconds = time.monotonic() - started
         self._record(number, total, stage, float(np.mean(losses)), len(epoch.ids), seconds)
 
-    def _prepared(self, ids: np.ndarray, parts: list[slice], number: int) -> Iterator[np.ndarray]:
-        """Yield each batch of network input, prepared ahead."""
+    def _shown(self, epoch: Epoch, parts: list[slice], number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield input and targets of each batch: those of the epoch, and behind them the map of the source if any."""
+        targets = (epoch.targets[part] for part in parts)
+        if isinstance(self._preparation, Features) or not self._settings.source_map:
+            yield from zip(self._prepared(epoch.ids, parts, number), targets, strict=True)
+            return
+        cells = math.isqrt(self._model.output_shape[1] - 1)
+        function = partial(self._preparation.with_source_maps, cells)
+        for (images, maps), first in zip(self._prepared(epoch.ids, parts, number, function), targets, strict=True):
+            yield images, np.hstack([first, maps.reshape(len(maps), -1)])
+
+    def _prepared(
+        self, ids: np.ndarray, parts: list[slice], number: int, function: Callable[..., Any] | None = None
+    ) -> Iterator[Any]:
+        """Yield each batch of network input, prepared ahead, or what ``function`` makes of the same words."""
         words = (self._experiment.seed, self._task.fold, number)
         calls = [(ids[part], np.arange(part.start, part.stop), *words) for part in parts]
-        return ahead(self._preparation.augmented, calls, self._executor, 1 + 2 * self._settings.workers)
+        return ahead(function or self._preparation.augmented, calls, self._executor, 1 + 2 * self._settings.workers)
 
-    def _step(self, images: np.ndarray, epoch: Epoch, part: slice, rate: float) -> float:
+    def _step(self, images: np.ndarray, targets: np.ndarray, epoch: Epoch, part: slice, rate: float) -> float:
         """Do one step of the optimiser; return the loss."""
         weights = None if epoch.weights is None else epoch.weights[part].astype(np.float32)
         self._model.optimizer.learning_rate = rate
         self._model.reset_metrics()  # else keras returns the mean of all batches so far
         try:
-            loss = float(self._model.train_on_batch(images, epoch.targets[part], sample_weight=weights))
+            loss = float(self._model.train_on_batch(images, targets, sample_weight=weights))
         except tf.errors.ResourceExhaustedError as error:
             size = self._settings.batch_size
             raise InputError(
@@ -278,11 +302,13 @@ class _FoldTraining:
             reestimate_statistics(self._model, self._prepared(ids, parts, number))
 
     def _write(self) -> None:
-        """Write the network and the fold's record, then delete the checkpoint."""
-        folder = self._task.folder
+        """Write the network without what only training needs, and the fold's record; delete the checkpoint."""
+        folder, model = self._task.folder, self._model
+        if self._settings.source_map:
+            model = without_source_map(model)
         with replacing(folder / "model.keras") as temporary:
             named = temporary.with_suffix(".tmp.keras")  # keras insists on the suffix
-            self._model.save(named, include_optimizer=False)
+            model.save(named, include_optimizer=False)
             named.replace(temporary)
         with replacing(folder / "history.csv") as temporary:
             pd.DataFrame(self._history).to_csv(temporary, index=False)
@@ -290,45 +316,13 @@ class _FoldTraining:
             "config_hash": self._task.config_hash,
             "learnt": file_sha256(folder / "model.keras"),
             "fold": self._task.fold,
-            "parameters": int(self._model.count_params()),
+            "parameters": int(model.count_params()),
             "seconds": round(sum(row["seconds"] for row in self._history), 1),
             **self._provenance.content(),
         }
         with replacing(folder / "run.json") as temporary:
             temporary.write_text(json.dumps(run, indent=1) + "\n")
         self._checkpoint.unlink(missing_ok=True)
-
-
-def save_checkpoint(path: Path, variables: Sequence[keras.Variable], history: list[dict], config_hash: str) -> None:
-    """Write the values of ``variables`` in their order, the epochs so far and the settings they belong to."""
-    state: dict[str, Any] = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(variables)}
-    state["history"] = np.array(json.dumps(history))
-    state["config_hash"] = np.array(config_hash)
-    with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **state)
-
-
-def read_history(path: Path, config_hash: str) -> list[dict]:
-    """Return the epochs that a checkpoint was written after.
-
-    Raises ValueError where it belongs to other settings, and whatever numpy raises on a damaged file.
-    """
-    with np.load(path, allow_pickle=False) as state:
-        if str(state["config_hash"]) != config_hash:
-            raise ValueError("it belongs to other settings")
-        return json.loads(str(state["history"]))
-
-
-def restore_variables(path: Path, variables: Sequence[keras.Variable]) -> None:
-    """Give ``variables`` the values of a checkpoint; ValueError where it was made of other variables."""
-    with np.load(path, allow_pickle=False) as state:
-        values = [state[f"variable_{index}"] for index in range(len(variables))]
-        if f"variable_{len(variables)}" in state or any(
-            value.shape != tuple(variable.shape) for value, variable in zip(values, variables, strict=True)
-        ):
-            raise ValueError("it was made with another network or optimiser")
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
 
 
 def _seed(*words: int) -> int:

@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from lensfold.config import Experiment, StageSettings, TrainSettings
 
+#: how much more a cell with a source counts than one without, of which there are about twenty times as many
+SOURCE_WEIGHT = 5.0
+
 
 class BlockwiseAdamW(keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter 2019) whose learning rate differs between variables by fixed factors.
@@ -64,11 +67,29 @@ class BlockwiseAdamW(keras.optimizers.AdamW):
             tf.raw_ops.ResourceApplyGradientDescent(var=average.value.handle, alpha=new, delta=change)
 
 
+class SourceMapLoss(keras.losses.Loss):
+    """The loss of a network's first value, and, times a weight, the cross-entropy of the logits of a map behind it."""
+
+    def __init__(self, first: keras.losses.Loss, weight: float):
+        """``first``: of the first column of targets and outputs; ``weight``: of the mean over the others."""
+        super().__init__()
+        self._first = first
+        self._weight = weight
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each object, (n,)."""
+        cells = tf.nn.weighted_cross_entropy_with_logits(y_true[:, 1:], y_pred[:, 1:], SOURCE_WEIGHT)
+        return self._first.call(y_true[:, :1], y_pred[:, :1]) + self._weight * tf.reduce_mean(cells, axis=1)
+
+
 def loss_of(experiment: Experiment) -> keras.losses.Loss:
-    """Return the loss of an experiment's task: cross-entropy of logits, or of log theta_E the squared error."""
-    if experiment.task == "lens":
-        return keras.losses.BinaryCrossentropy(from_logits=True)
-    return keras.losses.MeanSquaredError()
+    """Return the loss of an experiment's task: cross-entropy of logits, or of log theta_E the squared error.
+
+    Where a map of the source is learned too, its loss is added.
+    """
+    is_lens = experiment.task == "lens"
+    first = keras.losses.BinaryCrossentropy(from_logits=True) if is_lens else keras.losses.MeanSquaredError()
+    return SourceMapLoss(first, experiment.train.source_map) if experiment.train.source_map else first
 
 
 def optimiser_of(settings: TrainSettings, stage: StageSettings, depths: dict[str, int]) -> BlockwiseAdamW:
