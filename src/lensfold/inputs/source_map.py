@@ -48,9 +48,9 @@ class SourceMaps:
         return maps
 
     def _sources(self, ids: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the VIS frames of objects without all but their source, float32, (1, pixels) each."""
+        """Yield what objects have beside their twins as cached rows, float32, (1, pixels) each."""
         for one in ids[:, None]:
-            yield (self._cache.read(one) - self._twins.read(one))[:, : self._cache.side**2]
+            yield self._cache.read(one) - self._twins.read(one)
 
 
 def pooled(shows: np.ndarray, cells: int) -> np.ndarray:
