@@ -14,8 +14,9 @@ from lensfold.paths import BANDS, Workspace, cutout_file
 from lensfold.runs.run import Run
 from lensfold.simulate.objects import FIRST_ID, SimulatedObject, object_streams, simulate_object
 from lensfold.simulate.optics.artefacts import Artefacts
-from lensfold.simulate.pack import run_chunks, write_object
+from lensfold.simulate.pack import write_object
 from lensfold.simulate.population import Population
+from lensfold.simulate.workers import run_chunks
 
 RULE = catalogs.DEFAULT_RULE
 _PACK = "stress"

@@ -38,6 +38,9 @@ def simulate(
         typer.Option("--variation/--no-variation", help="Draw each object's unknowns anew; default: the profile's."),
     ] = None,
     side: Annotated[int, typer.Option(help='VIS pixels a side: 200 (20") or 100, the middle 10" of that.')] = 200,
+    paper_task: Annotated[
+        bool, typer.Option("--paper-task", help="Only lenses > 150 px and objects without a source, as many of each.")
+    ] = False,
     seed: int = 1,
     workers: Workers = CORES,
 ) -> None:
@@ -52,7 +55,7 @@ def simulate(
     sky = replace(with_variation(PROFILES[profile], variation), side=checked_side(side))
     train, test = train or sky.n_train, test or sky.n_test
     with progress(f"simulate {chosen.name}") as report:
-        simulate_pack(chosen.folder, sky, train, test, seed, workers, report, twins)
+        simulate_pack(chosen.folder, sky, train, test, seed, workers, report, twins, paper_task)
 
 
 @app.command()

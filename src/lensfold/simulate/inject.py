@@ -21,10 +21,11 @@ from lensfold.errors import InputError
 from lensfold.paths import BANDS, INJECTED, Pack, cutout_file
 from lensfold.simulate.arcs import FaberJackson, draw_arc, draw_lens
 from lensfold.simulate.hosts import Host, UnusableHost, host_folder, host_table, known_lenses, measure, read_host
-from lensfold.simulate.pack import Row, run_chunks
+from lensfold.simulate.pack import Row
 from lensfold.simulate.population import Population
 from lensfold.simulate.profiles import get_population
 from lensfold.simulate.truth import write_catalog
+from lensfold.simulate.workers import run_chunks
 
 MOST_ARCS = 99  # IDs of a host
 _IDS = 10**13  # hosts' IDs: a catalog holds whole numbers below 2^53

@@ -3,16 +3,10 @@
 Beside its two splits a pack may have twins: each train object with a source once more without it, under the same ID.
 """
 
-import os
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
-from typing import TypeVar
 
 import lensfold
 from lensfold.errors import InputError
@@ -22,24 +16,24 @@ from lensfold.simulate.fits import fits_bytes
 from lensfold.simulate.objects import FIRST_ID, DrawnSplit, SimulatedObject, simulate_object
 from lensfold.simulate.population import Population
 from lensfold.simulate.profiles import get_population
+from lensfold.simulate.selection import LARGE, Selection, select_task
 from lensfold.simulate.truth import write_catalog
+from lensfold.simulate.workers import run_chunks
 
 _CHUNK = 20  # objects per task of a worker
 Row = dict[str, float | int]
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+Report = Callable[[int], None]
 Written = tuple[Row, str]  # an object's catalog row and the class of its central galaxy
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Objects ``first`` to ``last`` - 1 of a split, to be written under ``folder``; their twins under ``twins``."""
+    """Objects of a split by their ``indices``, to be written under ``folder``; their twins under ``twins``."""
 
     population: Population
     seed: int
     split: DrawnSplit
-    first: int
-    last: int
+    indices: Sequence[int]
     folder: Path
     twins: Path | None
 
@@ -55,7 +49,7 @@ def write_object(folder: Path, item: SimulatedObject) -> None:
 def _write_chunk(chunk: _Chunk) -> list[Written]:
     """Draw and write the objects of a chunk, each with its twin where twins are wanted; return rows and classes."""
     written: list[Written] = []
-    for index in range(chunk.first, chunk.last):
+    for index in chunk.indices:
         item = simulate_object(chunk.population, chunk.seed, chunk.split, index)
         write_object(chunk.folder, item)
         if chunk.twins is not None and item.row["n_sources"]:
@@ -65,39 +59,8 @@ def _write_chunk(chunk: _Chunk) -> list[Written]:
     return written
 
 
-def _end_with_parent() -> None:
-    """End this worker when its parent has ended, however that came about."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which cancels what has not begun; never outlive the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def run_chunks(write: Callable[[Task], Result], chunks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
-    """Yield (chunk, what ``write`` returned) in any order; on an exception running chunks end, the others are dropped.
-
-    With several workers ``write`` runs in spawned processes, which never outlive this one.
-    """
-    if workers == 1:
-        yield from ((chunk, write(chunk)) for chunk in chunks)
-        return
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _start_worker)
-    try:
-        futures = {pool.submit(write, chunk): chunk for chunk in chunks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _check(n_train: int, n_test: int, seed: int, workers: int) -> None:
-    """Raise InputError for a count, seed or number of workers that is too small."""
+def _check(n_train: int, n_test: int, seed: int, workers: int, paper_task: bool) -> None:
+    """Raise InputError for a count, seed or number of workers that is too small, and odd counts of two kinds."""
     for name, value, least in (
         ("train objects", n_train, 1),
         ("test objects", n_test, 1),
@@ -106,6 +69,10 @@ def _check(n_train: int, n_test: int, seed: int, workers: int) -> None:
     ):
         if value < least:
             raise InputError(f"simulator: {name} = {value}, expected an integer of at least {least}.")
+    if paper_task and (n_train % 2 or n_test % 2):
+        raise InputError(
+            f"simulator: {n_train} train and {n_test} test objects, half of them lenses: expected even numbers."
+        )
 
 
 def _refuse_foreign(pack: Pack) -> None:
@@ -123,18 +90,18 @@ def _refuse_foreign(pack: Pack) -> None:
                     raise InputError(f"{file}: {hint}")
 
 
-def _prepare(pack: Pack, counts: dict[DrawnSplit, int], twins: bool) -> None:
-    """Remove catalogs first, then cutouts beyond the number asked for and every twin; make the folders."""
+def _prepare(pack: Pack, chosen: dict[DrawnSplit, Selection], twins: bool) -> None:
+    """Remove catalogs first, then the cutouts of objects that are not asked for and every twin; make the folders."""
     pack.catalog.unlink(missing_ok=True)
     pack.key.unlink(missing_ok=True)
     pack.classes.unlink(missing_ok=True)
     pack.key.parent.mkdir(parents=True, exist_ok=True)
-    for split, n in counts.items():
+    for split, selection in chosen.items():
         _make_folders(pack.folder / split)
-        _remove_cutouts(pack.folder / split, n)
+        _remove_cutouts(pack.folder / split, {FIRST_ID + index for index in selection.indices})
     twins_folder = pack.folder / "twins"
     # none of an earlier run may stay: which objects have one differs from seed to seed
-    _remove_cutouts(twins_folder, 0)
+    _remove_cutouts(twins_folder, ())
     if twins:
         _make_folders(twins_folder)
     else:
@@ -150,11 +117,11 @@ def _make_folders(split_folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _remove_cutouts(split_folder: Path, kept: int) -> None:
-    """Remove the cutouts of a split except those of its first ``kept`` objects."""
+def _remove_cutouts(split_folder: Path, kept: Container[int]) -> None:
+    """Remove the cutouts of a split except those of the IDs ``kept``."""
     for band, folder in _band_folders(split_folder).items():
         for file in folder.glob(f"imageEUC_{band}-*.fits"):
-            if not FIRST_ID <= int(file.stem.rsplit("-", 1)[1]) < FIRST_ID + kept:
+            if int(file.stem.rsplit("-", 1)[1]) not in kept:
                 file.unlink()
 
 
@@ -165,12 +132,15 @@ def _remove_empty(split_folder: Path) -> None:
             folder.rmdir()
 
 
-def _comments(p: Population, seed: int, split: DrawnSplit, n: int) -> list[str]:
+def _comments(p: Population, seed: int, split: DrawnSplit, selection: Selection) -> list[str]:
+    n, drawn = len(selection.indices), selection.drawn
     profile = f"{p.name} with variation" if p.variation else p.name
     frames = "" if p.side == SIDES[0] else f", frames of {p.side} VIS pixels"
+    selected = f"kept of the first {drawn} objects: as many lenses > {LARGE} px (official-2020) as without a source"
     return [
         f"SYNTHETIC: simulated by lensfold {lensfold.__version__}, not observed",
         f"profile {profile}, seed {seed}, {split} split, {n} objects, k_pix {p.k_pix}{frames}",
+        *([selected] if drawn > n else []),
         "angles x_crit, y_crit in radians; ein_area, crit_area in steradian; r_source in arcsec",
         "fluxes are 10^(-0.4 m_AB); mag_eff is empty and sb_contrast -1e+130 where no source is seen",
     ]
@@ -185,6 +155,7 @@ def simulate_pack(
     workers: int,
     progress: Callable[[int, int], None] | None = None,
     twins: bool = False,
+    paper_task: bool = False,
 ) -> None:
     """Write a pack: both splits' FITS files, ``truth/image_catalog2.0test.csv``, ``truth/classes.csv``, and last the
     train catalog.
@@ -192,23 +163,37 @@ def simulate_pack(
     With ``twins`` each train object that has a source is written once more without it, under the same ID, into
     ``twins/Public/``; see :func:`simulate_object` for how far the two are the same. Without, twins that are there
     are removed. All other files do not depend on it.
+    With ``paper_task`` objects of other kinds are drawn and left out, until there are as many lenses of more than
+    150 pixels as objects without a source (:mod:`lensfold.simulate.selection`): half of either count, which is even.
+    What is kept has the files, row and ID that it has in a pack of all objects.
     The catalog's presence means that the pack is complete, twins included; an interrupted run leaves none and can be
-    started again. ``progress`` is called with (objects done, objects in all), a twin being part of its object. Needs
+    started again. ``progress`` is called with (objects done, objects in all), a twin being part of its object; with
+    ``paper_task`` finding an object and drawing it are one half each. Needs
     an importable main module where ``workers`` > 1 (processes are spawned). Raises InputError for an unknown
-    profile, counts below one, and a folder that cannot be written or has another pack in it.
+    profile, counts below one or odd ones for the paper's task, a sky without it, and a folder that cannot be written
+    or has another pack in it.
     """
     p = get_population(profile)
-    _check(n_train, n_test, seed, workers)
+    _check(n_train, n_test, seed, workers, paper_task)
     pack = Pack(Path(folder).name, Path(folder))
     counts: dict[DrawnSplit, int] = {"train": n_train, "test": n_test}
+    n = n_train + n_test
+    total, found = (2 * n, n) if paper_task else (n, 0)
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
+
     try:
         _refuse_foreign(pack)
-        _prepare(pack, counts, twins)
-        written = _simulate(_chunks(pack, p, counts, seed, twins), workers, progress)
+        chosen = _chosen(p, seed, counts, workers, paper_task, report)
+        _prepare(pack, chosen, twins)
+        written = _simulate(_chunks(pack, p, chosen, seed, twins), workers, _after(found, report))
         _write_classes(pack.classes, written)
         catalogs: tuple[tuple[DrawnSplit, Path], ...] = (("test", pack.key), ("train", pack.catalog))
         for split, path in catalogs:
-            write_catalog(path, (row for row, _ in written[split]), _comments(p, seed, split, counts[split]))
+            comments = _comments(p, seed, split, chosen[split])
+            write_catalog(path, (row for row, _ in written[split]), comments)
     except OSError as error:
         raise InputError(
             f"{error.filename or folder}: cannot be written ({error.strerror or error}). "
@@ -216,27 +201,42 @@ def simulate_pack(
         ) from error
 
 
-def _chunks(pack: Pack, p: Population, counts: dict[DrawnSplit, int], seed: int, twins: bool) -> list[_Chunk]:
+def _after(before: int, report: Report) -> Report:
+    """Return what reports the objects done beside the ``before`` that were."""
+    return lambda done: report(before + done)
+
+
+def _chosen(
+    p: Population, seed: int, counts: dict[DrawnSplit, int], workers: int, paper_task: bool, report: Report
+) -> dict[DrawnSplit, Selection]:
+    """Return which objects each split has: the first ones, or those of the paper's task; report what is found."""
+    if not paper_task:
+        return {split: Selection(range(n), n) for split, n in counts.items()}
+    chosen: dict[DrawnSplit, Selection] = {}
+    for split, n in counts.items():
+        before = sum(len(one.indices) for one in chosen.values())
+        chosen[split] = select_task(p, seed, split, n, workers, _after(before, report))
+    return chosen
+
+
+def _chunks(pack: Pack, p: Population, chosen: dict[DrawnSplit, Selection], seed: int, twins: bool) -> list[_Chunk]:
     """Return the work, in the order of the splits and IDs."""
     twins_folder: dict[DrawnSplit, Path | None] = {"train": pack.folder / "twins" if twins else None, "test": None}
     return [
-        _Chunk(p, seed, split, first, min(first + _CHUNK, n), pack.folder / split, twins_folder[split])
-        for split, n in counts.items()
-        for first in range(0, n, _CHUNK)
+        _Chunk(p, seed, split, selection.indices[first : first + _CHUNK], pack.folder / split, twins_folder[split])
+        for split, selection in chosen.items()
+        for first in range(0, len(selection.indices), _CHUNK)
     ]
 
 
-def _simulate(
-    chunks: list[_Chunk], workers: int, progress: Callable[[int, int], None] | None
-) -> dict[DrawnSplit, list[Written]]:
+def _simulate(chunks: list[_Chunk], workers: int, report: Report) -> dict[DrawnSplit, list[Written]]:
     """Write all FITS files; return rows and classes of each split in the order of the IDs."""
     parts: dict[_Chunk, list[Written]] = {}
-    done, total = 0, sum(chunk.last - chunk.first for chunk in chunks)
+    done = 0
     for chunk, items in run_chunks(_write_chunk, chunks, workers):
         parts[chunk] = items
         done += len(items)
-        if progress is not None:
-            progress(done, total)
+        report(done)
     written: dict[DrawnSplit, list[Written]] = {}
     for chunk in chunks:
         written.setdefault(chunk.split, []).extend(parts[chunk])

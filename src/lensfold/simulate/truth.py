@@ -115,7 +115,23 @@ def _colour(rows: np.ndarray) -> float:
     return float(2.5 * np.log10(flux[3] / flux[0]))
 
 
-def _source_columns(scene: Scene, p: Population) -> dict[str, float | int]:
+def source_columns(
+    source: Source, planes: Planes, image: np.ndarray, sigma: float, p: Population
+) -> dict[str, float | int]:
+    """Return the columns that the lensed source alone decides: its size, flux, images and magnification.
+
+    ``planes`` and ``image``: its light before and after the point spread function; ``sigma``: the VIS background's.
+    """
+    threshold = p.k_pix * sigma
+    return {
+        "n_pix_source": int(np.count_nonzero(image > threshold)),
+        "source_flux": float(image.sum(dtype=np.float64)),
+        "n_source_im": count_pieces(bin_vis(planes.vis) > threshold),
+        "mag_eff": effective_magnification(source, planes, p.k_mag * sigma / (2 * PIXEL) ** 2),
+    }
+
+
+def _columns_of_source(scene: Scene, p: Population) -> dict[str, float | int]:
     """Return the columns that need the lensed source; zero, NaN or -1e130 where there is none."""
     planes, image = scene.source_planes, scene.source_vis
     if planes is None or image is None:
@@ -126,19 +142,12 @@ def _source_columns(scene: Scene, p: Population) -> dict[str, float | int]:
             "mag_eff": math.nan,
             "sb_contrast": NO_SOURCE,
         }
-    threshold = p.k_pix * scene.sigma
-    bright: np.ndarray = np.asarray(image > threshold)
-    magnification = effective_magnification(scene.source, planes, p.k_mag * scene.sigma / (2 * PIXEL) ** 2)
+    columns = source_columns(scene.source, planes, image, scene.sigma, p)
+    bright: np.ndarray = np.asarray(image > p.k_pix * scene.sigma)
     contrast = NO_SOURCE
-    if not math.isnan(magnification) and bright.any():
+    if not math.isnan(columns["mag_eff"]) and bright.any():
         contrast = float(np.mean(image[bright] / (scene.lens_vis[bright] + scene.sigma)))
-    return {
-        "n_pix_source": int(np.count_nonzero(bright)),
-        "source_flux": float(image.sum(dtype=np.float64)),
-        "n_source_im": count_pieces(bin_vis(planes.vis) > threshold),
-        "mag_eff": magnification,
-        "sb_contrast": contrast,
-    }
+    return {**columns, "sb_contrast": contrast}
 
 
 def _in_frame(scene: Scene, side: int) -> Scene:
@@ -163,7 +172,7 @@ def truth_row(scene: Scene, p: Population, object_id: int) -> dict[str, float | 
     values = {
         "ID": object_id,
         **critical_curve(scene.nodes),
-        **_source_columns(scene, p),
+        **_columns_of_source(scene, p),
         "source_ID": scene.source.number,
         "z_source": scene.source.z,
         "z_lens": scene.halo.z,
