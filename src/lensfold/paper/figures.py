@@ -1,5 +1,6 @@
 """The paper's figures from a pack and its runs: PNGs beside the page."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from lensfold.runs.run import Run
 
 #: sizes of the lenses of figure 4, in pixels
 FALLING_SIZES = (500, 300, 150, 70, 20)
+#: figures 5 and 6: the end of the file's name, and the run
+CURVES = {"small-cnn": "table3-small-cnn", "efficientnet": "table3-efficientnet"}
 #: objects that the constants of figure 2 are fitted on
 FITTED = 64
 
@@ -94,19 +97,17 @@ def preprocessing(album: Album, object_id: int, path: Path) -> None:
     plot.save(path)
 
 
-def run_figures(
-    workspace: Workspace, pack: Pack, names: dict[str, str], labels: pd.Series, scores: dict[str, dict], folder: Path
-) -> None:
-    """Draw figures 5 and 6 of each run: learning curves, ROC on the paper's task. ``names``: file → run."""
+def run_figures(workspace: Workspace, pack: Pack, labels: pd.Series, scores: dict[str, dict], folder: Path) -> None:
+    """Draw figures 5 and 6 of each run of CURVES: learning curves, ROC on the paper's task."""
     synthetic = pack.is_simulated
     catalog = catalogs.read_catalog(pack.catalog)
-    for file, name in names.items():
+    for file, name in CURVES.items():
         table = on_task(workspace, pack, name, labels)
         counts = f"n = {len(table):,} ({int(table['label'].sum()):,} lenses)"
         heading = PlotHeading(name, pack.name, f"lenses > {LARGE} px against no source", counts, synthetic)
         histories = read_histories(Run(workspace.run(pack.name, name)))
-        # validation is the whole fold, under the whole rule, whatever is trained on
-        whole = PlotHeading(name, pack.name, RULE, f"n = {len(catalog):,}", synthetic)
+        # validation is the whole fold, under the whole rule, whatever is trained on; a pack of the task has no other
+        whole = heading if len(table) == len(catalog) else replace(heading, rule=RULE, counts=f"n = {len(catalog):,}")
         learning_curves(folder / f"figure5-{file}.png", histories, whole)
         auc = scores[name]["auc"]
         text = f"AUC {auc['value']:.3f} ({auc['low']:.3f}–{auc['high']:.3f})"

@@ -1,6 +1,6 @@
 """The paper's numbers, measured on runs: accuracy and AUC on its task, differences between steps, spectra."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -45,28 +45,44 @@ def paper_task(catalog: pd.DataFrame) -> pd.Series:
     return labels.loc[np.sort(np.concatenate(kept))]
 
 
-def task_scores(workspace: Workspace, pack: Pack, name: str, labels: pd.Series, ranked: bool = False) -> dict:
-    """Return accuracy and AUC of a run on the paper's task with their intervals, and n.
+def on_task(workspace: Workspace, pack: Pack, name: str, labels: pd.Series, ranked: bool = False) -> pd.DataFrame:
+    """Return label, logit and fold of the task's objects that the run has, by ID, out of fold.
 
+    ``right`` is 1.0 where the object is on the right side of the threshold most accurate on the other folds, else 0.0.
     ``ranked``: scores are ranks within their fold, for machines whose decisions have a scale of their own in each.
     """
-    scored = on_task(workspace, pack, name, labels)
+    oof = Run(workspace.run(pack.name, name)).oof()
+    common = labels.index.intersection(oof.index)
+    table = pd.DataFrame({"label": labels[common], "logit": oof["logit"][common], "fold": oof["fold"][common]})
     if ranked:
-        scored["logit"] = logit(fold_ranks(scored["logit"], scored["fold"]))
-    table = score_table(scored["label"], scored["logit"], scored["fold"])
-    value, error = _mean(right_decisions(scored), scored["label"])
+        table["logit"] = logit(fold_ranks(table["logit"], table["fold"]))
+    decided = cross_fitted_decisions(table["label"], table["logit"], table["fold"], best_accuracy_threshold)
+    return table.assign(right=(decided == (table["label"] == 1)).astype(np.float64))
+
+
+def on_test(workspace: Workspace, pack: Pack, name: str, labels: pd.Series, key: pd.Series) -> pd.DataFrame:
+    """Return what `on_task` does of the test split, which no fold was trained on: ``key`` has its labels.
+
+    The logit is the mean of the folds' networks, and the threshold the most accurate one on the train split.
+    """
+    known = on_task(workspace, pack, name, labels)
+    threshold = best_accuracy_threshold(known["label"], known["logit"])
+    values = Run(workspace.run(pack.name, name)).test_logits(pack.name)
+    common = key.index.intersection(values.index)
+    table = pd.DataFrame({"label": key[common], "logit": values[common], "fold": 0})
+    return table.assign(right=((table["logit"] >= threshold) == (table["label"] == 1)).astype(np.float64))
+
+
+def task_scores(table: pd.DataFrame) -> dict:
+    """Return accuracy and AUC on the paper's task with their intervals, and n; ``table``: `on_task` or `on_test`."""
+    scores = score_table(table["label"], table["logit"], table["fold"])
+    value, error = _mean(table["right"].to_numpy(), table["label"])
     half = norm.ppf(0.975) * error
     return {
-        "n": table["n"],
+        "n": scores["n"],
         "accuracy": {"value": value, "low": value - half, "high": value + half},
-        "auc": table["auc"],
+        "auc": scores["auc"],
     }
-
-
-def right_decisions(scored: pd.DataFrame) -> np.ndarray:
-    """Return 1.0 for objects on the right side of the threshold most accurate on the other folds, else 0.0."""
-    decided = cross_fitted_decisions(scored["label"], scored["logit"], scored["fold"], best_accuracy_threshold)
-    return (decided == (scored["label"] == 1)).to_numpy(dtype=np.float64)
 
 
 def _mean(values: np.ndarray, labels: pd.Series) -> tuple[float, float]:
@@ -91,20 +107,18 @@ def seeds_together(parts: Sequence[dict]) -> dict:
     return mean
 
 
-def improvement(
-    workspace: Workspace, pack: Pack, pairs: Sequence[tuple[str, str]], labels: pd.Series, score: str = "accuracy"
-) -> dict:
+def improvement(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], score: str = "accuracy") -> dict:
     """Return what the second runs gain over the first ones, a pair for each seed: mean, and its 95 % limits.
 
-    Two half-widths are added in squares: of the objects (normal, with the mean standard error of the paired
-    differences: the same objects for every seed, so it does not shrink with them) and of the seeds (Student's t, with
-    the standard error of their mean). Of a single seed the second is not known, and not in it.
+    A run is its table, `on_task` or `on_test`. Two half-widths are added in squares: of the objects (normal, with the
+    mean standard error of the paired differences: the same objects for every seed, so it does not shrink with them) and
+    of the seeds (Student's t, with the standard error of their mean). Of a single seed the second is not known, and not
+    in it.
     """
     differences, errors = [], []
-    for first, second in pairs:
-        one, two = (on_task(workspace, pack, name, labels) for name in (first, second))
+    for one, two in pairs:
         if score == "accuracy":
-            value, error = _mean(right_decisions(two) - right_decisions(one), one["label"])
+            value, error = _mean((two["right"] - one["right"]).to_numpy(), one["label"])
         else:
             paired: dict = paired_table(
                 one["label"], (one["logit"], one["fold"]), (two["logit"], two["fold"]), draws=300
@@ -116,13 +130,32 @@ def improvement(
     half = norm.ppf(0.975) * float(np.mean(errors))
     if count > 1:
         half = float(np.hypot(half, t.ppf(0.975, count - 1) * np.std(differences, ddof=1) / np.sqrt(count)))
-    return {"value": mean, "low": mean - half, "high": mean + half, "seeds": count}
+    return {"n": len(pairs[0][0]), "value": mean, "low": mean - half, "high": mean + half, "seeds": count}
+
+
+def learning(histories: Mapping[int, pd.DataFrame]) -> dict:
+    """Return what the learning curves say: the held-out fold's AUC, one view, and the loss, as means over the folds.
+
+    Both after half of the epochs, three quarters and all of them; ``rise``: of the AUC in the last quarter, with its
+    95 % limits over the folds (Student's t).
+    """
+    tables = list(histories.values())
+    epochs = min(len(table) for table in tables)
+    places = [max(1, round(epochs * share)) - 1 for share in (0.5, 0.75, 1.0)]
+    auc = np.array([table["valid_auc"].to_numpy()[places] for table in tables])
+    loss = np.array([table["loss"].to_numpy()[places] for table in tables])
+    rises = auc[:, 2] - auc[:, 1]
+    mean, count = float(rises.mean()), len(rises)
+    half = float(t.ppf(0.975, count - 1) * rises.std(ddof=1) / np.sqrt(count))
+    rise = {"value": mean, "low": mean - half, "high": mean + half}
+    return {"epochs": epochs, "auc": auc.mean(axis=0).tolist(), "loss": loss.mean(axis=0).tolist(), "rise": rise}
 
 
 def rule_scores(workspace: Workspace, pack: Pack, name: str, catalog: pd.DataFrame) -> dict:
-    """Return AUC under the label rule, of all lenses and by lens size, with intervals."""
+    """Return AUC under the label rule, of all lenses and by lens size, with intervals, and the mean of the folds'."""
     scores = score_oof(catalog, Run(workspace.run(pack.name, name)).oof(), RULE)
-    return {"n": scores["n"], "auc": scores["auc"], "auc_large": scores["auc_large"], "by_size": scores["auc_by_size"]}
+    kept = ("n", "auc", "auc_large", "auc_by_size", "mean_fold_auc")
+    return {name: scores[name] for name in kept}
 
 
 def entry_grade(workspace: Workspace, pack: Pack) -> dict:
@@ -138,10 +171,3 @@ def eigenvalues(workspace: Workspace, pack: Pack, name: str) -> list[float]:
     """Return shares of the first ten eigenvalues of a kernel PCA in their sum, of the first fold."""
     table = pd.read_csv(workspace.run(pack.name, name) / "fold0" / "eigenvalues.csv")
     return table["share"].head(10).tolist()
-
-
-def on_task(workspace: Workspace, pack: Pack, name: str, labels: pd.Series) -> pd.DataFrame:
-    """Return label, logit and fold of the task's objects that the run has, by ID."""
-    oof = Run(workspace.run(pack.name, name)).oof()
-    common = labels.index.intersection(oof.index)
-    return pd.DataFrame({"label": labels[common], "logit": oof["logit"][common], "fold": oof["fold"][common]})

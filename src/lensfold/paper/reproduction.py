@@ -16,40 +16,20 @@ from lensfold.jobs.run import Executor, run_needed
 from lensfold.models.backend import start_tensorflow
 from lensfold.paper import figures, measures, page, plan
 from lensfold.paper.plan import Scale
+from lensfold.paper.results import TESTED, Packs, measured
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.cache import cache_split_once
 from lensfold.pipeline.configure import configure
 from lensfold.pipeline.folds import ensure_folds
 from lensfold.pipeline.look import open_album
-from lensfold.pipeline.predict import predict_folds
 from lensfold.pipeline.submit import submit
 from lensfold.report.figure import PlotHeading
+from lensfold.simulate import simulate_pack
 
-ENTRY = ("later-everything", "table3-efficientnet")
+#: members of the entry: the networks of all lenses
+ENTRY = ("later-falling-sizes", "later-efficientnet")
 #: what stands for "a more advanced version of EfficientNet": the first of them with ImageNet weights here
-LARGER = ("efficientnet_b2", "efficientnet_lite2")
-#: runs whose scores under the whole label rule, by lens size, the page shows
-RULE_RUNS = (
-    "table2-all-seed1",
-    "later-everything",
-    "later-restarts",
-    "later-falling-sizes",
-    "scaling-pack-drop",
-    "scaling-pack-negative",
-    "scaling-image-drop",
-    "scaling-image-negative",
-)
-#: pairs whose difference on the paper's task the page shows: second minus first
-COMPARED = (
-    ("table2-all-seed1", "table3-efficientnet"),
-    ("table3-efficientnet", "later-classifier"),
-    ("table3-efficientnet", "later-larger"),
-    ("later-everything", "later-falling-sizes"),
-    ("later-restarts", "later-falling-sizes"),
-    ("scaling-pack-drop", "scaling-pack-negative"),
-    ("scaling-pack-drop", "scaling-image-drop"),
-    ("scaling-pack-drop", "scaling-image-negative"),
-)
+LARGER = ("efficientnet_b2", "efficientnet_lite2", "efficientnet_lite1")
 
 
 def reproduce_paper(
@@ -65,27 +45,37 @@ def reproduce_paper(
     """
     scale = plan.scale_of(scale_name)
     own = pack_name is None and data is None
-    pack = Workspace(root).pack(f"paper-{scale.name}" if own else pack_name, data)
     workspace = _workspace(root, scale)
-    if own:
-        _simulated(pack, scale, processes)
-    labels = measures.paper_task(catalogs.read_catalog(pack.catalog))
-    _prepare(workspace, pack, skip_bad, processes)
+    packs = _own_packs(root, scale, processes) if own else Packs(*2 * (Workspace(root).pack(pack_name, data),))
+    labels = {pack.name: measures.paper_task(catalogs.read_catalog(pack.catalog)) for pack in packs}
+    for pack in dict.fromkeys(packs):
+        _prepare(workspace, pack, skip_bad, processes)
     networks = _networks()
-    names = _write_experiments(workspace, plan.experiments(scale, *networks))
-    for name in names:
-        configure(workspace, pack, name)
-    print(f"paper, scale {scale.name}, pack {pack.name}: {len(names)} x {scale.folds} folds")
-    run_needed(Work(workspace, pack, tuple(names)), Executor(processes=processes), brief=True)
-    _entry(workspace, pack)
-    target = workspace.root if own else workspace.root / pack.name
+    on_task = plan.task_experiments(scale, *networks)
+    on_whole = plan.whole_experiments(scale, networks[0])
+    executor = Executor(processes=processes)
+    _run(workspace, packs.task, on_task, TESTED if packs.task.key.is_file() else (), executor)
+    _run(workspace, packs.whole, on_whole, ENTRY, executor)
+    _submit_entry(workspace, packs.whole)
+    target = workspace.root if own else workspace.root / packs.task.name
     if own and scale.name != "smoke":
         target = root / "paper"
-    results = _measure(workspace, pack, scale, networks, labels)
-    _draw(workspace, pack, results, labels, target / "figures")
+    results = measured(workspace, packs, scale, networks, labels)
+    _draw(workspace, packs, results, labels, target / "figures")
     write_json(target / "results.json", results)
     write_if_changed(target / "README.md", page.render(results).encode())
     return target / "README.md"
+
+
+def _run(
+    workspace: Workspace, pack: Pack, experiments: dict[str, dict], predicted: tuple[str, ...], executor: Executor
+) -> None:
+    """Train what is not trained yet, and predict the test split with some of it."""
+    names = _write_experiments(workspace, experiments)
+    for name in names:
+        configure(workspace, pack, name)
+    print(f"paper, pack {pack.name}: {len(names)} experiments")
+    run_needed(Work(workspace, pack, tuple(names), predicted), executor, brief=True)
 
 
 def _workspace(root: Path, scale: Scale) -> Workspace:
@@ -102,20 +92,29 @@ def _workspace(root: Path, scale: Scale) -> Workspace:
     return workspace
 
 
-def _simulated(pack: Pack, scale: Scale, processes: int) -> None:
-    """Make the scale's own pack where it is not there: the frozen sky that the committed figures rest on."""
-    if pack.catalog.is_file():
-        found = len(catalogs.read_catalog(pack.catalog))
-        if found != scale.train:
-            raise InputError(
-                f"{pack.folder}: has {found} train objects, scale {scale.name} has {scale.train}. Delete the folder, "
-                f"and {Path('paper', scale.name)}, to make them again."
-            )
-        return
-    from lensfold.simulate import simulate_pack
+def _own_packs(root: Path, scale: Scale, processes: int) -> Packs:
+    """Return the scale's own packs, made where they are not there: the frozen sky that its figures rest on."""
+    packs = Packs(*(Workspace(root).pack(f"paper-{scale.name}-{kind}") for kind in ("task", "all")))
+    for pack, train, test in (
+        (packs.task, scale.train, scale.test),
+        (packs.whole, scale.whole_train, scale.whole_test),
+    ):
+        if pack.catalog.is_file():
+            _check_count(pack, scale, train)
+            continue
+        with progress(f"simulate {pack.name}") as report:
+            simulate_pack(pack.folder, "challenge-1", train, test, 1, processes, report, paper_task=pack is packs.task)
+    return packs
 
-    with progress(f"simulate {pack.name}") as report:
-        simulate_pack(pack.folder, "challenge-1", scale.train, scale.test, 1, processes, report, False)
+
+def _check_count(pack: Pack, scale: Scale, train: int) -> None:
+    """Raise InputError for a pack that an earlier version, or somebody, made with another number of objects."""
+    found = len(catalogs.read_catalog(pack.catalog))
+    if found != train:
+        raise InputError(
+            f"{pack.folder}: has {found} train objects, scale {scale.name} has {train}. Delete the folder, and "
+            f"{Path('paper', scale.name)}, to make them again."
+        )
 
 
 def _prepare(workspace: Workspace, pack: Pack, skip_bad: bool, processes: int) -> None:
@@ -128,8 +127,8 @@ def _prepare(workspace: Workspace, pack: Pack, skip_bad: bool, processes: int) -
         cache_split_once(workspace, pack, split, skip_bad, processes)
 
 
-def _networks() -> tuple[str, str, bool]:
-    """Return Table 3's EfficientNet (B0 if its file is here), a larger one, and whether that has ImageNet weights."""
+def _networks() -> tuple[str, str | None]:
+    """Return Table 3's EfficientNet (B0 if its file is here), and a larger one that has ImageNet weights, or None."""
     start_tensorflow()
     from lensfold.models.pretrained import find_source
 
@@ -141,8 +140,7 @@ def _networks() -> tuple[str, str, bool]:
         return True
 
     first = "efficientnet_b0" if at_hand("efficientnet_b0") else "efficientnet_lite0"
-    larger = next((name for name in LARGER if at_hand(name)), None)
-    return first, larger or LARGER[0], larger is not None
+    return first, next((name for name in LARGER if at_hand(name)), None)
 
 
 def _write_experiments(workspace: Workspace, experiments: dict[str, dict]) -> list[str]:
@@ -164,94 +162,20 @@ def as_toml(content: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _entry(workspace: Workspace, pack: Pack) -> None:
-    """Submit an entry: the test split, scored by the network of all lenses and the EfficientNet."""
+def _submit_entry(workspace: Workspace, pack: Pack) -> None:
+    """Submit an entry: the test split, scored by the networks of all lenses."""
     members = "".join(f'\n[[member]]\nexperiment = "{name}"\n' for name in ENTRY)
     settings = f'# The entry for the challenge.\ncombine = "logit-mean"\n{members}'
     write_if_changed(workspace.submission_settings("entry"), settings.encode())
-    for name in ENTRY:
-        predict_folds(workspace, pack, pack.name, name)
     submit(workspace, pack, pack.name, "entry")
 
 
-def _draw(workspace: Workspace, pack: Pack, results: dict, labels: pd.Series, folder: Path) -> None:
-    """Draw the figures, from the pack and the results."""
-    curves = {"small-cnn": "table2-all-seed1", "efficientnet": "table3-efficientnet"}
-    with open_album(workspace, pack, "train") as album:
+def _draw(workspace: Workspace, packs: Packs, results: dict, labels: dict[str, pd.Series], folder: Path) -> None:
+    """Draw the figures, from the packs and the results."""
+    with open_album(workspace, packs.whole, "train") as album:
         figures.pack_figures(album, folder)
-    figures.run_figures(workspace, pack, curves, labels, results["task"], folder)
-    heading = PlotHeading("kernel PCA", pack.name, "lenses > 150 px against no source", "fold 0", pack.is_simulated)
+    figures.run_figures(workspace, packs.task, labels[packs.task.name], results["task"], folder)
+    heading = PlotHeading(
+        "kernel PCA", packs.task.name, "lenses > 150 px against no source", "fold 0", packs.task.is_simulated
+    )
     figures.spectrum_figure(results["spectra"], heading, folder / "spectrum.png")
-
-
-def _measure(workspace: Workspace, pack: Pack, scale: Scale, networks: tuple, labels: pd.Series) -> dict:
-    """Return every number of the page."""
-    catalog = catalogs.read_catalog(pack.catalog)
-    kernels = list(plan.table1(scale))
-    known = {
-        name: measures.task_scores(workspace, pack, name, labels, ranked=name in kernels)
-        for name in plan.experiments(scale, *networks)
-    }
-    return {
-        "scale": scale.name,
-        "says": scale.says,
-        "pack": pack.name,
-        "synthetic": pack.is_simulated,
-        "objects": len(catalog),
-        "task_objects": len(labels),
-        "folds": scale.folds,
-        "seeds": len(scale.seeds),
-        "epochs": scale.epochs,
-        "pixels": scale.crop // scale.bin,
-        "kernel_objects": measures.trained_objects(workspace, pack, kernels),
-        "efficientnet": networks[0],
-        "larger": networks[1],
-        "larger_weights": networks[2],
-        "task": known,
-        "spectra": _spectra(workspace, pack),
-        "table2": _table2(workspace, pack, scale, labels, known),
-        "rule": {name: measures.rule_scores(workspace, pack, name, catalog) for name in RULE_RUNS},
-        "gains": _gains(workspace, pack, labels),
-        "layers": _layers(scale, networks[0]),
-        "grade": measures.entry_grade(workspace, pack) if pack.key.is_file() else None,
-    }
-
-
-def _spectra(workspace: Workspace, pack: Pack) -> dict[str, list[float]]:
-    return {
-        f"{source}, {kernel}": measures.eigenvalues(workspace, pack, f"table1-{source}-pca-{kernel}-none")
-        for source in ("pixels", "embeddings")
-        for kernel in plan.KERNELS
-    }
-
-
-def _table2(workspace: Workspace, pack: Pack, scale: Scale, labels: pd.Series, known: dict) -> dict[str, dict]:
-    """Return each step's scores over the seeds, and what it gains over none."""
-    rows = {}
-    for step in plan.PREPROCESSING:
-        runs = [f"table2-{step.replace(' ', '-')}-seed{seed}" for seed in scale.seeds]
-        base = [f"table2-none-seed{seed}" for seed in scale.seeds]
-        pairs = list(zip(base, runs, strict=True))
-        gain = None if step == "none" else measures.improvement(workspace, pack, pairs, labels)
-        rows[step] = {**measures.seeds_together([known[run] for run in runs]), "gain": gain}
-    return rows
-
-
-def _gains(workspace: Workspace, pack: Pack, labels: pd.Series) -> dict[str, dict]:
-    """Return what one run gains over another on the paper's task, in AUC."""
-    return {
-        f"{first} → {second}": measures.improvement(workspace, pack, [(first, second)], labels, "auc")
-        for first, second in COMPARED
-    }
-
-
-def _layers(scale: Scale, efficientnet: str) -> dict[str, object]:
-    """Return figures 7 and 8: layers with output shapes and parameters."""
-    from lensfold.models import build_model, layer_table
-
-    side = scale.crop // scale.bin
-    small = layer_table(build_model("paper_cnn", side, 2))
-    whole = layer_table(build_model(efficientnet, side, 3, dense=(32, 16)))
-    head = [row for row in whole if row[0].startswith("head_")]
-    body = sum(parameters for name, _, parameters in whole if not name.startswith("head_"))
-    return {"small_cnn": small, "efficientnet_head": head, "efficientnet_body_parameters": body}
