@@ -184,7 +184,7 @@ def explain(
 
 @app.command()
 def paper(
-    scale: Annotated[str, typer.Option(help="smoke (minutes), default (1.5 hours) or full (a GPU).")] = "default",
+    scale: Annotated[str, typer.Option(help="smoke (minutes), default (2.5 hours) or full (a GPU).")] = "default",
     pack: PackName = None,
     data: DataFolder = None,
     root: Root = Path(),

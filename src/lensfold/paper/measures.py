@@ -136,19 +136,18 @@ def improvement(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], score: str =
 def learning(histories: Mapping[int, pd.DataFrame]) -> dict:
     """Return what the learning curves say: the held-out fold's AUC, one view, and the loss, as means over the folds.
 
-    Both after half of the epochs, three quarters and all of them; ``rise``: of the AUC in the last quarter, with its
-    95 % limits over the folds (Student's t).
+    Both after half of the epochs, three quarters and all of them; ``rises``: of the AUC in the last quarter, by fold.
     """
     tables = list(histories.values())
     epochs = min(len(table) for table in tables)
     places = [max(1, round(epochs * share)) - 1 for share in (0.5, 0.75, 1.0)]
-    auc = np.array([table["valid_auc"].to_numpy()[places] for table in tables])
-    loss = np.array([table["loss"].to_numpy()[places] for table in tables])
-    rises = auc[:, 2] - auc[:, 1]
-    mean, count = float(rises.mean()), len(rises)
-    half = float(t.ppf(0.975, count - 1) * rises.std(ddof=1) / np.sqrt(count))
-    rise = {"value": mean, "low": mean - half, "high": mean + half}
-    return {"epochs": epochs, "auc": auc.mean(axis=0).tolist(), "loss": loss.mean(axis=0).tolist(), "rise": rise}
+    auc, loss = (np.array([table[name].to_numpy()[places] for table in tables]) for name in ("valid_auc", "loss"))
+    return {
+        "epochs": epochs,
+        "auc": auc.mean(axis=0).tolist(),
+        "loss": loss.mean(axis=0).tolist(),
+        "rises": (auc[:, 2] - auc[:, 1]).tolist(),
+    }
 
 
 def rule_scores(workspace: Workspace, pack: Pack, name: str, catalog: pd.DataFrame) -> dict:

@@ -184,12 +184,18 @@ def _learning(results: dict) -> str:
     for run, name in _network_names(results).items():
         curve, scores = results["learning"][run], results["rule"][run]
         on_the_way = [f"{value:.4f}" for value in curve["auc"]]
-        rise = f"{curve['rise']['value']:+.4f} ({curve['rise']['low']:+.4f} to {curve['rise']['high']:+.4f})"
+        rises = ", ".join(f"{value:+.4f}" for value in curve["rises"])
         loss = f"{curve['loss'][1]:.3f} → {curve['loss'][2]:.3f}"
         views = f"{scores['mean_fold_auc']['value']:.4f}"
-        rows.append([name, str(curve["epochs"]), *on_the_way, rise, loss, views, *_by_size(scores)[-2:]])
+        rows.append([name, str(curve["epochs"]), *on_the_way, rises, loss, views, *_by_size(scores)[-2:]])
     sizes = _size_names(results["rule"]["table3-efficientnet"])[-2:]
-    columns = ("at half of them", "at three quarters", "at the end", "rise in the last quarter", "training loss in it")
+    columns = (
+        "at half of them",
+        "at three quarters",
+        "at the end",
+        "rise in the last quarter, each fold",
+        "training loss in it",
+    )
     return _table(("network", "epochs", *columns, "eight views", *sizes), rows)
 
 

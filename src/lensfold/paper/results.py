@@ -86,6 +86,7 @@ def measured(
         "folds": scale.folds,
         "seeds": len(scale.seeds),
         "step_epochs": scale.step_epochs,
+        "step_pixels": scale.step_crop // scale.bin,
         "pixels": scale.crop // scale.bin,
         "kernel_objects": measures.trained_objects(workspace, packs.task, kernels),
         "efficientnet": networks[0],
