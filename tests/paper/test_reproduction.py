@@ -8,7 +8,7 @@ import tomllib
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.catalog import fake_catalog
+from fakes.catalog import catalog_text, fake_catalog
 from fakes.runs import reconfigure, write_catalogs, write_correlated_run
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ from lensfold.data.catalog import large_lens_labels, read_catalog
 from lensfold.errors import InputError
 from lensfold.paper import measures, page, plan
 from lensfold.paper.figures import CURVES
-from lensfold.paper.reproduction import ENTRY, as_toml
+from lensfold.paper.reproduction import ENTRY, as_toml, reproduce_paper
 from lensfold.paper.results import COMPARED_ON_TASK, COMPARED_ON_WHOLE, RULE_RUNS, TESTED
 from lensfold.paths import Pack, Workspace
 from lensfold.scoring.metrics import best_accuracy_threshold
@@ -90,6 +90,25 @@ def test_a_pack_without_the_task_is_refused():
     catalog = fake_catalog(400)
     with pytest.raises(InputError, match="0 lenses of more than 150 px and .* task needs 20 of each"):
         measures.paper_task(catalog.assign(n_pix_source=catalog["n_pix_source"].clip(upper=100)))
+
+
+def test_a_test_split_without_the_task_is_not_judged(tmp_path):
+    pack = Pack("p", tmp_path)
+    assert measures.fresh_task(pack) is None
+    pack.key.parent.mkdir(parents=True)
+    catalog = fake_catalog(400)
+    pack.key.write_text(catalog_text(catalog))
+    assert measures.fresh_task(pack).equals(measures.paper_task(read_catalog(pack.key)))
+    pack.key.write_text(catalog_text(catalog.head(30)))
+    assert measures.fresh_task(pack) is None
+
+
+def test_a_pack_of_another_number_of_objects_is_not_taken_for_the_scales_own(tmp_path):
+    pack = Workspace(tmp_path).pack("paper-smoke-task")
+    pack.folder.mkdir(parents=True)
+    pack.catalog.write_text(catalog_text(fake_catalog(30)))
+    with pytest.raises(InputError, match="has 30 train objects, scale smoke has 200. Delete the folder"):
+        reproduce_paper(tmp_path, "smoke", None, None, 1)
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,16 @@ def paper_task(catalog: pd.DataFrame) -> pd.Series:
     return labels.loc[np.sort(np.concatenate(kept))]
 
 
+def fresh_task(pack: Pack) -> pd.Series | None:
+    """Return labels of the paper's task of the test split by ID; None without a key, or where that has too few."""
+    if not pack.key.is_file():
+        return None
+    try:
+        return paper_task(catalogs.read_catalog(pack.key))
+    except InputError:
+        return None
+
+
 def on_task(workspace: Workspace, pack: Pack, name: str, labels: pd.Series, ranked: bool = False) -> pd.DataFrame:
     """Return label, logit and fold of the task's objects that the run has, by ID, out of fold.
 

@@ -54,7 +54,7 @@ def reproduce_paper(
     on_task = plan.task_experiments(scale, *networks)
     on_whole = plan.whole_experiments(scale, networks[0])
     executor = Executor(processes=processes)
-    _run(workspace, packs.task, on_task, TESTED if packs.task.key.is_file() else (), executor)
+    _run(workspace, packs.task, on_task, () if measures.fresh_task(packs.task) is None else TESTED, executor)
     _run(workspace, packs.whole, on_whole, ENTRY, executor)
     _submit_entry(workspace, packs.whole)
     target = workspace.root if own else workspace.root / packs.task.name

@@ -134,10 +134,10 @@ def _wins(runs: _Runs) -> dict[str, dict]:
 
 
 def _fresh(workspace: Workspace, pack: Pack, labels: pd.Series) -> dict | None:
-    """Return scores of Table 3's networks on the test split, and the gain over the small CNN; None without a key."""
-    if not pack.key.is_file():
+    """Return scores of Table 3's networks on the test split, and the gain over the small CNN; None if it has none."""
+    key = measures.fresh_task(pack)
+    if key is None:
         return None
-    key = measures.paper_task(catalogs.read_catalog(pack.key))
     tables = {name: measures.on_test(workspace, pack, name, labels, key) for name in TESTED}
     pair = (tables["table3-small-cnn"], tables["table3-efficientnet"])
     return {
