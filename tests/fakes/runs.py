@@ -12,7 +12,7 @@ from lensfold.data.cache import FORMAT, pixels_hash, read_manifest
 from lensfold.data.catalog import LABEL_RULES, labels, log_einstein_radius, read_catalog, training_hash
 from lensfold.data.folds import folds_hash, make_folds, read_folds, write_folds
 from lensfold.files import digest
-from lensfold.paths import Pack, Workspace
+from lensfold.paths import BAND_SHAPES, Pack, Workspace
 from lensfold.runs.logits import write_logits
 from lensfold.runs.predictions import FoldPrediction, fold_predictions
 from lensfold.runs.run import Run, mark_complete
@@ -32,7 +32,7 @@ def write_catalogs(root: Path, pack: str = "fake", n: int = 600, n_test: int = 4
     shard = {"ids": key.index.tolist(), "sha256": "0" * 64}
     origin = {"kind": "folder", "path": str((folder / "test").resolve()), "files": 0, "sha256": "0" * 64,
               "catalog": None, "expected": None, "unread": []}  # fmt: skip
-    content = {"format": FORMAT, "made_from": origin, "shards": [shard], "refused": {}}
+    content = {"format": FORMAT, "made_from": origin, "bands": BAND_SHAPES, "shards": [shard], "refused": {}}
     (cache / "manifest.json").write_text(json.dumps(content))
     write_folds(root / "folds" / f"{pack}.csv", make_folds(catalog, 3, 1))
     return catalog
