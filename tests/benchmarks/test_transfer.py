@@ -14,6 +14,7 @@ from lensfold.runs.run import Run
 from lensfold.scoring.metrics import auc
 
 SCATTER = {"fake": 1.0, "other": 2.5}
+EXPERIMENT = {"seed": 1, "stage": [{"min_size": 20, "epochs": 1}]}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def workspace(tmp_path_factory) -> Workspace:
     catalogs = {name: write_catalogs(root, name, n=90, n_test=120) for name in SCATTER}
     for trained, scatter in SCATTER.items():
         folder = write_correlated_run(
-            root, catalogs[trained], "net", scatter, trained, n_test=120, experiment={"seed": 1}
+            root, catalogs[trained], "net", scatter, trained, n_test=120, experiment=EXPERIMENT
         )
         for number, judged in enumerate(SCATTER):
             pack = workspace.pack(judged)
