@@ -52,10 +52,10 @@ def measured_feeding(cache_folder: Path, name: str, count: int) -> dict[str, flo
     if hasattr(os, "sched_setaffinity"):  # not on macOS, where the two share all cores alike
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from lensfold.models import network_of
-    from lensfold.models.backend import keep_freed_memory, set_threads
+    from lensfold.models.backend import keep_freed_memory, make_repeatable
     from lensfold.training.optimisation import loss_of, optimiser_of
 
-    set_threads(1)
+    make_repeatable(1)
     keep_freed_memory()
     experiment = experiment_of(name)
     model = network_of(experiment)

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.data import Rows, best_seconds
 from lensfold.config import PredictSettings
 from lensfold.models import build_model
-from lensfold.models.backend import set_threads
+from lensfold.models.backend import make_repeatable
 from lensfold.prediction.forward import inference_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def bench_prediction(
     The kit runs with its default settings, the other two with batches of 32; PyTorch runs as it comes and, in a row
     of its own, with channels last.
     """
-    set_threads(1)
+    make_repeatable(1)
     return [row for case in cases for row in _rows(case, repeats)]
 
 

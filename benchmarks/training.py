@@ -73,9 +73,9 @@ def step_seconds(network: str, pixels: int, threads: int, repeats: int) -> tuple
     import torch
 
     from lensfold.models import build_model
-    from lensfold.models.backend import set_threads
+    from lensfold.models.backend import make_repeatable
 
-    set_threads(threads)
+    make_repeatable(threads)
     torch.set_num_threads(threads)
     generator = np.random.default_rng(1)
     images = generator.standard_normal((BATCH, pixels, pixels, CHANNELS)).astype(np.float32)

@@ -29,12 +29,18 @@ def start_tensorflow() -> None:
         os.close(kept)
 
 
-def set_threads(count: int) -> None:
-    """Fix TensorFlow's thread counts for this process; later calls in the same process change nothing."""
+def make_repeatable(threads: int) -> None:
+    """Have every process with as many threads compute the same to the last bit; later calls change no thread count.
+
+    TensorFlow's rewriting of graphs (Grappler) adds the gradients that meet where a block is skipped in an order that
+    differs from process to process; rounding then makes two trainings of an EfficientNet drift apart. Without it a step
+    takes as long.
+    """
     import tensorflow as tf
 
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:  # TensorFlow has started already, with the threads it has
         return

@@ -8,7 +8,7 @@ from lensfold.data.cache_check import is_cached
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.errors import InputError
 from lensfold.files import digest, exclusive, file_sha256
-from lensfold.models.backend import set_threads, start_tensorflow
+from lensfold.models.backend import make_repeatable, start_tensorflow
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.cache import staged
 from lensfold.pipeline.configure import is_configured
@@ -69,7 +69,7 @@ def start_where_needed(experiment: Experiment) -> None:
     if experiment.learner.kind == "kernel" and experiment.learner.backbone is None:
         return
     start_tensorflow()
-    set_threads(experiment.train.threads)
+    make_repeatable(experiment.train.threads)
 
 
 def is_trained(workspace: Workspace, pack: Pack, name: str, fold: int) -> bool:

@@ -25,7 +25,7 @@ from lensfold.errors import InputError
 from lensfold.files import replacing
 from lensfold.inputs.batches import Preparation
 from lensfold.inputs.pixels import StretchConstants
-from lensfold.models.backend import set_threads
+from lensfold.models.backend import make_repeatable
 from lensfold.models.saved import load_model
 from lensfold.paths import Pack, Workspace
 from lensfold.prediction.saliency import PATCH, STEP, background_value, grad_cam, occlusion_map, scored_by
@@ -56,7 +56,7 @@ def explain_objects(
     if run.is_kernel_machine:
         raise InputError(f"{run.folder}: a kernel machine, which is not explained: choose a run of a network.")
     folds = _held_out_by(run, ids)
-    set_threads(experiment.train.threads)
+    make_repeatable(experiment.train.threads)
     synthetic = pack.is_simulated
     where = f"{name}, pack {pack.name}{', SYNTHETIC' if synthetic else ''}"
     written = {}

@@ -34,7 +34,7 @@ from lensfold.models import (
     split_at_head,
     without_source_map,
 )
-from lensfold.models.backend import keep_freed_memory, set_threads
+from lensfold.models.backend import keep_freed_memory, make_repeatable
 from lensfold.models.saved import load_model
 from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.forward import inference_of
@@ -68,7 +68,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
     """
     task.folder.mkdir(parents=True, exist_ok=True)
     (task.folder / "oof.csv").unlink(missing_ok=True)
-    set_threads(task.experiment.train.threads)
+    make_repeatable(task.experiment.train.threads)
     keep_freed_memory()
     record = TrainingRecord()
     with ExitStack() as stack:
