@@ -112,6 +112,14 @@ class Pack:
         )
 
     @property
+    def has_twins(self) -> bool:
+        """Whether the pack has the cutouts of its twins, as only simulated ones can."""
+        try:
+            return bool(self.split_source("twins"))
+        except InputError:
+            return False
+
+    @property
     def catalog(self) -> Path:
         """The train catalog."""
         return self.folder / "image_catalog2.0train.csv"

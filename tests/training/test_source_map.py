@@ -89,6 +89,19 @@ def test_it_changes_what_is_learnt_not_what_predicts(workspace, trained_workspac
     pd.testing.assert_frame_equal(pd.read_csv(fold / "history.csv")[columns], history[columns])
 
 
+def test_a_pack_without_twins_is_trained_on_without_a_map(workspace, trained_workspace):
+    """It is said, and gives the bytes of an experiment that asks for none."""
+    asking(workspace, **{"twins = 0.5": "twins = 0.0"})
+    assert "the pack has no twins: trained without a map of the source" in trained(workspace).stdout
+    fold, plain = (folder.joinpath(*FOLD0) for folder in (workspace, trained_workspace))
+    assert (fold / "oof.csv").read_bytes() == (plain / "oof.csv").read_bytes()
+    assert "twins_hash" not in json.loads((fold.parent / "config.json").read_text())
+
+    write_twins(workspace)  # which is another run
+    assert "no twins" not in trained(workspace).stdout
+    assert (fold / "oof.csv").read_bytes() != (plain / "oof.csv").read_bytes()
+
+
 FROZEN = 'name = "efficientnet_lite0"\nweights = "imagenet"\nfrozen = true'
 REFUSED = {
     "no twins found": {},

@@ -23,7 +23,7 @@ from lensfold.config.experiment import (
     channel_count,
 )
 from lensfold.config.reading import Settings, read_toml, validated
-from lensfold.config.resolution import MIN_SIDE, in_frames
+from lensfold.config.resolution import MIN_SIDE, in_frames, without_source_map
 from lensfold.config.submission import ExperimentName, FoldSettings, MemberSettings, SubmissionSettings
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "in_frames",
     "read_toml",
     "validated",
+    "without_source_map",
 ]
 
 #: beta squared of the challenge's ranking: one false positive weighs as much as a thousand missed lenses

@@ -196,17 +196,16 @@ class TrainSettings(Settings):
     #: without its source; twins replace other non-lenses
     twins: Share = 0.0
     #: simulated packs with twins: weight of a second loss, of a map from a middle block that shows where the pixels of
-    #: the lensed source are; 0: there is none
+    #: the lensed source are; 0: there is none. A pack without twins is trained on without it
     source_map: Annotated[float, Field(ge=0)] = 0.0
     #: TensorFlow threads: fixed, because another thread count changes sums in the last digits
     threads: PositiveInt = 1
     #: processes that prepare batches; 0: a thread of the training process. The result is the same
     workers: Annotated[int, Field(ge=0, le=256)] = 0
 
-    @property
-    def sees_twins(self) -> bool:
-        """Whether anything of the twins' pixels is trained on."""
-        return self.twins > 0 or self.source_map > 0
+    def sees_twins(self, has_twins: bool) -> bool:
+        """Return whether twins are trained on, where the pack has any or has to: ``source_map`` can do without."""
+        return self.twins > 0 or (self.source_map > 0 and has_twins)
 
 
 class PredictSettings(Settings):

@@ -47,6 +47,11 @@ def source_map_problem(experiment: "Experiment") -> str:
     return ""
 
 
+def without_source_map(experiment: "Experiment") -> "Experiment":
+    """Return an experiment as it is trained on a pack without twins."""
+    return experiment.model_copy(update={"train": experiment.train.model_copy(update={"source_map": 0.0})})
+
+
 def in_frames(experiment: "Experiment", side: int, source: Path) -> "Experiment":
     """Return an experiment for frames of ``side`` VIS pixels: where it names no crop, it sees all of them.
 

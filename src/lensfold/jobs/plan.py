@@ -85,14 +85,14 @@ def jobs_of(work: Work) -> dict[Job, set[Job]]:
     Folds are made where they are not those of the catalog and the fold settings, and the folders of splits without a
     cache are listed. Raises InputError for experiments, folds and packs that do not exist.
     """
-    experiments = _experiments(work)
+    _check_experiments(work)
     jobs: dict[Job, set[Job]] = {}
     splits = splits_of(work)
     for split in splits:
         parts = [Job("cache", split, number, count) for count in [_parts(work, split)] for number in range(count)]
         jobs |= {job: set() for job in parts} | {Job("merge", split): set(parts)}
     for name in work.trained:
-        needs = {Job("merge", split) for split in splits if split == "train" or _wants_twins(experiments[name], split)}
+        needs = {Job("merge", split) for split in splits if split == "train" or _wants_twins(work, name, split)}
         jobs |= {Job("train", name, fold): needs for fold in _folds(work, name)}
     for name in work.predicted:
         jobs |= _prediction_jobs(work, name, [job for job in jobs if job.kind == "train" and job.name == name])
@@ -153,8 +153,7 @@ def _predictions(work: Work, name: str, manifest: dict) -> list[FoldPrediction]:
 
 def splits_of(work: Work) -> list[Split]:
     """Return the splits whose caches are needed for what is asked for."""
-    experiments = _experiments(work)
-    twins = any(_wants_twins(experiments[name], "twins") for name in work.trained)
+    twins = any(_wants_twins(work, name, "twins") for name in work.trained)
     wanted: dict[Split, bool] = {"train": bool(work.trained), "twins": twins, "test": bool(work.predicted)}
     return [split for split in wanted if wanted[split] or split in work.cached]
 
@@ -178,12 +177,13 @@ def _has_files(work: Work, split: Split) -> bool:
     return True
 
 
-def _experiments(work: Work) -> dict[str, Experiment]:
-    return {name: work.experiment(name) for name in (*work.trained, *work.predicted)}
+def _check_experiments(work: Work) -> None:
+    for name in (*work.trained, *work.predicted):
+        work.experiment(name)
 
 
-def _wants_twins(experiment: Experiment, split: Split) -> bool:
-    return split == "twins" and experiment.train.sees_twins
+def _wants_twins(work: Work, name: str, split: Split) -> bool:
+    return split == "twins" and work.experiment(name).train.sees_twins(work.pack.has_twins)
 
 
 def _parts(work: Work, split: Split) -> int:

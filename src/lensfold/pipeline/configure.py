@@ -41,7 +41,7 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     }
     if constants:
         content["stage_constants"] = {str(bin): found for bin, found in constants.items()}
-    if experiment.train.sees_twins:
+    if experiment.train.sees_twins(pack.has_twins):
         content["twins_hash"] = pixels_hash(read_manifest(workspace.cache(pack, "twins")))
     folder = workspace.run(pack.name, name)
     _rewrite_if_changed(folder / "config.json", content)
@@ -100,7 +100,7 @@ def is_configured(workspace: Workspace, pack: Pack, name: str) -> bool:
 def _marker(workspace: Workspace, pack: Pack, name: str, experiment: Experiment) -> dict[str, str]:
     """Hashes of the files that settings are resolved from, and of those they are resolved into."""
     folder = workspace.run(pack.name, name)
-    splits: tuple[Split, ...] = ("train", "twins") if experiment.train.sees_twins else ("train",)
+    splits: tuple[Split, ...] = ("train", "twins") if experiment.train.sees_twins(pack.has_twins) else ("train",)
     files = {
         "experiment": workspace.experiment(name),
         "folds": workspace.folds(pack),

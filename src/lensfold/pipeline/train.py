@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lensfold.config import Experiment
+from lensfold.config import Experiment, without_source_map
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache_check import is_cached
 from lensfold.data.folds import folds_hash, read_folds
@@ -34,15 +34,18 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
     else:
         start_tensorflow()
         from lensfold.training.network import train_fold
+    sees_twins = "twins_hash" in config
+    if experiment.train.source_map and not sees_twins:
+        print(f"{name} fold {fold}  the pack has no twins: trained without a map of the source (train.source_map)")
     task = FoldTask(
-        experiment,
+        experiment if sees_twins else without_source_map(experiment),
         config["constants"],
         run.identity,
         fold,
         folds,
         catalog,
         staged(workspace, pack, "train", stage),
-        staged(workspace, pack, "twins", stage) if experiment.train.sees_twins else None,
+        staged(workspace, pack, "twins", stage) if sees_twins else None,
         run_folder / f"fold{fold}",
         {int(bin): constants for bin, constants in config.get("stage_constants", {}).items()},
     )
