@@ -451,5 +451,19 @@ def test_a_cell_of_the_map_sees_its_own_pixels(models, variant):
             tape.watch(images)
             cells = tf.reshape(mapped(images)[:, 1:], (-1, MAPS[variant], MAPS[variant]))[:, row, column]
         strength = np.square(tape.gradient(cells, images).numpy()).sum(axis=(0, 3))
-        centre = [(np.arange(32) * strength.sum(axis=1 - axis)).sum() / strength.sum() for axis in (0, 1)]
+        centre = [(np.arange(len(strength)) * strength.sum(axis=1 - axis)).sum() / strength.sum() for axis in (0, 1)]
         np.testing.assert_allclose(centre, [8 * row + 3.5, 8 * column + 3.5], atol=5)
+
+
+def test_a_cell_of_wide_cnn_has_four_pixels_of_nisp():
+    import tensorflow as tf
+
+    mapped = with_source_map(build_model("wide_cnn", 200, 4))
+    images = tf.convert_to_tensor(np.random.default_rng(1).normal(size=(4, 200, 200, 4)).astype(np.float32))
+    for row, column in ((3, 5), (8, 11)):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            cells = tf.reshape(mapped(images)[:, 1:], (-1, 16, 16))[:, row, column]
+        strength = np.square(tape.gradient(cells, images).numpy()).sum(axis=(0, 3))
+        centre = [(np.arange(200) * strength.sum(axis=1 - axis)).sum() / strength.sum() for axis in (0, 1)]
+        np.testing.assert_allclose(centre, [12 * row + 6, 12 * column + 6], atol=6)

@@ -105,7 +105,7 @@ def test_a_pack_without_twins_is_trained_on_without_a_map(workspace, trained_wor
 FROZEN = 'name = "efficientnet_lite0"\nweights = "imagenet"\nfrozen = true'
 REFUSED = {
     "no twins found": {},
-    "wide_cnn has no middle block": {'"fast_cnn"': '"wide_cnn"', "bin = 2": 'bin = 1\nmix = "bands"'},
+    "paper_cnn has no middle block": {'"fast_cnn"': '"paper_cnn"'},
     "frozen = true has no block that learns": {
         "twins = 0.5": "twins = 0.0",
         'name = "fast_cnn"': FROZEN,

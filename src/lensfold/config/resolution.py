@@ -39,9 +39,9 @@ def source_map_problem(experiment: "Experiment") -> str:
         return ""
     if learner.frozen:
         return "learner.frozen = true has no block that learns: leave it out"
-    if learner.name in _OF_ONE_SIZE or learner.two_branches:
+    if learner.name == "paper_cnn" or learner.two_branches:
         name = "a network with two branches" if learner.two_branches else learner.name
-        return f"{name} has no middle block for it: leave it out, or take fast_cnn or an EfficientNet of one branch"
+        return f"{name} has no middle block for it: leave it out, or take another network of one branch"
     if experiment.augment.transforms:
         return "it cannot know what augment.transforms move: leave one of them out"
     return ""

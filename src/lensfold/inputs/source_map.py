@@ -56,11 +56,11 @@ class SourceMaps:
 def pooled(shows: np.ndarray, cells: int) -> np.ndarray:
     """Return 1 where any pixel of a cell shows, else 0: float32, (n, cells, cells), of images (n, side, side).
 
-    A cell of a network's map has 2, 4, 8 or 16 pixels a side, whichever fits best: pixels that no cell is left for are
+    A cell of a network's map has 8 pixels a side, or 12 (four of NISP) in wide_cnn: pixels that no cell is left for are
     cut off, as unpadded poolings do, and a last cell may reach over the edge, as padded ones do.
     """
     side = shows.shape[1]
-    width = 2 ** round(np.log2(side / cells))
+    width = 12 if side >= 11 * cells else 8
     whole = np.zeros((len(shows), cells * width, cells * width), dtype=np.float32)
     seen = min(side, cells * width)
     whole[:, :seen, :seen] = shows[:, :seen, :seen]

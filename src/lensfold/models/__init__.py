@@ -141,9 +141,9 @@ def split_at_head(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
 def with_source_map(model: "keras.Model") -> "keras.Model":
     """Return the model with a map beside its logit: (None, 1 + cells x cells) logits, the model's own first.
 
-    The map is a 1 x 1 convolution of a middle block: the last output of an EfficientNet's third, of fast_cnn that of
-    its fourth convolution. A cell has 8 x 8 pixels of the input; what is trained on it shapes the blocks below. Other
-    networks have none, nor have two branches: see `lensfold.config`.
+    The map is a 1 x 1 convolution of a middle block: the last output of an EfficientNet's third, of fast_cnn and
+    wide_cnn that of the fourth convolution. A cell has 8 x 8 pixels of the input, or 12 x 12 of wide_cnn's; what is
+    trained on it shapes the blocks below. paper_cnn has none, nor have two branches: see `lensfold.config`.
     """
     import keras
 
