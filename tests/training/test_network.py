@@ -14,6 +14,7 @@ from lensfold.data.cache import Cache
 from lensfold.data.folds import read_folds
 from lensfold.runs.logits import read_logits, read_views
 from lensfold.scoring.metrics import auc
+from lensfold.training import network
 
 TRAIN = ("run", "train", "--experiment", "tiny", "--pack", "fake")
 RUN = ("runs", "fake", "tiny")
@@ -88,6 +89,27 @@ def test_killed_in_fold_1_it_finishes_with_the_same_oof(trained, trained_workspa
     assert "tiny fold 1  resuming after epoch" in done.stdout and "fold 0" not in done.stdout
     assert oof_bytes(trained) == oof_bytes(trained_workspace)
     assert not (fold1 / "checkpoint.npz").exists()
+
+
+def test_a_stage_that_goes_on_with_the_step_of_the_one_before_begins_anew(workspace, monkeypatch):
+    """Its optimiser is as fresh as that of a stage with a step of its own, averaged weights and all."""
+    settings = workspace / "experiments" / "tiny.toml"
+    text = settings.read_text().replace('trainable = "top"\n', "").replace("momentum = 0.0", "momentum = 0.5")
+    settings.write_text(text)
+    begins, kept = network._FoldTraining._start_stage, []
+
+    def compiled_again(self, stage):
+        kept.append(self._learns)
+        self._learns = None
+        begins(self, stage)
+
+    lensfold(workspace, *TRAIN, "--fold", "0")
+    fold0 = workspace.joinpath(*RUN) / "fold0"
+    once = (fold0 / "oof.csv").read_bytes()
+    shutil.rmtree(fold0)
+    monkeypatch.setattr(network._FoldTraining, "_start_stage", compiled_again)
+    lensfold(workspace, *TRAIN, "--fold", "0")
+    assert kept[1] is not None and (fold0 / "oof.csv").read_bytes() == once
 
 
 def test_a_damaged_checkpoint_is_not_believed(workspace, trained_workspace):

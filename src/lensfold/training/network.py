@@ -128,6 +128,8 @@ class _FoldTraining:
         self._validation = epochs.known(held_out)
         self._history: list[dict] = []
         self._executor: Executor | None = None
+        #: of the stage whose step is compiled: its network, what of it learns, how rates fall with depth
+        self._learns: tuple[keras.Model, str, float] | None = None
         self._model = self._built()
         self._preparation = inputs(task.experiment.stage[0])
 
@@ -168,6 +170,12 @@ class _FoldTraining:
         seen = self._experiment.at(self._experiment.bin_of(stage))
         if not self._experiment.learner.backbone and self._model.input_shape[1] != seen.pixels.side:
             self._model = resized(self._model, seen)
+        learns = (self._model, stage.trainable, stage.block_rate)
+        if learns == self._learns:  # the step that was traced for the stage before, which takes seconds, is this one's
+            for variable in self._model.optimizer.variables:
+                variable.assign(np.zeros(variable.shape, variable.dtype))
+            return
+        self._learns = learns
         set_trainable(self._model, stage.trainable)
         self._model.compile(
             optimizer=optimiser_of(self._settings, stage, block_depth(self._model)),
