@@ -58,7 +58,7 @@ ray: $(READY)
 	@$(INSTALL) -e ".[ray]"
 
 data/%/image_catalog2.0train.csv: | $(READY)
-	@$(LENSFOLD) simulate --data $(@D) $(if $(filter %-10,$*),--profile $(*:-10=) --side 100)
+	@$(LENSFOLD) simulate --data $(@D) --twins $(if $(filter %-10,$*),--profile $(*:-10=) --side 100)
 
 $(STEPS): run
 	@:
