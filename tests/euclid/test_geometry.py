@@ -6,6 +6,7 @@ from astropy.wcs import WCS
 from fakes.euclid import (
     MAGZERO,
     check_sky,
+    frames_in,
     frames_of,
     mer_hdus,
     mer_with,
@@ -19,7 +20,6 @@ from fakes.euclid import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lensfold.euclid.geometry import read_euclid
 from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS
 from lensfold.paths import BAND_SHAPES, BANDS
@@ -42,7 +42,7 @@ def test_the_sky_stays_where_it_is(tmp_path, form, shape, corner):
 def test_any_size_is_cut_at_the_same_sky_in_all_bands(tmp_path, rows, columns):
     hdus = mer_hdus((rows, columns))
     path = written(tmp_path / "a.fits", hdus)
-    frames = read_euclid([path])
+    frames = frames_in([path])
     row, column = (rows - 200) // 2, (columns - 200) // 2
     vis = hdus["VIS_FLUX"].data[row : row + 200, column : column + 200]
     np.testing.assert_allclose(frames["VIS"].image, vis * 10 ** (-0.4 * 24.6), rtol=1e-6)
@@ -58,7 +58,7 @@ def test_the_central_pixel_of_an_odd_size(tmp_path, side):
     hdus = mer_hdus((side, side))
     for name in EXTENSIONS.values():
         hdus[name].data[side // 2, side // 2] = 1e6
-    frames = read_euclid([written(tmp_path / "a.fits", hdus)])
+    frames = frames_in([written(tmp_path / "a.fits", hdus)])
     for band, frame in frames.items():
         brightest = np.unravel_index(frame.image.argmax(), frame.image.shape)
         assert brightest == ((100, 100) if band == "VIS" else (33, 33)), band
@@ -67,7 +67,7 @@ def test_the_central_pixel_of_an_odd_size(tmp_path, side):
 def test_bands_of_other_sizes_are_cut_at_the_same_sky(tmp_path):
     """The NISP image is 198 wide and begins one VIS pixel in, or is larger and off centre."""
     hdus = mer_hdus((200, 200))
-    expected = {band: frame.image for band, frame in read_euclid([written(tmp_path / "a.fits", hdus)]).items()}
+    expected = {band: frame.image for band, frame in frames_in([written(tmp_path / "a.fits", hdus)]).items()}
     for band, before, after in (("Y", 0, 0), ("J", 3, 8)):
         name = EXTENSIONS[band]
         inner = hdus[name].data[1:199, 1:199]
@@ -75,7 +75,7 @@ def test_bands_of_other_sizes_are_cut_at_the_same_sky(tmp_path):
         hdus[name.replace("FLUX", "RMS")].data = np.ones_like(hdus[name].data)
         hdus[name].header["CRPIX1"] += after - 1
         hdus[name].header["CRPIX2"] += before - 1
-    found = read_euclid([written(tmp_path / "b.fits", hdus)])
+    found = frames_in([written(tmp_path / "b.fits", hdus)])
     for band in BANDS:
         np.testing.assert_array_equal(found[band].image, expected[band])
 
@@ -86,7 +86,7 @@ def test_a_star_keeps_its_magnitude_in_every_band(tmp_path):
     for band, name in EXTENSIONS.items():
         hdus[name].data *= np.float32(1e-6)
         hdus[name].data[103:106, 103:106] = 10 ** (0.4 * (MAGZERO[band] - 20)) / 9
-    frames = read_euclid([written(tmp_path / "a.fits", hdus)])
+    frames = frames_in([written(tmp_path / "a.fits", hdus)])
     for band, frame in frames.items():
         assert frame.image.dtype == np.float32 and frame.image.shape == BAND_SHAPES[band]
         assert np.abs(frame.image).astype(np.float64).sum() == pytest.approx(1e-8, rel=1e-3), band
@@ -96,7 +96,7 @@ def test_a_star_keeps_its_magnitude_in_every_band(tmp_path):
 def test_rms_tells_bad_pixels(tmp_path, value):
     hdus = mer_hdus((200, 200))
     hdus["VIS_RMS"].data[3, 4] = value
-    frame = read_euclid([written(tmp_path / "a.fits", hdus)])["VIS"]
+    frame = frames_in([written(tmp_path / "a.fits", hdus)])["VIS"]
     assert np.argwhere(np.isnan(frame.image)).tolist() == [[3, 4]]
     assert frame.bad == 1 and frame.bad_share == 1 / 40000
 
@@ -106,7 +106,7 @@ def test_pixels_without_a_measurement_are_bad_without_rms_too(tmp_path, value):
     hdus = mer_hdus((200, 200))
     hdus["VIS_FLUX"].data[3, 4] = value
     del hdus["VIS_RMS"]
-    frame = read_euclid([written(tmp_path / "a.fits", hdus)])["VIS"]
+    frame = frames_in([written(tmp_path / "a.fits", hdus)])["VIS"]
     assert np.argwhere(np.isnan(frame.image)).tolist() == [[3, 4]]
 
 
@@ -115,7 +115,7 @@ def test_sums_with_bad_pixels(tmp_path, count):
     """Up to four of nine are made good by the others' mean; of five the sum is bad."""
     hdus = mer_hdus((200, 200))
     hdus["NIR_H_RMS"].data[1:4, 1:4] = np.where(np.arange(9).reshape(3, 3) < count, 1e16, 1)
-    frame = read_euclid([written(tmp_path / "a.fits", hdus)])["H"]
+    frame = frames_in([written(tmp_path / "a.fits", hdus)])["H"]
     good = hdus["NIR_H_FLUX"].data[1:4, 1:4].astype(np.float64).ravel()[count:]
     assert frame.bad == count and frame.bad_share == count / 198**2
     if count > 4:
@@ -162,7 +162,7 @@ def test_pixel_scales_within_one_percent(tmp_path, scale):
         for name in EXTENSIONS.values():
             hdus[name].header.update(wcs_header((210, 210), scale / 3600))
 
-    assert read_euclid(mer_with(tmp_path, change))["Y"].image.shape == (66, 66)
+    assert frames_in(mer_with(tmp_path, change))["Y"].image.shape == (66, 66)
 
 
 def test_sizes(tmp_path):
@@ -200,5 +200,5 @@ def test_integers_and_scaled_pixels_are_read(tmp_path):
     values = np.random.default_rng(1).integers(1, 30000, (200, 200))
     hdus["VIS_FLUX"].data = values.astype(np.int16)
     hdus["VIS_FLUX"].header.update({"BSCALE": 2.0, "BZERO": 10.0})
-    frame = read_euclid([written(tmp_path / "a.fits", hdus)])["VIS"]
+    frame = frames_in([written(tmp_path / "a.fits", hdus)])["VIS"]
     assert np.isfinite(frame.image).all()

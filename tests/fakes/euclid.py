@@ -9,8 +9,9 @@ from astropy.wcs import WCS
 
 from lensfold.data.fits_reader import read_frame, strict_frame
 from lensfold.errors import InputError
+from lensfold.euclid.geometry import Frame, read_object
 from lensfold.euclid.importer import import_euclid
-from lensfold.euclid.layouts import EXTENSIONS
+from lensfold.euclid.layouts import EXTENSIONS, EuclidObject, Reading, find_objects
 from lensfold.paths import BANDS, cutout_file
 
 MAGZERO = {"VIS": 24.6, "Y": 29.8, "J": 30.0, "H": 29.9}
@@ -79,6 +80,20 @@ def write_group(folder: Path, name: str = "{}_7", nisp: float = PIXEL, **cards) 
         )
         for band in BANDS
     ]
+
+
+def object_of(files: list[Path], reading: Reading | None = None) -> EuclidObject:
+    """The one object of these files; InputError where one of them cannot be used."""
+    objects, skipped = find_objects(files, reading or Reading())
+    if skipped:
+        raise InputError(f"{skipped[0].path}: {skipped[0].reason}")
+    (found,) = objects
+    return found
+
+
+def frames_in(files: list[Path], side: int | None = None, reading: Reading | None = None) -> dict[str, Frame]:
+    """The frames of the one object of these files; InputError where one of them cannot be used."""
+    return read_object(object_of(files, reading), reading or Reading(), side)
 
 
 def refused(files, out: Path, *words: str, **options) -> str:

@@ -16,7 +16,6 @@ map's shape and measures its scale. Point spread functions stay at 0.1 arcsec, w
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
@@ -24,9 +23,8 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from lensfold.data.bad_pixels import bad_pixels
-from lensfold.errors import InputError
-from lensfold.euclid.layouts import EXTENSIONS, EuclidBand, read_bands
-from lensfold.paths import BANDS, RATIO, SIDES, band_shapes, rim
+from lensfold.euclid.layouts import EXTENSIONS, EuclidBand, EuclidObject, Reading, Unusable, read_bands
+from lensfold.paths import RATIO, SIDES, band_shapes, rim
 
 MAX_SIDE = 3000  # pixels; a larger image is a mosaic, whose centre is nobody's object
 MAX_OFFSET = 0.3  # arcsec between the corners of the VIS and NISP frames
@@ -48,19 +46,19 @@ class Frame:
     psf: np.ndarray | None = None
 
 
-def read_euclid(files: Sequence[Path], side: int | None = None) -> dict[str, Frame]:
-    """Return all four bands of one object in the challenge's form, from its one or four files.
+def read_object(found: EuclidObject, reading: Reading, side: int | None = None) -> dict[str, Frame]:
+    """Return the bands of one object in the challenge's form.
 
-    ``side``: of the frame in VIS pixels; None for the largest that the VIS image has. Raises InputError as read_bands
+    ``side``: of the frame in VIS pixels; None for the largest that the VIS image has. Raises Unusable as read_bands
     does, and where size, scale or position of a band do not allow it.
     """
-    sources = read_bands(files)
+    sources = read_bands(found, reading)
     vis = sources["VIS"]
     if side is None:
         side = next((known for known in SIDES if min(vis.image.shape) >= known), min(SIDES))
     step, corner = _step(vis, "VIS", side), [(length - side) // 2 for length in vis.image.shape]
     frames = {"VIS": _frame(vis, "VIS", corner, step, side)}
-    for band in BANDS[1:]:
+    for band in list(sources)[1:]:
         frames[band] = _nisp_frame(sources[band], band, WCS(frames["VIS"].header), side)
     return frames
 
@@ -71,32 +69,32 @@ def middle(side: int) -> tuple[float, float]:
 
 
 def _step(source: EuclidBand, band: str, frame: int) -> int:
-    """Return how many delivered pixels per side make one of the frame; InputError where scale or size do not fit."""
+    """Return how many delivered pixels per side make one of the frame; Unusable where scale or size do not fit."""
     with np.errstate(all="ignore"):  # a damaged header may give infinite ones
         scales = proj_plane_pixel_scales(source.wcs) * 3600
     allowed = (0.1,) if band == "VIS" else (0.1, 0.3)
     fitting = [scale for scale in allowed if np.all(np.abs(scales / scale - 1) <= 0.01)]
     if not fitting:
         found = f"{scales[0]:.4g} x {scales[1]:.4g} arcsec, expected {' or '.join(map(str, allowed))} within 1 %"
-        raise InputError(f"{source.file}: {band} pixels of {found}. Resample it, or cut it from a MER mosaic.")
+        raise Unusable(source.file, f"{band} pixels of {found}. Resample it, or cut it from a MER mosaic.")
     step = round(allowed[-1] / fitting[0])
     side, shape = step * band_shapes(frame)[band][0], source.image.shape
     if min(shape) < side or max(shape) > MAX_SIDE:
         size = f'{side} to {MAX_SIDE} a side around one object for a frame of {frame // 10}"'
         found = f"{shape[0]} x {shape[1]} pixels, expected {size}"
-        raise InputError(f"{source.file}: {band} has {found}. Cut it to another size.")
+        raise Unusable(source.file, f"{band} has {found}. Cut it to another size.")
     return step
 
 
 def _nisp_frame(source: EuclidBand, band: str, vis: WCS, frame_side: int) -> Frame:
-    """Return the frame of a NISP band at the place of the VIS frame with this WCS; InputError if not covered."""
+    """Return the frame of a NISP band at the place of the VIS frame with this WCS; Unusable if not covered."""
     step, size = _step(source, band, frame_side), band_shapes(frame_side)[band][0]
     side = size * step
     centre = np.array(source.wcs.world_to_pixel(vis.pixel_to_world(*middle(frame_side))), dtype=float)[::-1]
     corner = np.rint(centre - (side - 1) / 2)
     if not np.all((corner >= 0) & (corner + side <= source.image.shape)):
         found = f"{side} pixels around (row, column) {centre.round(1)} of {source.image.shape}"
-        raise InputError(f"{source.file}: {band} does not cover the VIS frame: {found}. Cut all bands at one position.")
+        raise Unusable(source.file, f"{band} does not cover the VIS frame: {found}. Cut all bands at one position.")
     frame = _frame(source, band, corner.astype(int).tolist(), step, frame_side)
     x, y = np.meshgrid([-0.5, size - 0.5], [-0.5, size - 0.5])
     first = rim(frame_side) + RATIO // 2  # VIS pixel at the centre of the first NISP pixel
@@ -104,7 +102,7 @@ def _nisp_frame(source: EuclidBand, band: str, vis: WCS, frame_side: int) -> Fra
     offset = WCS(frame.header).pixel_to_world(x, y).separation(expected).arcsec.max()
     if not offset <= MAX_OFFSET:
         found = f"{offset:.2f} arcsec in a corner, expected at most {MAX_OFFSET}"
-        raise InputError(f"{source.file}: {band} is turned or stretched against VIS: {found}. Resample it to VIS.")
+        raise Unusable(source.file, f"{band} is turned or stretched against VIS: {found}. Resample it to VIS.")
     return frame
 
 

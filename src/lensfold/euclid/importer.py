@@ -20,8 +20,8 @@ from astropy.wcs import WCS
 
 from lensfold.console import Progress
 from lensfold.errors import InputError
-from lensfold.euclid.geometry import Frame, middle, read_euclid
-from lensfold.euclid.layouts import group_files, raise_all
+from lensfold.euclid.geometry import Frame, middle, read_object
+from lensfold.euclid.layouts import EuclidObject, Reading, find_objects, raise_all
 from lensfold.paths import cutout_file, maps_file
 
 # a whole word that is no part of a decimal number; words are bounded by anything but letters and digits
@@ -44,8 +44,11 @@ def import_euclid(
     or has Public/ without ``overwrite``, or cannot be written.
     """
     _check_target(out, overwrite)
-    names, groups = zip(*group_files(files), strict=True)
-    numbered = sorted(zip(_ids(names), groups, strict=True))
+    found, skipped = find_objects(files, Reading())
+    raise_all([f"{file.path}: {file.reason}" for file in skipped])
+    if not found:
+        raise InputError("no files given, expected Euclid cutouts (FITS).")
+    numbered = sorted(zip(_ids([one.name for one in found]), found, strict=True), key=lambda pair: pair[0])
     made, public = out / f".importing-{os.getpid()}", out / "Public"
     try:
         made.mkdir(parents=True)
@@ -93,27 +96,28 @@ def _write_maps(target: Path, frames: dict[str, Frame]) -> None:
 
 
 def _write_objects(
-    objects: list[tuple[int, tuple[Path, ...]]], out: Path, progress: Progress | None, side: int | None
+    objects: list[tuple[int, EuclidObject]], out: Path, progress: Progress | None, side: int | None
 ) -> pd.DataFrame:
     """Write ``Public/`` and ``objects.csv`` into ``out``; return the table; InputError listing what cannot be used."""
     rows: list[dict[str, object]] = []
     problems: list[str] = []
     sizes: dict[int, list[Path]] = {}
-    for done, (object_id, files) in enumerate(objects, start=1):
+    for done, (object_id, found) in enumerate(objects, start=1):
+        path = found.bands["VIS"].path
         try:
-            frames = read_euclid(files, side)
+            frames = read_object(found, Reading(), side)
         except InputError as error:
             problems.append(str(error))
             continue
         own_side = len(frames["VIS"].image)
-        sizes.setdefault(own_side, []).append(files[0])
+        sizes.setdefault(own_side, []).append(path)
         for band, frame in frames.items():
             target = cutout_file(out, band, object_id)
             target.parent.mkdir(parents=True, exist_ok=True)
             fits.PrimaryHDU(frame.image, frame.header).writeto(target)
         _write_maps(maps_file(out, object_id), frames)
         centre = WCS(frames["VIS"].header).pixel_to_world(*middle(own_side)).icrs
-        name = files[0].name.encode("utf-8", "replace").decode()  # a file's name need not be text
+        name = path.name.encode("utf-8", "replace").decode()  # a file's name need not be text
         shares = {f"bad_{band}": frame.bad_share for band, frame in frames.items()}
         rows.append({"ID": object_id, "file": name, "ra": float(centre.ra.deg), "dec": float(centre.dec.deg)} | shares)
         if progress:

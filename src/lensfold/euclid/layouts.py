@@ -11,9 +11,9 @@ Two layouts are known, and nothing else is guessed:
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -50,42 +50,83 @@ class EuclidBand:
     psf: np.ndarray | None = None
 
 
-def group_files(files: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]:
-    """Return (name, files) of the objects, sorted: one MER cutout each, or single-band cutouts in the order of BANDS.
+@dataclass(frozen=True)
+class Reading:
+    """How files are read: ``magzero``, the AB zero point of a band whose file has none; ``table``, which says what
+    objects there are; ``pad``, whether pixels that an image lacks are taken for missing ones."""
 
-    Raises InputError listing the files that cannot be used, or the objects that lack a band.
-    """
-    objects: list[tuple[str, tuple[Path, ...]]] = []
-    single: dict[str, dict[str, Path]] = {}
-    problems = [] if files else ["no files given, expected Euclid cutouts (FITS)."]
-    for path in sorted(set(files)):
+    magzero: Mapping[str, float] = field(default_factory=dict)
+    table: Path | None = None
+    pad: bool = False
+
+
+@dataclass(frozen=True)
+class BandFile:
+    """Where one band of an object is: a file, and the number of the image's HDU in it."""
+
+    path: Path
+    extension: int = 0
+
+
+@dataclass(frozen=True)
+class EuclidObject:
+    """One object: its name and its bands, in the order of BANDS; VIS is always there."""
+
+    name: str
+    bands: Mapping[str, BandFile]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is part of no object, and why."""
+
+    path: Path
+    reason: str
+
+
+class Unusable(InputError):
+    """A file cannot be used: ``path`` and ``reason``, which are the message."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+def find_objects(paths: Iterable[Path], reading: Reading) -> tuple[list[EuclidObject], list[Skipped]]:
+    """Return the objects in these files and folders, sorted by name, and the files that are part of none."""
+    objects: list[EuclidObject] = []
+    single: dict[str, dict[str, BandFile]] = {}
+    skipped = []
+    for path in sorted(set(_files(paths))):
         try:
             with _hdus(path) as hdus:
-                bands = list(_band_hdus(path, hdus))
+                bands = {band: BandFile(path, hdus.index(found[0])) for band, found in _band_hdus(path, hdus).items()}
             if len(bands) == len(BANDS):
-                objects.append((path.stem, (path,)))
+                objects.append(EuclidObject(path.stem, bands))
             else:
-                _add_single(single, path, bands[0])
-        except InputError as error:
-            problems.append(str(error))
-    raise_all(problems or _incomplete(single))
-    objects += [(name, tuple(group[band] for band in BANDS)) for name, group in single.items()]
-    return sorted(objects)
+                _add_single(single, *next(iter(bands.items())))
+        except Unusable as error:
+            skipped.append(Skipped(error.path, error.reason))
+    skipped += _incomplete(single)
+    for name, group in single.items():
+        if len(group) == len(BANDS):
+            objects.append(EuclidObject(name, {band: group[band] for band in BANDS}))
+    return sorted(objects, key=lambda found: (found.name, str(found.bands["VIS"].path))), skipped
 
 
-def read_bands(files: Sequence[Path]) -> dict[str, EuclidBand]:
-    """Return all four bands of one object as delivered, from its one or four files.
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files themselves, and those of folders to the bottom."""
+    for path in paths:
+        yield from (found for found in path.rglob("*") if found.is_file()) if path.is_dir() else [path]
 
-    Raises InputError where a file cannot be read or a band is missing.
-    """
+
+def read_bands(found: EuclidObject, reading: Reading) -> dict[str, EuclidBand]:
+    """Return the bands of one object as delivered; Unusable where a file cannot be read or used."""
     sources = {}
-    for path in files:
-        with _hdus(path) as hdus:
-            for band, found in _band_hdus(path, hdus).items():
-                sources[band] = _read_band(path, *found)
-    if len(sources) < len(BANDS):
-        raise InputError(f"{list(map(str, files))}: found {', '.join(sources)}, expected each of {', '.join(BANDS)}.")
-    return {band: sources[band] for band in BANDS}
+    for band, file in found.bands.items():
+        with _hdus(file.path) as hdus:
+            sources[band] = _read_band(file.path, *_band_hdus(file.path, hdus)[band])
+    return sources
 
 
 def raise_all(problems: list[str]) -> None:
@@ -101,7 +142,7 @@ def _hdus(path: Path) -> Iterator[fits.HDUList]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}). Give the FITS files themselves.") from error
+        raise Unusable(path, f"cannot be read ({error.strerror}). Give the FITS files themselves.") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of unusual header cards
@@ -114,7 +155,7 @@ def _hdus(path: Path) -> Iterator[fits.HDUList]:
         raise
     except Exception as error:  # astropy and wcslib raise many kinds on damaged files; each is the same to us
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: not readable as a FITS image ({reason}). Fetch it again or leave it out.") from error
+        raise Unusable(path, f"not readable as a FITS image ({reason}). Fetch it again or leave it out.") from error
 
 
 def _band_hdus(path: Path, hdus: fits.HDUList) -> dict[str, tuple[_Hdu, _Hdu | None, _Hdu | None]]:
@@ -131,57 +172,63 @@ def _band_hdus(path: Path, hdus: fits.HDUList) -> dict[str, tuple[_Hdu, _Hdu | N
         }
     image = next((hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS")), None)
     if image is None or len(missing) < len(BANDS):
-        raise InputError(f"{path}: lacks {', '.join(missing)}. Found the extensions {found}; expected {expected}.")
+        raise Unusable(path, f"lacks {', '.join(missing)}. Found the extensions {found}; expected {expected}.")
     if _OTHER_WORD.search(path.stem):
-        raise InputError(f"{path}: by its name a map of noise, flags or PSF, expected an image. Leave it out.")
+        raise Unusable(path, "by its name a map of noise, flags or PSF, expected an image. Leave it out.")
     cards = [str(image.header.get(key, "")).strip() for key in ("FILTER", "INSTRUME")]
     words = [word for word in cards if _BAND_WORD.fullmatch(word)] or _BAND_WORD.findall(path.stem)
     bands = {_BANDS[word[-1].upper()] for word in words}
     if len(bands) != 1:
         clues = f"FILTER {cards[0]!r}, INSTRUME {cards[1]!r}, words {words} in the name and the extensions {found}"
-        raise InputError(f"{path}: of which band is it? Found {clues}; expected {expected}, or one band in FILTER.")
+        raise Unusable(path, f"of which band is it? Found {clues}; expected {expected}, or one band in FILTER.")
     return {bands.pop(): (image, named.get("RMS"), named.get("PSF"))}
 
 
-def _add_single(single: dict[str, dict[str, Path]], path: Path, band: str) -> None:
-    """Put a single-band cutout into ``single`` under its name without the words for its band; InputError if taken."""
+def _add_single(single: dict[str, dict[str, BandFile]], band: str, file: BandFile) -> None:
+    """Put a single-band cutout into ``single`` under its name without the words for its band; Unusable if taken."""
     word = re.compile(f"[-_. ]?{_BAND_WORD.pattern}", re.IGNORECASE)
-    rest = word.sub(lambda match: "" if _BANDS[match[0][-1].upper()] == band else match[0], path.stem)
+    rest = word.sub(lambda match: "" if _BANDS[match[0][-1].upper()] == band else match[0], file.path.stem)
     group = single.setdefault(rest, {})
     if band in group:
-        raise InputError(f"{path}: a second image of {band} for the object of {group[band]}. Leave one out.")
-    group[band] = path
+        raise Unusable(file.path, f"a second image of {band} for the object of {group[band].path}. Leave one out.")
+    group[band] = file
 
 
-def _incomplete(single: dict[str, dict[str, Path]]) -> list[str]:
-    """Return a message for each object that lacks a band."""
+def _incomplete(single: dict[str, dict[str, BandFile]]) -> list[Skipped]:
+    """Return the files of each object that lacks a band."""
     return [
-        f"object {name!r}: lacks {', '.join(band for band in BANDS if band not in group)}, found "
-        f"{', '.join(map(str, group.values()))}. All four bands are needed, in files named alike but for the band: "
-        "a_VIS.fits, a_NIR_Y.fits …"
+        Skipped(
+            file.path,
+            f"object {name!r} lacks {', '.join(band for band in BANDS if band not in group)}. All four bands are "
+            "needed, in files named alike but for the band: a_VIS.fits, a_NIR_Y.fits …",
+        )
         for name, group in single.items()
         if len(group) < len(BANDS)
+        for file in group.values()
     ]
 
 
 def _read_band(path: Path, hdu: _Hdu, rms: _Hdu | None, psf: _Hdu | None) -> EuclidBand:
     """Return one band of an open file; InputError where image, RMS, zero point or WCS cannot be used."""
-    where = f"{path} [{hdu.name}]"
     shape = getattr(hdu.data, "shape", None)
     if not hdu.is_image or shape is None or len(shape) != 2:
-        raise InputError(f"{where}: the shape is {shape}, expected an image (rows, columns).")
+        raise Unusable(path, f"[{hdu.name}] the shape is {shape}, expected an image (rows, columns).")
     noise = np.ones(shape) if rms is None else rms.data
     if getattr(noise, "shape", None) != shape:
-        raise InputError(f"{where}: the shape is {shape}, that of its RMS {getattr(noise, 'shape', None)}.")
+        raise Unusable(path, f"[{hdu.name}] the shape is {shape}, that of its RMS {getattr(noise, 'shape', None)}.")
     bad = ~np.isfinite(noise) | (noise <= 0) | (noise >= BAD_RMS)
     magzero = hdu.header.get("MAGZERO")
     if isinstance(magzero, bool) or not isinstance(magzero, int | float) or not abs(magzero) <= 60:
-        raise InputError(f"{where}: MAGZERO is {magzero!r}, expected the AB zero point in the header, such as 24.6.")
+        raise Unusable(
+            path, f"[{hdu.name}] MAGZERO is {magzero!r}, expected the AB zero point in the header, such as 24.6."
+        )
     wcs = WCS(hdu.header, naxis=2)
     numbers = np.append(wcs.wcs.crpix, wcs.wcs_pix2world([shape[::-1]], 0))
     if not wcs.has_celestial or wcs.has_distortion or not np.isfinite(numbers).all():
         found = " ".join(wcs.wcs.ctype).strip() or "none"
-        raise InputError(f"{where}: its WCS is {found}, expected a celestial one without distortions (RA---TAN).")
+        raise Unusable(
+            path, f"[{hdu.name}] its WCS is {found}, expected a celestial one without distortions (RA---TAN)."
+        )
     return EuclidBand(path, hdu.data, bad, wcs, float(magzero), None if rms is None else noise, _usable_psf(psf))
 
 

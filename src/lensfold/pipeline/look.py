@@ -12,9 +12,9 @@ from lensfold.console import progress
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
 from lensfold.data.folds import read_folds
-from lensfold.euclid.geometry import read_euclid
+from lensfold.euclid.geometry import read_object
 from lensfold.euclid.importer import import_euclid
-from lensfold.euclid.layouts import EuclidBand, group_files, read_bands
+from lensfold.euclid.layouts import EuclidBand, Reading, find_objects, read_bands
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.report.pictures import Album, before_after
 
@@ -43,9 +43,10 @@ def import_pack(
     with progress("import") as report:
         table = import_euclid(files, out, overwrite, report, side)
     pictures = []
-    groups = {group[0].name: group for _, group in group_files(files)}
+    reading = Reading()
+    objects = {found.bands["VIS"].path.name: found for found in find_objects(files, reading)[0]}
     for object_id, file in table.head(IMPORT_PICTURES)[["ID", "file"]].to_numpy().tolist():
-        sources, frames = read_bands(groups[file]), read_euclid(groups[file], side)
+        sources, frames = read_bands(objects[file], reading), read_object(objects[file], reading, side)
         before = {band: _in_pack_units(source) for band, source in sources.items()}
         after = {band: (frame.image, 0.1 if band == "VIS" else 0.3) for band, frame in frames.items()}
         pictures.append(out / "look" / f"import-{object_id}.png")
