@@ -16,7 +16,7 @@ from lensfold.simulate.objects import FIRST_ID, SimulatedObject, object_streams,
 from lensfold.simulate.optics.artefacts import Artefacts
 from lensfold.simulate.pack import write_object
 from lensfold.simulate.population import Population
-from lensfold.simulate.workers import run_chunks
+from lensfold.workers import run_chunks
 
 RULE = catalogs.DEFAULT_RULE
 _PACK = "stress"

@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "lensfold"
 LAYERS = (
     ("errors", "console"),
-    ("config", "paths", "files", "compiled"),
+    ("config", "paths", "files", "compiled", "workers"),
     ("data", "models", "runs"),
     ("inputs", "simulate", "euclid", "scoring", "submission"),
     ("prediction", "ensemble", "realism"),

@@ -80,6 +80,19 @@ def _locked(stream: TextIO, option: int = 0) -> bool:
     return True
 
 
+def abandoned(folder: Path, prefix: str) -> list[Path]:
+    """Return what is in ``folder`` called ``prefix`` and the number of a process that has ended: killed ones left it."""
+    found = []
+    for path in sorted(folder.glob(f"{prefix}*")):
+        try:
+            os.kill(int(path.name.removeprefix(prefix)), 0)
+        except (ProcessLookupError, ValueError, OverflowError):
+            found.append(path)
+        except OSError:  # someone else's process
+            continue
+    return found
+
+
 def write_if_changed(path: Path, content: bytes) -> bool:
     """Write ``content`` as by `replacing`, unless the file holds it already: its time then stays. Whether it wrote."""
     if path.is_file() and path.read_bytes() == content:

@@ -18,6 +18,7 @@ import pandas as pd
 
 import lensfold
 from lensfold.errors import InputError
+from lensfold.files import abandoned
 from lensfold.paths import BANDS, INJECTED, Pack, cutout_file
 from lensfold.simulate.arcs import FaberJackson, draw_arc, draw_lens
 from lensfold.simulate.hosts import Host, UnusableHost, host_folder, host_table, known_lenses, measure, read_host
@@ -25,7 +26,7 @@ from lensfold.simulate.pack import Row
 from lensfold.simulate.population import Population
 from lensfold.simulate.profiles import get_population
 from lensfold.simulate.truth import write_catalog
-from lensfold.simulate.workers import run_chunks
+from lensfold.workers import run_chunks
 
 MOST_ARCS = 99  # IDs of a host
 _IDS = 10**13  # hosts' IDs: a catalog holds whole numbers below 2^53
@@ -99,7 +100,8 @@ def inject(
     _check_ids(chosen.index.tolist())
     made = out / f"{_UNFINISHED}{os.getpid()}"
     try:
-        _remove_leftovers(out)
+        for left in abandoned(out, _UNFINISHED):
+            shutil.rmtree(left, ignore_errors=True)
         written = _write_hosts(chosen, host_folder(hosts), made, (count, seed, p), workers, progress)
         _write_tables(made, hosts, chosen, written, (count, seed, p))
         _publish(made, out)
@@ -145,17 +147,6 @@ def _is_our_table(path: Path) -> bool:
             return _HOST_COLUMN.encode() in stream.readline(200)
     except OSError:
         return False
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Remove what runs left that were killed."""
-    for path in out.glob(f"{_UNFINISHED}*"):
-        try:
-            os.kill(int(path.name.removeprefix(_UNFINISHED)), 0)
-        except (ProcessLookupError, ValueError, OverflowError):
-            shutil.rmtree(path, ignore_errors=True)
-        except OSError:  # someone else's process
-            continue
 
 
 def _check_ids(ids: Sequence[int]) -> None:

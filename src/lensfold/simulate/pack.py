@@ -18,7 +18,7 @@ from lensfold.simulate.population import Population
 from lensfold.simulate.profiles import get_population
 from lensfold.simulate.selection import LARGE, Selection, select_task
 from lensfold.simulate.truth import write_catalog
-from lensfold.simulate.workers import run_chunks
+from lensfold.workers import run_chunks
 
 _CHUNK = 20  # objects per task of a worker
 Row = dict[str, float | int]

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from lensfold.data.depth import MER_SIGMA
 from lensfold.errors import InputError
 from lensfold.simulate.optics.artefacts import WIDE_SURVEY
-from lensfold.simulate.optics.noise import MER_CORRELATION, MER_SIGMA
+from lensfold.simulate.optics.noise import MER_CORRELATION
 from lensfold.simulate.optics.psf import MER_PSFS
 from lensfold.simulate.population import Population
 from lensfold.simulate.sky.sed import Sed, Seds

@@ -19,7 +19,7 @@ from lensfold.simulate.optics.render import central_light, coarse_nodes, draw_si
 from lensfold.simulate.population import Population
 from lensfold.simulate.truth import source_columns
 from lensfold.simulate.variation import vary
-from lensfold.simulate.workers import run_chunks
+from lensfold.workers import run_chunks
 
 #: lenses of more pixels of ``n_pix_source`` than this are of the task
 LARGE = 150

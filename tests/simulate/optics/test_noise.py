@@ -8,11 +8,11 @@ import pytest
 from astropy.io import fits
 from scipy import ndimage
 
+from lensfold.data.depth import MER_SIGMA
 from lensfold.paths import BANDS
 from lensfold.simulate.optics.noise import (
     MER_CORRELATION,
     MER_CORRELATION_MOSAIC,
-    MER_SIGMA,
     add_noise,
     correlated_noise,
 )

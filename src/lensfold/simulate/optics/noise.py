@@ -30,9 +30,6 @@ _MOST = 8  # taps on each side
 MER_CORRELATION = (0.19, 0.40, 0.37, 0.40)
 #: The same in the mosaics' own pixels of 0.1 arcsec, for light added to a file as Euclid delivers it.
 MER_CORRELATION_MOSAIC = (0.19, 0.78, 0.77, 0.79)
-#: Background sigma of the same pixels in flux of zero point 0, lowest and highest of three Q1 objects (empirical,
-#: source-masked; the ``_RMS`` extensions are those of uncorrelated pixels and larger, 1.55 times in VIS).
-MER_SIGMA = ((3.1e-13, 4.1e-13), (4.3e-12, 5.6e-12), (3.6e-12, 4.7e-12), (3.8e-12, 4.9e-12))
 
 
 def _autocorrelation(taps: np.ndarray, lag: int) -> float:
