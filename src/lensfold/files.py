@@ -81,7 +81,7 @@ def _locked(stream: TextIO, option: int = 0) -> bool:
 
 
 def abandoned(folder: Path, prefix: str) -> list[Path]:
-    """Return what is in ``folder`` called ``prefix`` and the number of a process that has ended: killed ones left it."""
+    """Return what killed processes left in ``folder``: called ``prefix`` and the number of one that has ended."""
     found = []
     for path in sorted(folder.glob(f"{prefix}*")):
         try:

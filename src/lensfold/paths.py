@@ -226,6 +226,16 @@ class Workspace:
         return self.root / "submissions" / pack.name / f"{checked_name('submission', name)}.csv"
 
 
+def objects_file(folder: Path) -> Path:
+    """Table of the objects of a pack of people's own cutouts: which ID is which object."""
+    return folder / "objects.csv"
+
+
+def skipped_file(folder: Path) -> Path:
+    """What an import could not use, and why: beside the pack's table of objects."""
+    return folder / "skipped.csv"
+
+
 def cutout_file(split_folder: Path, band: str, object_id: int) -> Path:
     """FITS file of one object and band, named as in the challenge pack."""
     return split_folder / f"Public/EUC_{band}/imageEUC_{band}-{object_id}.fits"

@@ -8,6 +8,7 @@ from fakes.euclid import (
     check_sky,
     frames_in,
     frames_of,
+    imported,
     mer_hdus,
     mer_with,
     noise,
@@ -20,7 +21,6 @@ from fakes.euclid import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS
 from lensfold.paths import BAND_SHAPES, BANDS
 
@@ -29,9 +29,9 @@ from lensfold.paths import BAND_SHAPES, BANDS
 @pytest.mark.parametrize(("shape", "corner"), [((200, 200), (0, 0)), ((201, 203), (1, 0)), ((260, 231), (15, 30))])
 def test_the_sky_stays_where_it_is(tmp_path, form, shape, corner):
     path = written(tmp_path / "12.fits", mer_hdus(shape, form))
-    table = import_euclid([path], tmp_path / "out")
+    table = imported([path], tmp_path / "out")
     wcs = WCS(wcs_header(shape, form=form))
-    check_sky(dict.fromkeys(BANDS, wcs), tmp_path / "out", 12, corner)
+    check_sky(dict.fromkeys(BANDS, wcs), tmp_path / "out", "12", corner)
     centre = wcs.pixel_to_world(corner[0] + 99.5, corner[1] + 99.5)
     assert table.loc[0, "ra"] == pytest.approx(centre.ra.deg, abs=1e-10)
     assert table.loc[0, "dec"] == pytest.approx(centre.dec.deg, abs=1e-10)
@@ -127,9 +127,9 @@ def test_sums_with_bad_pixels(tmp_path, count):
 
 def test_nisp_at_its_own_scale_is_taken_as_it_is(tmp_path):
     files = write_group(tmp_path / "in", nisp=0.3 / 3600)
-    table = import_euclid(files, tmp_path / "out")
-    assert table["ID"].tolist() == [7] and table["file"].tolist() == ["VIS_7.fits"]
-    frames = frames_of(tmp_path / "out", 7)
+    table = imported(files, tmp_path / "out")
+    assert table["file"].tolist() == [str(files[0])]
+    frames = frames_of(tmp_path / "out", table.loc[0, "name"])
     # 210 and 68 pixels around the same position: the frames of 200 and 66 are in the middle of both
     expected = noise((68, 68), 1)[1:67, 1:67] * 10 ** (-0.4 * 29.8)
     np.testing.assert_allclose(frames["Y"], expected, rtol=1e-6)
@@ -191,7 +191,7 @@ def test_galactic_coordinates_are_converted(tmp_path):
         for name in EXTENSIONS.values():
             hdus[name].header.update({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRVAL1": 120.0, "CRVAL2": 30.0})
 
-    table = import_euclid(mer_with(tmp_path, change), tmp_path / "out")
+    table = imported(mer_with(tmp_path, change), tmp_path / "out")
     assert table.loc[0, "dec"] > 80  # Galactic (123, 27) is the pole
 
 

@@ -1,17 +1,21 @@
 """Euclid cutouts of noise, as delivered, and what the tests of their import share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
 from lensfold.data.fits_reader import read_frame, strict_frame
+from lensfold.data.objects import read_objects
 from lensfold.errors import InputError
 from lensfold.euclid.geometry import Frame, read_object
 from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS, EuclidObject, Reading, find_objects
+from lensfold.euclid.packs import Options
 from lensfold.paths import BANDS, cutout_file
 
 MAGZERO = {"VIS": 24.6, "Y": 29.8, "J": 30.0, "H": 29.9}
@@ -96,19 +100,44 @@ def frames_in(files: list[Path], side: int | None = None, reading: Reading | Non
     return read_object(object_of(files, reading), reading or Reading(), side)
 
 
-def refused(files, out: Path, *words: str, **options) -> str:
+def imported(files: Sequence[Path], out: Path, reading: Reading | None = None, **options) -> pd.DataFrame:
+    """The objects of an import that must use all files and make one pack, in ``out``."""
+    made = import_euclid(files, out, reading, Options(**options))
+    assert made.skipped.empty, made.reasons
+    (pack,) = made.packs
+    assert pack.folder == out
+    return pack.objects
+
+
+def import_numbered(files: Sequence[Path], out: Path, **options) -> None:
+    """An import of files that are called as numbers; these become the IDs."""
+    table = imported(files, out, **options)
+    for object_id, name in table[["ID", "name"]].itertuples(index=False):
+        for file in list(out.rglob(f"*-{object_id}.fits")):
+            file.rename(file.with_name(file.name.replace(str(object_id), name)))
+    table.assign(ID=table["name"].astype(int)).to_csv(out / "objects.csv", index=False)
+
+
+def refused(files: Sequence[Path], out: Path, *words: str, reading: Reading | None = None, **options) -> str:
     """The message of an import that must fail, and leave nothing behind."""
     before = sorted(out.rglob("*")) if out.exists() else None
     with pytest.raises(InputError) as error:
-        import_euclid(files, out, **options)
+        import_euclid(files, out, reading, Options(**options))
     assert (sorted(out.rglob("*")) if out.exists() else None) == before
     assert [word for word in words if word not in str(error.value)] == [], str(error.value)
     return str(error.value)
 
 
-def frames_of(out: Path, object_id: int) -> dict[str, np.ndarray]:
+def id_in(out: Path, name: str) -> int:
+    """The ID of the one object of this name."""
+    objects = read_objects(out)
+    (found,) = objects.loc[objects["name"] == name, "ID"].tolist()
+    return found
+
+
+def frames_of(out: Path, name: str) -> dict[str, np.ndarray]:
     """Pixels of an imported object."""
-    return {band: read_frame(cutout_file(out, band, object_id).read_bytes()) for band in BANDS}
+    return {band: read_frame(cutout_file(out, band, id_in(out, name)).read_bytes()) for band in BANDS}
 
 
 def all_strict(out: Path) -> bool:
@@ -116,10 +145,10 @@ def all_strict(out: Path) -> bool:
     return all(strict_frame(path.read_bytes()) is not None for path in out.rglob("image*.fits"))
 
 
-def check_sky(sources: dict[str, WCS], out: Path, object_id: int, corner: tuple[int, int]) -> None:
+def check_sky(sources: dict[str, WCS], out: Path, name: str, corner: tuple[int, int]) -> None:
     """A source's pixels have the sky they had; ``corner``: column and row where the VIS frame starts."""
     for band in BANDS:
-        wcs = WCS(fits.getheader(cutout_file(out, band, object_id)))
+        wcs = WCS(fits.getheader(cutout_file(out, band, id_in(out, name))))
         step, first = (1, 0) if band == "VIS" else (3, 2)
         inside = np.array([[0, 0], [10, 60], [65, 3], [32, 32]])
         before = sources[band].pixel_to_world(*(inside * step + first + corner).T)

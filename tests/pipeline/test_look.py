@@ -8,8 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.euclid import mer_hdus, written
 from fakes.workspace import PROJECT, environment, lensfold
 from PIL import Image
+from typer.testing import CliRunner
+
+from lensfold.cli.main import app
+from lensfold.errors import InputError
 
 PACK = ("--pack", "fake")
 REAL = Path(os.environ.get("LENSFOLD_REAL_EUCLID", PROJECT.parent / "shared" / "real_euclid"))
@@ -57,11 +62,37 @@ def test_a_staged_cache_trains_the_same(workspace, trained_workspace):
     assert (workspace / "local" / "fake" / "train" / "manifest.json").is_file()
 
 
+def test_an_import_says_what_it_made_skipped_and_doubts(tmp_path, monkeypatch):
+    """Its exit status is 1 where anything was skipped, which is done after all the rest."""
+    monkeypatch.chdir(tmp_path)
+    for side, name in ((210, "a"), (210, "b"), (120, "c")):
+        written(Path("cutouts") / f"{name}.fits", mer_hdus((side, side)))
+    Path("cutouts/d.fits").write_text("no FITS")
+    done = CliRunner().invoke(app, ["import-euclid", "cutouts", "--out", "data/mine", "--workers", "1"])
+    assert done.exit_code == 1 and done.exception.args == (1,)
+    for words in (
+        '2 objects of 20", VIS + Y + J + H in data/mine',
+        '1 objects of 10", VIS + Y + J + H in data/mine-10',
+        "warning: data/mine: the noise is VIS",
+        "skipped 1, listed in data/mine/skipped.csv: they are in no pack and get no score",
+        "1 x cutouts/d.fits: not readable as a FITS image",
+        "make predict DATA=data/mine-10 ",
+    ):
+        assert words in done.stdout, words
+    assert len(list(Path("data").rglob("look/import-*.png"))) == 3
+    for number in ("vis:24", "vis=x", "vis=99", "g=24", "vis=nan"):
+        done = CliRunner().invoke(app, ["import-euclid", "cutouts", "--out", "data/mine", "--magzero", number])
+        assert isinstance(done.exception, InputError) and f"--magzero '{number}'" in str(done.exception)
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real Euclid cutouts here")
 def test_a_real_cutout_from_import_to_submission(trained):
     source = REAL / "mer" / "EUC_MER_example_300px.fits"
     done = lensfold(trained, "import-euclid", str(source), "--out", "data/euclid")
-    assert "1 objects in data/euclid" in done.stdout and "make predict DATA=data/euclid" in done.stdout
+    assert (
+        '1 objects of 20", VIS + Y + J + H in data/euclid' in done.stdout
+        and "make predict DATA=data/euclid" in done.stdout
+    )
     (picture,) = (trained / "data" / "euclid" / "look").iterdir()
     assert np.asarray(Image.open(picture)).std() > 10
     lensfold(trained, "run", "predict", "--data", "data/euclid", "--trained-on", "fake")

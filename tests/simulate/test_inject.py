@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
+from fakes.euclid import import_numbered, imported
 from fakes.leaks import trivial_features
 from fakes.mer import mer_file, psf_stamp, robust
 from fakes.workspace import PROJECT, lensfold, write_settings
@@ -22,7 +23,6 @@ from lensfold.data.cache import Cache
 from lensfold.data.catalog import COLUMNS, labels, read_catalog
 from lensfold.data.folds import read_folds
 from lensfold.errors import InputError
-from lensfold.euclid.importer import import_euclid
 from lensfold.paths import BANDS, Pack, Workspace, band_shapes, cutout_file, maps_file
 from lensfold.simulate import get_population, simulate_object, simulate_pack
 from lensfold.simulate.arcs import FaberJackson, draw_arc, draw_lens, noisy, observe
@@ -49,7 +49,7 @@ def mine(tmp_path_factory) -> tuple[Path, list[dict[str, np.ndarray]]]:
     frames = [mer_file(file, SEED, k, kind, FROZEN) for k, (file, kind) in enumerate(zip(files, kinds, strict=True))]
     with fits.open(files[0], mode="update") as hdus:
         hdus["VIS_RMS"].data[140:143, 150:152] = 1e16
-    import_euclid(files, root / "data" / "mine")
+    import_numbered(files, root / "data" / "mine")
     return root, frames
 
 
@@ -139,7 +139,7 @@ def test_the_catalog_has_every_host_and_its_arcs(injected):
     assert catalog.index.tolist() == expected == objects["ID"].tolist()
     assert list(catalog.columns) == ["simulation_index", *COLUMNS[2:]]
     assert (catalog["n_sources"].to_numpy() == objects["arc"].to_numpy()).all()
-    assert (objects["file"] == [f"{host}.fits" for host in objects["host_ID"]]).all()
+    assert (objects["name"] == objects["host_ID"]).all() and objects["file"].str.endswith("cutouts/11.fits")[0]
     untouched = catalog[catalog["n_sources"] == 0]
     assert (untouched[["n_pix_source", "source_flux", "n_source_im"]] == 0).all(axis=None)
     header = fits.getheader(cutout_file(folder / "train", "VIS", expected[1]))
@@ -373,7 +373,7 @@ def test_an_interrupted_injection_leaves_nothing(mine, tmp_path):
 
 def test_hosts_of_ten_arcsec_give_packs_of_ten_arcsec(mine, tmp_path):
     root, _ = mine
-    import_euclid([root / "cutouts" / f"{number}.fits" for number in (12, 13, 14)], tmp_path / "ten", side=100)
+    import_numbered([root / "cutouts" / f"{number}.fits" for number in (12, 13, 14)], tmp_path / "ten", side=100)
     made = inject(tmp_path / "ten", tmp_path / "out", "sample", 1, 5)
     assert (made.hosts, made.arcs, made.with_rms) == (3, 3, 3)
     rows = read_catalog(tmp_path / "out" / "image_catalog2.0train.csv")
@@ -438,7 +438,7 @@ def test_hosts_that_cannot_be_used(mine, tmp_path):
     ("text", "found"),
     [
         ("ID\n12\n", {12}),
-        ("object_id, ra\n-14, 3.5\n", {14}),
+        ("object_id, ra\n-14, 3.5\n", {15}),
         ("12.fits\n/some/where/15.fits\n", {12, 15}),
         ("file,ID\nx.fits,12\n14.fits,\n", {12, 14}),
         ("\ufeffid\r\n12\r\n", {12}),
@@ -447,7 +447,8 @@ def test_hosts_that_cannot_be_used(mine, tmp_path):
     ],
 )
 def test_lists_of_known_lenses(tmp_path, text, found):
-    hosts = pd.DataFrame({"file": [f"{number}.fits" for number in (12, 14, 15)]}, index=[12, 14, 15])
+    files = ["12.fits", "in/14.fits", "15.fits"]
+    hosts = pd.DataFrame({"name": ["12", "14", "-14"], "file": files}, index=[12, 14, 15])
     (tmp_path / "known.csv").write_text(text, encoding="utf-8")
     assert known_lenses(tmp_path / "known.csv", hosts) == found
 
@@ -480,7 +481,7 @@ def test_long_ids_keep_their_last_digits(mine, tmp_path):
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real Euclid cutouts here")
 def test_arcs_in_a_real_cutout(tmp_path):
     """n = 1: of the three real objects one is a whole MER cutout of 300 pixels."""
-    import_euclid([REAL / "mer" / "EUC_MER_example_300px.fits"], tmp_path / "mine")
+    imported([REAL / "mer" / "EUC_MER_example_300px.fits"], tmp_path / "mine")
     made = inject(tmp_path / "mine", tmp_path / "out", PROFILE, 3)
     assert (made.hosts, made.arcs, made.with_rms, made.with_psf, made.left_out) == (1, 3, 1, 1, {})
     catalog = read_catalog(tmp_path / "out" / "image_catalog2.0train.csv")

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lensfold.paths import Pack, Workspace
+from lensfold.errors import InputError
+from lensfold.paths import BANDS, Pack, Workspace
 
 PackName = Annotated[str | None, typer.Option("--pack", help="Pack name; default: sample, or the name of --data.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the pack; default: data/<pack>.")]
@@ -28,8 +29,31 @@ BetaSquared = Annotated[
 EveryTable = Annotated[bool, typer.Option("--all", help="Every table of scores, not only the outcome.")]
 SortScore = Annotated[str, typer.Option("--sort", help="auc, f1, tpr10, auc_large, … or a size bin as '21-40'.")]
 Stage = Annotated[Path | None, typer.Option("--stage", help="Copy the cache to this local folder and read it there.")]
+MagZero = Annotated[
+    str | None,
+    typer.Option("--magzero", help="AB zero points of bands whose files state none: vis=24.6,y=29.8,j=30,h=30."),
+]
+ObjectTable = Annotated[
+    Path | None, typer.Option("--table", help="Table that says which file, extension and position is whose band.")
+]
+Pad = Annotated[bool, typer.Option("--pad", help="Take what an image lacks of a frame for missing pixels.")]
 
 CORES = os.cpu_count() or 1
+
+
+def zero_points(text: str | None) -> dict[str, float]:
+    """Return the zero points of --magzero by band; InputError where a band or a number is none."""
+    found: dict[str, float] = {}
+    for part in text.split(",") if text else ():
+        name, _, value = part.partition("=")
+        band = name.strip().upper().removeprefix("NIR_").removeprefix("NISP_")
+        try:
+            found[band] = float(value)
+        except ValueError:
+            found[band] = float("nan")
+        if band not in BANDS or not abs(found[band]) <= 60:
+            raise InputError(f"--magzero {part!r}: expected AB zero points such as vis=24.6,y=29.8,j=30,h=29.9.")
+    return found
 
 
 def chosen_pack(root: Path, name: str | None, data: Path | None) -> tuple[Workspace, Pack]:

@@ -9,12 +9,16 @@ import typer
 from lensfold.cli.options import (
     CORES,
     DataFolder,
+    MagZero,
+    ObjectTable,
     PackName,
+    Pad,
     Root,
     SkipBad,
     SplitName,
     Workers,
     chosen_pack,
+    zero_points,
 )
 from lensfold.errors import InputError
 from lensfold.paths import Workspace, checked_side, checked_split
@@ -96,19 +100,37 @@ def cache(
 
 @app.command("import-euclid")
 def import_euclid(
-    files: Annotated[list[Path], typer.Argument(help="Multi-extension MER cutouts, or single-band ones with MAGZERO.")],
+    files: Annotated[list[Path], typer.Argument(help="Euclid cutouts (FITS), and folders searched to the bottom.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the new pack, as in data/mine.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the cutouts of an earlier import.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier import; with --append only what differs of it.")
+    ] = False,
+    append: Annotated[bool, typer.Option("--append", help="Add to an earlier import.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first unusable object instead of listing it in skipped.csv.")
+    ] = False,
     side: Annotated[
-        int | None, typer.Option(help='VIS pixels a side: 200 (20") or 100 (10"); default: what all of the files have.')
+        int | None, typer.Option(help='VIS pixels a side: 200 (20") or 100 (10"); default: the most an object has.')
     ] = None,
+    pad: Pad = False,
+    magzero: MagZero = None,
+    table: ObjectTable = None,
+    workers: Workers = CORES,
 ) -> None:
-    """Turn real Euclid cutouts into a pack in the challenge's geometry and units, ready for predict."""
+    """Turn real Euclid cutouts into packs in the challenge's geometry and units, ready for predict.
+
+    One pack for each side and set of bands. Ends with status 1 where anything was skipped.
+    """
+    from lensfold.euclid.layouts import Reading
+    from lensfold.euclid.packs import Options
     from lensfold.pipeline.look import import_pack
     from lensfold.report.packs import show_import
 
-    table, pictures = import_pack(files, out, overwrite, None if side is None else checked_side(side))
-    show_import(table, out, pictures)
+    options = Options(None if side is None else checked_side(side), overwrite, append, strict, workers)
+    made, pictures = import_pack(files, out, Reading(zero_points(magzero), table, pad), options)
+    show_import(made, out, pictures)
+    if len(made.skipped):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,20 +5,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from lensfold.console import progress
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
+from lensfold.data.fits_reader import read_frame
 from lensfold.data.folds import read_folds
-from lensfold.euclid.geometry import read_object
 from lensfold.euclid.importer import import_euclid
-from lensfold.euclid.layouts import EuclidBand, Reading, find_objects, read_bands
-from lensfold.paths import Pack, Split, Workspace
+from lensfold.euclid.layouts import EuclidBand, Reading, read_bands
+from lensfold.euclid.packs import Import, Options
+from lensfold.paths import Pack, Split, Workspace, cutout_file
 from lensfold.report.pictures import Album, before_after
 
-#: objects of an import that are shown before and after
+#: objects of an import that are shown before and after, of all its packs together
 IMPORT_PICTURES = 8
 
 
@@ -33,25 +33,25 @@ def open_album(workspace: Workspace, pack: Pack, split: Split) -> Iterator[Album
         yield Album(cache, f"{pack.name}, {split}", catalog, folds, synthetic=pack.is_simulated)
 
 
-def import_pack(
-    files: Sequence[Path], out: Path, overwrite: bool, side: int | None = None
-) -> tuple[pd.DataFrame, list[Path]]:
-    """Turn Euclid cutouts into a pack; return its objects and a picture of each of the first, before and after.
-
-    ``side``: of the frames in VIS pixels; None for the largest that all of the files have.
-    """
+def import_pack(paths: Sequence[Path], out: Path, reading: Reading, options: Options) -> tuple[Import, list[Path]]:
+    """Turn Euclid cutouts into packs; return what was made and pictures of the first objects, before and after."""
     with progress("import") as report:
-        table = import_euclid(files, out, overwrite, report, side)
+        made = import_euclid(paths, out, reading, options, report)
     pictures = []
-    reading = Reading()
-    objects = {found.bands["VIS"].path.name: found for found in find_objects(files, reading)[0]}
-    for object_id, file in table.head(IMPORT_PICTURES)[["ID", "file"]].to_numpy().tolist():
-        sources, frames = read_bands(objects[file], reading), read_object(objects[file], reading, side)
-        before = {band: _in_pack_units(source) for band, source in sources.items()}
-        after = {band: (frame.image, 0.1 if band == "VIS" else 0.3) for band, frame in frames.items()}
-        pictures.append(out / "look" / f"import-{object_id}.png")
-        before_after(pictures[-1], before, after, f"{file}: imported as {object_id}")
-    return table, pictures
+    for pack in made.packs:
+        shown = pack.objects[pack.objects["ID"].isin(list(pack.new))].head(IMPORT_PICTURES // len(made.packs) or 1)
+        for object_id, name in shown[["ID", "name"]].itertuples(index=False):
+            sources = read_bands(pack.new[object_id], reading)
+            before = {band: _in_pack_units(source) for band, source in sources.items()}
+            after = {band: _imported(pack.folder, band, object_id) for band in pack.kind.bands}
+            pictures.append(pack.folder / "look" / f"import-{object_id}.png")
+            before_after(pictures[-1], before, after, f"{name}: imported as {object_id}")
+    return made, pictures
+
+
+def _imported(folder: Path, band: str, object_id: int) -> tuple[np.ndarray, float]:
+    """Return an image of an imported pack, and arcsec of its pixels."""
+    return read_frame(cutout_file(folder, band, object_id).read_bytes()), 0.1 if band == "VIS" else 0.3
 
 
 def _in_pack_units(source: EuclidBand) -> tuple[np.ndarray, float]:

@@ -9,9 +9,14 @@ import pandas as pd
 from lensfold.console import show_table
 from lensfold.data import catalog as catalogs
 from lensfold.data.folds import imbalance, strata_counts, strata_table
+from lensfold.paths import objects_file, skipped_file
 
-if TYPE_CHECKING:  # the simulator takes long to import
+if TYPE_CHECKING:  # the simulator and astropy take long to import
+    from lensfold.euclid.packs import Import, ImportedPack
     from lensfold.simulate.inject import Injected
+
+#: objects of an import that are printed
+LISTED = 20
 
 
 def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:
@@ -53,17 +58,37 @@ def show_cache(pack_name: str, split: str, manifest: dict) -> None:
         print(f"  … {len(manifest['refused'])} left out in all; every one is in the cache's manifest.json")
 
 
-def show_import(table: pd.DataFrame, out: Path, pictures: Sequence[Path]) -> None:
-    """Print the objects of an import with their share of bad pixels, and where to go from there."""
-    bad = [name for name in table.columns if name.startswith("bad_")]
-    rows = [
-        [row["ID"], row["file"], f"{row['ra']:.5f}", f"{row['dec']:.5f}", *(f"{row[name]:.2%}" for name in bad)]
-        for _, row in table.head(20).iterrows()
-    ]
-    show_table(f"{len(table)} objects in {out}", ("ID", "file", "RA", "Dec", *(n.replace("_", " ") for n in bad)), rows)
+def show_import(made: "Import", out: Path, pictures: Sequence[Path]) -> None:
+    """Print the packs of an import with their first objects, what to ask about them, and what was skipped and why."""
+    for pack in made.packs:
+        _show_pack(pack)
     for picture in pictures:
         print(picture)
-    print(f"Rank them with: make predict DATA={out} TRAINED=<pack you trained on>")
+    for warning in (warning for pack in made.packs for warning in pack.warnings):
+        print(f"warning: {warning}")
+    for folder in made.left:
+        print(f"{folder}: of an earlier import, has nothing of this one and stays as it is")
+    if len(made.skipped):
+        print(f"skipped {len(made.skipped)}, listed in {skipped_file(out)}: they are in no pack and get no score")
+        print("\n".join(f"  {reason}" for reason in made.reasons))
+    for pack in made.packs:
+        print(f"Rank {pack.folder.name} with: make predict DATA={pack.folder} TRAINED=<pack you trained on>")
+
+
+def _show_pack(pack: "ImportedPack") -> None:
+    """Print how many objects a pack has, and the first of them with their share of bad pixels and their flags."""
+    first = pack.objects.head(LISTED)
+    bad = [f"bad_{band}" for band in pack.kind.bands]
+    flags = ["flags"] if any(first["flags"]) else []
+    rows = [
+        [row["name"], f"{row['ra']:.5f}", f"{row['dec']:.5f}", *(f"{row[name]:.2%}" for name in bad), *row[flags]]
+        for _, row in first.iterrows()
+    ]
+    new = f", {len(pack.new)} of them new" if len(pack.new) < len(pack.objects) else ""
+    more = f"The first {len(rows)}: all" if len(rows) < len(pack.objects) else "All"
+    columns = ("name", "RA", "Dec", *(name.replace("_", " ") for name in bad), *flags)
+    title = f"{len(pack.objects)} objects of {pack.kind} in {pack.folder}{new}"
+    show_table(title, columns, rows, f"{more} are in {objects_file(pack.folder)}, with ID and file")
 
 
 def show_injected(made: "Injected", out: Path) -> None:

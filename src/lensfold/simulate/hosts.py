@@ -15,9 +15,10 @@ from scipy import ndimage
 
 from lensfold.data.bad_pixels import UnusableFrame, mended
 from lensfold.data.cache import BadCutout
+from lensfold.data.objects import read_objects
 from lensfold.data.sources import check_side, object_ids, read_cutout
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, RATIO, Pack, cutout_file, maps_file, rim
+from lensfold.paths import BANDS, RATIO, Pack, cutout_file, maps_file, objects_file, rim
 from lensfold.simulate.fits import NISP_PIXEL, VIS_PIXEL
 
 APERTURE = 1.5  # radius in arcsec of the magnitudes
@@ -91,26 +92,19 @@ def host_folder(folder: Path) -> Path:
 
 
 def host_table(folder: Path) -> pd.DataFrame:
-    """Return the hosts by ID, ascending, with the columns file, ra and dec of ``objects.csv`` (empty where absent)."""
+    """Return the hosts by ID, ascending, with the columns of ``objects.csv`` (empty where absent)."""
     ids = pd.Index(object_ids(host_folder(folder)), name="ID")
-    empty = pd.DataFrame({"file": "", "ra": np.nan, "dec": np.nan}, index=ids)
-    path = folder / "objects.csv"
-    if not path.is_file():
-        return empty
-    try:
-        table = pd.read_csv(path, dtype={"ID": np.int64, "file": str}).drop_duplicates("ID").set_index("ID")
-        return table[["file", "ra", "dec"]].reindex(ids)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path}: not a table of objects ({error}), expected the columns ID, file, ra, dec. Import again."
-        ) from error
+    if not objects_file(folder).is_file():
+        return pd.DataFrame({"name": "", "file": "", "ra": np.nan, "dec": np.nan}, index=ids)
+    return read_objects(folder).drop_duplicates("ID").set_index("ID").reindex(ids)
 
 
 def known_lenses(path: Path, hosts: pd.DataFrame) -> set[int]:
     """Return the IDs of the hosts that a list names.
 
     The list is CSV: a column ID, object_id, file or name (several may be there), or one column without a header.
-    An entry is an ID, or a file's name with or without folder and ending. InputError where it is no such list.
+    An entry is an ID, an object's name, or a file's with or without folder and ending. InputError where it is no such
+    list.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -126,10 +120,9 @@ def known_lenses(path: Path, hosts: pd.DataFrame) -> set[int]:
     entries = {row[place] for row in rows[1:] for place in columns if place < len(row)} if columns else set()
     entries |= set() if columns else {row[0] for row in rows}
     wanted = entries | {Path(entry).name for entry in entries} | {Path(entry).stem for entry in entries}
-    wanted |= {entry.lstrip("-") for entry in entries}  # Euclid's own IDs have a sign, a pack's have none
-    files = hosts["file"].fillna("").tolist()
-    names = ({str(i), file, Path(file).stem} - {""} for i, file in zip(hosts.index, files, strict=True))
-    return {int(i) for i, own in zip(hosts.index, names, strict=True) if own & wanted}
+    texts = hosts[["name", "file"]].fillna("").itertuples()
+    names = {int(i): {str(i), name, file, Path(file).name, Path(file).stem} - {""} for i, name, file in texts}
+    return {object_id for object_id, own in names.items() if own & wanted}
 
 
 def read_host(split_folder: Path, object_id: int) -> Host:

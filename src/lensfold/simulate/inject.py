@@ -253,7 +253,7 @@ def _write_tables(
     objects = table.reindex(owners).reset_index().rename(columns={"ID": _HOST_COLUMN})
     objects.insert(0, "ID", [row["ID"] for row in rows])
     objects["arc"] = [row["n_sources"] for row in rows]
-    objects[["ID", _HOST_COLUMN, "arc", "file", "ra", "dec"]].to_csv(made / _TABLE, index=False)
+    objects[["ID", _HOST_COLUMN, "arc", "name", "file", "ra", "dec"]].to_csv(made / _TABLE, index=False)
 
 
 def _publish(made: Path, out: Path) -> None:
