@@ -25,6 +25,8 @@ class UnusableFrame(Exception):
 
 def bad_pixels(image: np.ndarray) -> np.ndarray:
     """Return the mask (bool, the image's shape) of the pixels without a measurement."""
+    if _is_clean(image):
+        return np.zeros(image.shape, dtype=bool)
     bad = ~np.isfinite(image) | (image == 0)
     if bad.all():
         return bad

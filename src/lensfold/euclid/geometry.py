@@ -110,15 +110,26 @@ def _frame(source: EuclidBand, band: str, corner: Sequence[int], step: int, fram
     """Return the frame that begins at ``corner`` (row, column), each pixel of ``step`` x ``step`` delivered ones."""
     side = step * band_shapes(frame_side)[band][0]
     window = tuple(slice(start, start + side) for start in corner)
-    pixels = source.image[window].astype(np.float64)
-    bad = bad_pixels(pixels) | source.rms_bad[window]
-    flux = np.where(bad, np.nan, pixels) * 10 ** (-0.4 * source.magzero)
-    with np.errstate(over="ignore"):
-        image = (_binned(flux) if step == 3 else flux).astype(np.float32)
-    image[~np.isfinite(image)] = np.nan
+    image, bad = frame_pixels(source.image[window], source.rms_bad[window], source.magzero, step)
     psf = None if source.psf is None else (source.psf / source.psf.sum(dtype=np.float64)).astype(np.float32)
     header = _header(source, band, corner, step)
     return Frame(image, header, int(bad.sum()), float(bad.mean()), _rms(source, window, bad, step), psf)
+
+
+def frame_pixels(pixels: np.ndarray, rms_bad: np.ndarray, magzero: float, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a band's frame and which of the delivered pixels in it are bad (bool, their shape).
+
+    ``pixels``: those of the frame, as stored; ``rms_bad`` (bool, alike): where the RMS map finds no measurement;
+    ``step``: 1, or 3 for pixels that are added 3 x 3. The frame is float32 in units of zero point 0, NaN where bad.
+    """
+    pixels = pixels.astype(np.float64)
+    bad = bad_pixels(pixels) | rms_bad
+    with np.errstate(over="ignore"):
+        flux = pixels * 10 ** (-0.4 * magzero)
+        flux[bad] = np.nan
+        image = (_binned(flux) if step == 3 else flux).astype(np.float32)
+    image[~np.isfinite(image)] = np.nan
+    return image, bad
 
 
 def _rms(source: EuclidBand, window: tuple[slice, ...], bad: np.ndarray, step: int) -> np.ndarray | None:
@@ -131,10 +142,17 @@ def _rms(source: EuclidBand, window: tuple[slice, ...], bad: np.ndarray, step: i
 
 def _binned(flux: np.ndarray) -> np.ndarray:
     """Return sums over 3 x 3 pixels: nine times the mean of the good where a few are bad, NaN where many are."""
-    blocks = flux.reshape(flux.shape[0] // 3, 3, flux.shape[1] // 3, 3)
-    good = np.isfinite(blocks).sum(axis=(1, 3))
-    scaled = np.nansum(blocks, axis=(1, 3)) * (9 / np.maximum(good, 1))
-    return np.where(good >= 9 - MAX_BAD_OF_NINE, scaled, np.nan)
+    good = np.isfinite(flux)
+    if good.all():
+        return _sums(flux)
+    number = _sums(good.astype(np.float64))
+    scaled = _sums(np.where(good, flux, 0)) * (9 / np.maximum(number, 1))
+    return np.where(number >= 9 - MAX_BAD_OF_NINE, scaled, np.nan)
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    rows = values[0::3] + values[1::3] + values[2::3]
+    return rows[:, 0::3] + rows[:, 1::3] + rows[:, 2::3]
 
 
 def _header(source: EuclidBand, band: str, corner: Sequence[int], step: int) -> fits.Header:
