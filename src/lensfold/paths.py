@@ -108,7 +108,7 @@ class Pack:
         raise InputError(
             f"{self.folder}: no {split} split found. Expected {split}/Public/EUC_VIS/, "
             f"datapack2.0{split}/Public/EUC_VIS/ or the archive datapack2.0{split}.tar.gz (for a test split also a "
-            "bare Public/ without a catalog)."
+            "bare Public/ without a catalog, or the cache that `lensfold cut` makes)."
         )
 
     @property

@@ -26,8 +26,8 @@ from lensfold.data.cache_build import (
     Build,
     build_cache,
     building_folder,
-    rebuild_damaged,
 )
+from lensfold.data.cache_repair import rebuild_damaged
 from lensfold.data.sources import FolderSource, object_ids, read_cutout
 from lensfold.errors import InputError
 from lensfold.paths import BAND_SHAPES, BANDS, band_shapes, cutout_file

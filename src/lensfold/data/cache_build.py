@@ -24,9 +24,6 @@ from lensfold.data.cache import (
     SHARD_ROWS,
     SOURCES,
     background_sigma,
-    frame_side,
-    read_manifest,
-    verify_cache,
 )
 from lensfold.data.sources import (
     FolderSource,
@@ -62,7 +59,7 @@ class Build:
 
 
 @dataclass(frozen=True)
-class _ShardTask:
+class ShardTask:
     """What a worker needs for one shard: paths and IDs travel, pixels do not."""
 
     source: FrameSource
@@ -72,14 +69,15 @@ class _ShardTask:
     side: int
 
 
-def _build_shard(task: _ShardTask) -> dict:
+def build_shard(task: ShardTask) -> dict:
     """Write one shard and its record; where the record of the same sources exists, only return it."""
     settings = {"ids": task.ids, "max_bad_share": task.max_bad_share, "side": task.side}
     sources = digest({"of": task.source.fingerprint(task.ids), **settings})
     finished = _finished(task.target, sources)
     if finished:
         return finished
-    record: dict = {"file": task.target.name, "ids": [], "refused": {}, "repaired": {}, "sigmas": [], "files": []}
+    record: dict = {"file": task.target.name, "ids": [], "refused": {}, "repaired": {}, "bad_shares": {}, "sigmas": []}
+    record["files"] = []
     # one buffer for the shard: thousands of small arrays would leave the memory in pieces
     rows = np.empty((len(task.ids), pixels_per_object(task.side)), dtype="<f4")
     for object_id in task.ids:
@@ -95,7 +93,7 @@ def _build_shard(task: _ShardTask) -> dict:
     return record
 
 
-def _fill_row(task: _ShardTask, object_id: int, frames: dict[str, Frame], row: np.ndarray, record: dict) -> str:
+def _fill_row(task: ShardTask, object_id: int, frames: dict[str, Frame], row: np.ndarray, record: dict) -> str:
     """Put one object's bands into ``row`` and its facts into ``record``; return why it cannot be used, else ""."""
     sigmas: list[float] = []
     repaired: dict[str, int] = {}
@@ -115,6 +113,9 @@ def _fill_row(task: _ShardTask, object_id: int, frames: dict[str, Frame], row: n
             repaired[band] = count
     record["ids"].append(object_id)
     record["sigmas"].append(sigmas)
+    shares = {band: frame.bad_share for band, frame in frames.items() if frame.bad_share}
+    if shares:
+        record["bad_shares"][str(object_id)] = shares
     if repaired:
         record["repaired"][str(object_id)] = repaired
     return ""
@@ -169,7 +170,7 @@ def build_part(
     try:
         building.mkdir(parents=True, exist_ok=True)
         tasks = _tasks(source, building, ids, max_bad_share, first_side(source, ids), (number, count))
-        _collected(map(_build_shard, tasks), sum(len(task.ids) for task in tasks), progress)
+        _collected(map(build_shard, tasks), sum(len(task.ids) for task in tasks), progress)
     except OSError as error:
         raise InputError(f"{cache_folder}: the cache cannot be written: {error}.") from error
 
@@ -210,6 +211,7 @@ def assemble(source: FrameSource, where: Path, ids: Sequence[int], refused: dict
         with replacing(building / "manifest.json") as temporary:
             temporary.write_text(json.dumps(manifest))
         _remove_all_but(building, {"manifest.json", SOURCES, *(shard["file"] for shard in manifest["shards"])})
+        (cache_folder / "manifest.json").unlink(missing_ok=True)  # whoever is stopped now leaves none, not half of one
         shutil.rmtree(cache_folder, ignore_errors=True)
         building.replace(cache_folder)
     except OSError as error:
@@ -249,25 +251,25 @@ def building_folder(cache_folder: Path) -> Path:
 
 def _tasks(
     source: FrameSource, folder: Path, ids: Sequence[int], bad: float, side: int, part: tuple[int, int] = (0, 1)
-) -> list[_ShardTask]:
+) -> list[ShardTask]:
     """Return the shards of a part, (number from 0, count), whole ones; ``bad``: the largest share that is mended."""
     number, count = part
     shards = -(-len(ids) // SHARD_ROWS)
     tasks = []
     for shard in range(shards * number // count, shards * (number + 1) // count):
         rows = tuple(ids[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS])
-        tasks.append(_ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, bad, side))
+        tasks.append(ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, bad, side))
     return tasks
 
 
-def _run(tasks: Sequence[_ShardTask], workers: int) -> Iterator[dict]:
+def _run(tasks: Sequence[ShardTask], workers: int) -> Iterator[dict]:
     """Records of the tasks, in order. A worker that dies is an error here, where a multiprocessing.Pool would hang."""
     if workers == 1 or len(tasks) == 1:
-        yield from map(_build_shard, tasks)
+        yield from map(build_shard, tasks)
         return
     pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=multiprocessing.get_context("spawn"))
     try:
-        yield from pool.map(_build_shard, tasks)
+        yield from pool.map(build_shard, tasks)
     except BrokenProcessPool as error:
         raise InputError(
             "A process that read cutouts was killed (too little memory?). What is done is kept: run it again, with "
@@ -310,7 +312,10 @@ def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: f
         raise InputError(
             "Every object of the split was refused:\n" + "\n".join(f"  {i}: {r}" for i, r in list(refused.items())[:20])
         )
-    repaired = {object_id: bands for record in records for object_id, bands in record["repaired"].items()}
+    repaired, bad_shares = (
+        {object_id: bands for record in records for object_id, bands in record.get(name, {}).items()}
+        for name in ("repaired", "bad_shares")
+    )
     return {
         "format": FORMAT,
         "made_from": origin,
@@ -321,29 +326,5 @@ def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: f
         "shards": [{key: record[key] for key in ("file", "ids", "sha256")} for record in records if record["ids"]],
         "refused": dict(sorted(refused.items(), key=lambda item: int(item[0]))),
         "repaired": repaired,
+        "bad_shares": bad_shares,
     }
-
-
-def rebuild_damaged(source: FrameSource, cache_folder: Path) -> list[str]:
-    """Build again, from the files they came from, the shards that are damaged; return their names.
-
-    Raises InputError where the files no longer give what the manifest recorded: the cache is then of another pack.
-    """
-    manifest = read_manifest(cache_folder)
-    settings = manifest["max_bad_share"], frame_side(manifest)
-    damaged = verify_cache(cache_folder)
-    wanted = [shard for shard in manifest["shards"] if shard["file"] in damaged]
-    building = building_folder(cache_folder)
-    building.mkdir(parents=True, exist_ok=True)
-    for shard in wanted:
-        ids = tuple(shard["ids"])
-        task = _ShardTask(source.part(ids), building / shard["file"], ids, *settings)
-        record = _build_shard(task)
-        if record["sha256"] != shard["sha256"]:
-            raise InputError(
-                f"{cache_folder / shard['file']}: the files give other pixels than when the cache was built. "
-                f"Delete {cache_folder} and build it again."
-            )
-        task.target.replace(cache_folder / shard["file"])
-    shutil.rmtree(building, ignore_errors=True)
-    return [shard["file"] for shard in wanted]

@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from lensfold.console import progress
-from lensfold.data.cache import SOURCES, read_manifest, read_sources
+from lensfold.data.cache import SOURCES, cached_ids, read_manifest, read_sources
 from lensfold.data.sources import compare_folder
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
@@ -55,12 +56,15 @@ def stale_reason(workspace: Workspace, pack: Pack, split: Split, deep: bool = Fa
     """Return why the cache of a split does not stand for its files and its catalog; "" where it does.
 
     Files whose size, times and inode are as they were are taken to be the same; with ``deep`` every file is read. Where
-    the split's files are gone, the cache stands for them. Raises InputError where there is no cache, and where the
-    cache is of another folder that the pack's name was used for.
+    the split's files are gone, the cache stands for them, as one that was cut out of mosaics always does. Raises
+    InputError where there is no cache, and where it is of another folder that the pack's name was used for.
     """
     folder = workspace.cache(pack, split)
     manifest = read_manifest(folder)
     origin = manifest["made_from"]
+    if is_cut(origin) and not _has_files(pack, split):
+        _check_table(pack, manifest)
+        return ""
     inside = Path(origin["path"]).is_relative_to(pack.folder.resolve())
     try:
         source = pack.split_source(split)
@@ -80,6 +84,33 @@ def stale_reason(workspace: Workspace, pack: Pack, split: Split, deep: bool = Fa
     if not difference:
         _remember(pack, split, source, folder, manifest, table)
     return difference
+
+
+def is_cut(origin: dict) -> bool:
+    """Return whether a cache was cut out of mosaics: it is then all there is of its objects' pixels."""
+    return origin["kind"] == "tiles"
+
+
+def _has_files(pack: Pack, split: Split) -> bool:
+    try:
+        pack.split_source(split)
+    except InputError:
+        return False
+    return True
+
+
+def _check_table(pack: Pack, manifest: dict) -> None:
+    """Raise InputError unless the pack's table has the objects that were cut: the folder's name says less than that."""
+    table = pack.folder / "objects.csv"
+    try:
+        found = set(pd.read_csv(table, usecols=["ID"])["ID"].tolist())
+    except (OSError, ValueError):
+        found = set()
+    if found != cached_ids(manifest):
+        raise InputError(
+            f"{table}: lists {len(found)} objects, not the {manifest['objects']} that were cut from "
+            f"{manifest['made_from']['path']}. Give the same `lensfold cut` command once more."
+        )
 
 
 def _compare(source: Path, folder: Path, origin: dict, deep: bool, title: str) -> tuple[str, np.ndarray | None]:

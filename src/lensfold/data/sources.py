@@ -51,11 +51,13 @@ class SourceFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """One object in one band: its pixels (float32), or the ``problem`` in their place, and the file, if it is one."""
+    """One object in one band: its pixels (float32), or the ``problem`` in their place, the file, if it is one, and the
+    share of the delivered pixels without a measurement, where the frame is made of others."""
 
     pixels: np.ndarray | None
     problem: str = ""
     file: SourceFile | None = None
+    bad_share: float = 0.0
 
 
 class FrameSource(Protocol):

@@ -7,7 +7,7 @@ from typing import get_args
 
 from lensfold.console import progress
 from lensfold.data.cache import frame_side, read_manifest, stage_cache, verify_cache
-from lensfold.data.cache_check import discard_cache, expected_ids, has_manifest, is_cached, stale_reason
+from lensfold.data.cache_check import discard_cache, expected_ids, has_manifest, is_cached, is_cut, stale_reason
 from lensfold.files import exclusive, file_sha256, write_if_changed
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.pipeline.statistics import cache_statistics
@@ -18,18 +18,19 @@ def cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, 
 
     One process at a time builds it; another one waits and then builds it again.
     """
-    with _exclusive_cache(workspace, pack, split):
+    with exclusive_cache(workspace, pack, split):
         return _cache_split(workspace, pack, split, skip_bad, workers)
 
 
 def cache_split_once(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> None:
     """Build the cache of one split unless it is there, also by another process that this one waited for."""
-    with _exclusive_cache(workspace, pack, split):
+    with exclusive_cache(workspace, pack, split):
         if not is_cached(workspace, pack, split):
             _cache_split(workspace, pack, split, skip_bad, workers)
 
 
-def _exclusive_cache(workspace: Workspace, pack: Pack, split: Split) -> AbstractContextManager[None]:
+def exclusive_cache(workspace: Workspace, pack: Pack, split: Split) -> AbstractContextManager[None]:
+    """Lock the cache of a split: one process at a time builds it."""
     lock = workspace.cache(pack, split).with_name(f".{split}.lock")
     return exclusive(lock, f"cache {pack.name} {split}: another process builds it; waiting for that one to end")
 
@@ -135,6 +136,9 @@ def verify_split(workspace: Workspace, pack: Pack, split: Split, rebuild: bool, 
     """
     cache_folder = workspace.cache(pack, split)
     problems = verify_cache(cache_folder)
+    manifest = read_manifest(cache_folder)
+    if is_cut(manifest["made_from"]):
+        return _verify_cut(pack, cache_folder, manifest, problems, rebuild, deep)
     if problems and rebuild:
         _rebuild_damaged(pack.split_source(split), cache_folder)
     if deep and (difference := stale_reason(workspace, pack, split, deep=True)):
@@ -142,9 +146,28 @@ def verify_split(workspace: Workspace, pack: Pack, split: Split, rebuild: bool, 
     return problems
 
 
+def _verify_cut(
+    pack: Pack, cache_folder: Path, manifest: dict, problems: dict[str, str], rebuild: bool, deep: bool
+) -> dict[str, str]:
+    """As `verify_split`, of a pack that was cut out of mosaics: they are read where that is asked for."""
+    from lensfold.data.cache_repair import first_difference, rebuild_damaged
+    from lensfold.pipeline.cut import cut_source
+
+    if deep or (problems and rebuild):
+        source = cut_source(pack, manifest["made_from"], frame_side(manifest))
+        if problems and rebuild:
+            rebuild_damaged(source, cache_folder)
+        if deep:
+            with progress(f"cut {pack.name} again", "shards") as report:
+                difference = first_difference(source, cache_folder, report)
+            if difference:
+                problems["files"] = f"{difference}. Cut the pack again with `lensfold cut --overwrite`"
+    return problems
+
+
 def _rebuild_damaged(source: Path, cache_folder: Path) -> None:
     from lensfold.data.archive import scan_archive
-    from lensfold.data.cache_build import rebuild_damaged
+    from lensfold.data.cache_repair import rebuild_damaged
     from lensfold.data.sources import FolderSource
 
     if source.is_dir():

@@ -13,7 +13,7 @@ from lensfold.config import Experiment, in_frames, read_toml, validated
 from lensfold.console import show_table
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import frame_side, pixels_hash, read_manifest
-from lensfold.data.cache_check import stale_reason
+from lensfold.data.cache_check import is_cut, stale_reason
 from lensfold.data.folds import folds_hash
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
@@ -171,13 +171,22 @@ def _pixels(workspace: Workspace, pack: Pack) -> Check:
     try:
         pack.split_source("test")
     except InputError:
-        return Check(what, "absent", "those of the test cache", "–")
+        if not _is_cut(workspace, pack):
+            return Check(what, "absent", "those of the test cache", "–")
     try:
         origin = read_manifest(workspace.cache(pack, "test"))["made_from"]
         difference = stale_reason(workspace, pack, "test")
     except (InputError, KeyError, TypeError) as error:
         return Check(what, "differs", "those of the test cache", _line(str(error)))
     return Check(what, "differs" if difference else "matches", _cut(origin["sha256"]), _line(difference) or "the same")
+
+
+def _is_cut(workspace: Workspace, pack: Pack) -> bool:
+    """Whether the test cache was cut out of mosaics, and so is all there is of its pixels."""
+    try:
+        return is_cut(read_manifest(workspace.cache(pack, "test"))["made_from"])
+    except (InputError, KeyError, TypeError):
+        return False
 
 
 def _line(text: str) -> str:
