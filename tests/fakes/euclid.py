@@ -13,8 +13,9 @@ from lensfold.data.fits_reader import read_frame, strict_frame
 from lensfold.data.objects import read_objects
 from lensfold.errors import InputError
 from lensfold.euclid.geometry import Frame, read_object
+from lensfold.euclid.grouping import find_objects
 from lensfold.euclid.importer import import_euclid
-from lensfold.euclid.layouts import EXTENSIONS, EuclidObject, Reading, find_objects
+from lensfold.euclid.layouts import EXTENSIONS, EuclidObject, Reading
 from lensfold.euclid.packs import Options
 from lensfold.paths import BANDS, cutout_file
 

@@ -2,7 +2,8 @@
 
 One policy for every band. A pixel is bad where it is not finite, exactly zero (mosaics leave zeros where nothing was
 observed), a sentinel (beyond SENTINEL_SIGMA background sigmas, as RMS maps and masks use), or part of a row or column
-whose pixels all have one value. Noise in 32-bit floats makes none of these by chance.
+whose pixels all have one value. Noise in 32-bit floats makes none of these by chance. Quantised noise (compressed by
+RICE, or whole numbers) makes zeros: there only blocks of at least 3 x 3 of them are bad.
 """
 
 import warnings
@@ -10,11 +11,14 @@ import warnings
 import numpy as np
 from astropy.convolution import Gaussian2DKernel, interpolate_replace_nans
 from astropy.utils.exceptions import AstropyUserWarning
+from scipy.ndimage import binary_opening
 
 #: share of bad pixels in one band beyond which an object is refused
 MAX_BAD_SHARE = 0.05
 #: the brightest star of the challenge's sky is near 1e7 sigma
 SENTINEL_SIGMA = 1e10
+#: share of the pixels that share their value with another of their row, from which on an image is quantised
+QUANTISED_SHARE = 0.1
 #: standard deviation in pixels of the Gaussian that a gap is filled with; its reach is 4 of them
 KERNEL_SIGMA = 1.5
 
@@ -27,7 +31,7 @@ def bad_pixels(image: np.ndarray) -> np.ndarray:
     """Return the mask (bool, the image's shape) of the pixels without a measurement."""
     if _is_clean(image):
         return np.zeros(image.shape, dtype=bool)
-    bad = ~np.isfinite(image) | (image == 0)
+    bad = ~np.isfinite(image) | _unobserved(image)
     if bad.all():
         return bad
     good = image[~bad]
@@ -38,6 +42,21 @@ def bad_pixels(image: np.ndarray) -> np.ndarray:
         constant = np.all(image == image.take([0], axis=axis), axis=axis)
         bad |= np.expand_dims(constant, axis)
     return bad
+
+
+def _unobserved(image: np.ndarray) -> np.ndarray:
+    """Return the zeros that noise does not make (bool)."""
+    zero = image == 0
+    if not zero.any() or not _is_quantised(image):
+        return zero
+    return binary_opening(zero, np.ones((3, 3), bool))
+
+
+def _is_quantised(image: np.ndarray) -> bool:
+    """Return whether pixels of a row often have one value, as rounded noise has, and floats never by chance."""
+    rows = np.sort(image, axis=1)
+    equal = (rows[:, 1:] == rows[:, :-1]) & (rows[:, 1:] != 0) & np.isfinite(rows[:, 1:])
+    return int(np.count_nonzero(equal)) > QUANTISED_SHARE * int(np.count_nonzero(image))
 
 
 def mended(image: np.ndarray, max_bad_share: float = MAX_BAD_SHARE) -> tuple[np.ndarray, int]:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from lensfold.data.bad_pixels import UnusableFrame, mended
 from lensfold.data.cache import background_sigma
-from lensfold.euclid.geometry import Frame, middle, read_object
-from lensfold.euclid.layouts import EuclidObject, Reading, Unusable
+from lensfold.euclid.geometry import Frame, read_object
+from lensfold.euclid.hdus import Unusable
+from lensfold.euclid.layouts import EuclidObject, Reading
 from lensfold.euclid.names import Kind
 from lensfold.euclid.plausibility import noise_ratio
 from lensfold.paths import SIDES, cutout_file, maps_file
@@ -75,10 +75,8 @@ def _convert(chunk: Chunk, number: int, one: EuclidObject) -> Converted:
     vis = frames["VIS"]
     kind = Kind(len(vis.image), tuple(frames))
     _write_object(kind_folder(chunk.folder, kind), number, frames)
-    centre = WCS(vis.header).pixel_to_world(*middle(kind.side)).icrs
     bad = tuple(frame.bad_share for frame in frames.values())
-    place = (float(centre.ra.deg), float(centre.dec.deg), getattr(vis, "offset", 0.0))
-    return Converted(number, one.name, path, "", kind, *place, smaller, bad, noise)
+    return Converted(number, one.name, path, "", kind, vis.ra, vis.dec, vis.offset, smaller, bad, noise)
 
 
 def _usable_frames(

@@ -12,7 +12,8 @@ from pathlib import Path
 from lensfold.console import Progress
 from lensfold.errors import InputError
 from lensfold.euclid.convert import Chunk, Converted, convert_chunk
-from lensfold.euclid.layouts import EuclidObject, Reading, find_objects
+from lensfold.euclid.grouping import find_objects
+from lensfold.euclid.layouts import EuclidObject, Reading
 from lensfold.euclid.packs import Import, Options, check_target, make_packs, reasons
 from lensfold.euclid.publish import finish_abandoned, workplace
 from lensfold.workers import run_chunks

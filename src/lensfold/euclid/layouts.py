@@ -1,53 +1,72 @@
-"""Which bands a file has, and which files make one object.
+"""Which bands a file has, by the names of its extensions, its cards, its own name or that of its folder.
 
-Two layouts are known, and nothing else is guessed:
-- a multi-extension MER cutout, one file an object: VIS_FLUX, NIR_Y_FLUX, NIR_J_FLUX, NIR_H_FLUX, each with its _RMS
-  and _PSF where there is one;
-- four single-band cutouts an object: the first image of each file, and extensions RMS and PSF where there are any.
-  FILTER or INSTRUME in that image's header names the band, or else the one word of the file name that does (VIS, NIR_Y,
-  NIR-Y, NISP_Y, Y …). Files belong together when the rest of their names is the same.
+Nothing is guessed: what names two bands, or an instrument that is not Euclid's, is refused with what was found.
 """
 
-import io
 import re
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
-from astropy.io import fits
-from astropy.wcs import WCS
 
 from lensfold.errors import InputError
+from lensfold.euclid.hdus import FitsFile, Hdu, Unusable
 from lensfold.paths import BANDS
 
 #: image extension of each band in a MER cutout
 EXTENSIONS = {"VIS": "VIS_FLUX", "Y": "NIR_Y_FLUX", "J": "NIR_J_FLUX", "H": "NIR_H_FLUX"}
-BAD_RMS = 1e15  # RMS maps have 1e16 where nothing was measured
+#: a band as a word of a name, between anything but letters and digits
+BAND_WORD = r"(?<![^\W_])(?:VIS|(?:(?:NIR|NISP)[-_. ]?)?[YJH])(?![^\W_])"
+_BAND = re.compile(BAND_WORD, re.IGNORECASE)
+_EXTENSION = re.compile(
+    r"(?:EUC(?:LID)?[-_. ])?(VIS|(?:(?:NIR|NISP)[-_. ]?)?[YJH])"
+    r"(?:[-_. ](FLUX|BGSUB|SCI|IMAGE|RMS|PSF)(?:[-_. ](?:MICROJANSKY|JANSKY|UJY))?)?"
+)
+_MAP_WORD = re.compile(r"(?<![^\W_])(?:RMS|FLAGS?|PSF|WEIGHTS?|WHT|MASK|BGMOD|CATALOG)(?![^\W_])", re.IGNORECASE)
+#: instruments and surveys that also have a y, J or H, or that MER delivers beside Euclid's
+_FOREIGN = re.compile(
+    r"(?<![^\W_])(PS1|PANSTARRS|PAN-STARRS\d?|GPC1?|HSC|HYPER SUPRIME-?CAM|SUBARU|DES|DECAM|DECALS|LEGACY|MEGACAM|"
+    r"MEGAPRIME|CFHT|CFIS|UNIONS|WISHES|JPCAM|JEDIS|LSST|LSSTCAM|RUBIN|WFCAM|UKIRT|UKIDSS|VIRCAM|VISTA|VIDEO|SDSS|KIDS|OMEGACAM|"
+    r"HST|ACS|WFC3|JWST|NIRCAM|MIRI|SPITZER|IRAC|WISE|2MASS|GALEX|ZTF|GAIA)(?:[-_. ][A-Z]\w?)?(?![^\W_])",
+    re.IGNORECASE,
+)
+_INSTRUMENT_CARDS = ("FILTER", "INSTRUME", "TELESCOP", "SURVEY", "DETECTOR", "CAMERA", "OBSERVAT", "FPA.INSTRUMENT")
+#: of several images of one band the first of these: without its background it is what networks know
+_IMAGES = ("BGSUB", "FLUX", "SCI", "IMAGE", "")
+_SINGLE = ("", "PRIMARY", "SCI", "IMAGE")
+#: what a band is called in tables and options
+BAND_WORDS = {"VIS": "VIS"} | {f"{begin}{band}": band for band in "YJH" for begin in ("", "NIR_", "NISP_", "NIR-")}
 MOST_PROBLEMS = 20  # files named in one message
-# words are bounded by anything but letters and digits
-_BAND_WORD = re.compile(r"(?<![^\W_])(?:VIS|(?:(?:NIR|NISP)[-_. ]?)?[YJH])(?![^\W_])", re.IGNORECASE)
-_BANDS = {"S": "VIS", "Y": "Y", "J": "J", "H": "H"}  # by the last letter of such a word
-_OTHER_WORD = re.compile(r"(?<![^\W_])(?:RMS|FLAGS?|PSF|WEIGHTS?)(?![^\W_])", re.IGNORECASE)
-_Hdu: TypeAlias = fits.PrimaryHDU | fits.ImageHDU
+NAMES = "VIS_FLUX or VIS_BGSUB, NIR_Y_FLUX …"
 
 
 @dataclass(frozen=True)
-class EuclidBand:
-    """One band as delivered: ``image`` (rows, columns) as stored, ``rms_bad`` (bool, alike) where its RMS map finds no
-    measurement, the header's WCS and AB zero point, and what else the file has of it: the RMS map, of the image's
-    shape, and the point spread function, any image that can be scaled to the sum one."""
+class BandFile:
+    """Where one band of an object is: a file, and the places of image, RMS map and point spread function among its
+    HDUs, None where there is no such map. ``alone``: whether no other band of Euclid is in the file."""
 
-    file: Path
-    image: np.ndarray
-    rms_bad: np.ndarray
-    wcs: WCS
-    magzero: float
-    rms: np.ndarray | None = None
-    psf: np.ndarray | None = None
+    path: Path
+    extension: int
+    rms: int | None = None
+    psf: int | None = None
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class EuclidObject:
+    """One object: its name, its bands in the order of BANDS, of which VIS is always there, and where it is (ICRS
+    degrees), None for the middle of the VIS image."""
+
+    name: str
+    bands: Mapping[str, BandFile]
+    position: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is part of no object, and why."""
+
+    path: Path
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -60,75 +79,6 @@ class Reading:
     pad: bool = False
 
 
-@dataclass(frozen=True)
-class BandFile:
-    """Where one band of an object is: a file, and the number of the image's HDU in it."""
-
-    path: Path
-    extension: int = 0
-
-
-@dataclass(frozen=True)
-class EuclidObject:
-    """One object: its name and its bands, in the order of BANDS; VIS is always there."""
-
-    name: str
-    bands: Mapping[str, BandFile]
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that is part of no object, and why."""
-
-    path: Path
-    reason: str
-
-
-class Unusable(InputError):
-    """A file cannot be used: ``path`` and ``reason``, which are the message."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = path, reason
-
-
-def find_objects(paths: Iterable[Path], reading: Reading) -> tuple[list[EuclidObject], list[Skipped]]:
-    """Return the objects in these files and folders, sorted by name, and the files that are part of none."""
-    objects: list[EuclidObject] = []
-    single: dict[str, dict[str, BandFile]] = {}
-    skipped = []
-    for path in sorted(set(_files(paths))):
-        try:
-            with _hdus(path) as hdus:
-                bands = {band: BandFile(path, hdus.index(found[0])) for band, found in _band_hdus(path, hdus).items()}
-            if len(bands) == len(BANDS):
-                objects.append(EuclidObject(path.stem, bands))
-            else:
-                _add_single(single, *next(iter(bands.items())))
-        except Unusable as error:
-            skipped.append(Skipped(error.path, error.reason))
-    skipped += _incomplete(single)
-    for name, group in single.items():
-        if len(group) == len(BANDS):
-            objects.append(EuclidObject(name, {band: group[band] for band in BANDS}))
-    return sorted(objects, key=lambda found: (found.name, str(found.bands["VIS"].path))), skipped
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files themselves, and those of folders to the bottom."""
-    for path in paths:
-        yield from (found for found in path.rglob("*") if found.is_file()) if path.is_dir() else [path]
-
-
-def read_bands(found: EuclidObject, reading: Reading) -> dict[str, EuclidBand]:
-    """Return the bands of one object as delivered; Unusable where a file cannot be read or used."""
-    sources = {}
-    for band, file in found.bands.items():
-        with _hdus(file.path) as hdus:
-            sources[band] = _read_band(file.path, *_band_hdus(file.path, hdus)[band])
-    return sources
-
-
 def raise_all(problems: list[str]) -> None:
     """Raise InputError with the first of the problems, a line each, if there are any."""
     more = [f"… and {len(problems) - MOST_PROBLEMS} more inputs"] if len(problems) > MOST_PROBLEMS else []
@@ -136,105 +86,121 @@ def raise_all(problems: list[str]) -> None:
         raise InputError("\n".join(problems[:MOST_PROBLEMS] + more))
 
 
-@contextmanager
-def _hdus(path: Path) -> Iterator[fits.HDUList]:
-    """Yield the HDUs of a file, all headers read; any error raised while they are open becomes an InputError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise Unusable(path, f"cannot be read ({error.strerror}). Give the FITS files themselves.") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of unusual header cards
-            warnings.filterwarnings("error", message="File may have been truncated|Error validating header")
-            with fits.open(io.BytesIO(data), memmap=False) as hdus:
-                if any(hdu.fileinfo()["datSpan"] < 0 for hdu in hdus):  # astropy would go back, and never end
-                    raise ValueError("an HDU of negative size")
-                yield hdus
-    except InputError:
-        raise
-    except Exception as error:  # astropy and wcslib raise many kinds on damaged files; each is the same to us
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise Unusable(path, f"not readable as a FITS image ({reason}). Fetch it again or leave it out.") from error
+def bands_in(file: FitsFile) -> dict[str, BandFile]:
+    """Return the bands of Euclid in a file; Unusable, saying what it is instead, where there are none."""
+    named: dict[str, dict[str, Hdu]] = {}
+    for hdu in file.hdus:
+        match = None if hdu.shape is None else _EXTENSION.fullmatch(hdu.name)
+        if match:
+            kinds = named.setdefault(_band_of(match[1]), {})
+            if (match[2] or "") in kinds:
+                raise Unusable(file.path, f"has two extensions {hdu.name}. Leave one out.")
+            kinds[match[2] or ""] = hdu
+    if not named:
+        return _one_band(file)
+    return {band: _band_file(file, band, named[band], len(named) == 1) for band in BANDS if band in named}
 
 
-def _band_hdus(path: Path, hdus: fits.HDUList) -> dict[str, tuple[_Hdu, _Hdu | None, _Hdu | None]]:
-    """Return the HDUs of each band in a file, of all four or of one: image, and RMS and PSF or None."""
-    named: dict[str, _Hdu] = {}
-    for hdu in hdus:
-        named.setdefault(hdu.name.strip().upper(), hdu)
-    found, expected = ", ".join(named), ", ".join(EXTENSIONS.values())
-    missing = [name for name in EXTENSIONS.values() if name not in named]
-    if not missing:
-        return {
-            band: (named[name], *(named.get(name.replace("FLUX", other)) for other in ("RMS", "PSF")))
-            for band, name in EXTENSIONS.items()
-        }
-    image = next((hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS")), None)
-    if image is None or len(missing) < len(BANDS):
-        raise Unusable(path, f"lacks {', '.join(missing)}. Found the extensions {found}; expected {expected}.")
-    if _OTHER_WORD.search(path.stem):
-        raise Unusable(path, "by its name a map of noise, flags or PSF, expected an image. Leave it out.")
-    cards = [str(image.header.get(key, "")).strip() for key in ("FILTER", "INSTRUME")]
-    words = [word for word in cards if _BAND_WORD.fullmatch(word)] or _BAND_WORD.findall(path.stem)
-    bands = {_BANDS[word[-1].upper()] for word in words}
-    if len(bands) != 1:
-        clues = f"FILTER {cards[0]!r}, INSTRUME {cards[1]!r}, words {words} in the name and the extensions {found}"
-        raise Unusable(path, f"of which band is it? Found {clues}; expected {expected}, or one band in FILTER.")
-    return {bands.pop(): (image, named.get("RMS"), named.get("PSF"))}
+def stem(path: Path) -> str:
+    """Return a file's name without its endings: of ``a.1.fits.gz`` it is ``a.1``."""
+    return re.sub(r"\.(fits?|fts)?(\.(gz|fz))?$", "", path.name, flags=re.IGNORECASE) or path.name
 
 
-def _add_single(single: dict[str, dict[str, BandFile]], band: str, file: BandFile) -> None:
-    """Put a single-band cutout into ``single`` under its name without the words for its band; Unusable if taken."""
-    word = re.compile(f"[-_. ]?{_BAND_WORD.pattern}", re.IGNORECASE)
-    rest = word.sub(lambda match: "" if _BANDS[match[0][-1].upper()] == band else match[0], file.path.stem)
-    group = single.setdefault(rest, {})
-    if band in group:
-        raise Unusable(file.path, f"a second image of {band} for the object of {group[band].path}. Leave one out.")
-    group[band] = file
+def without_band(name: str, band: str) -> str:
+    """Return a name without the words for this band."""
+    word = re.compile(f"[-_. ]?{BAND_WORD}", re.IGNORECASE)
+    return word.sub(lambda match: "" if _band_of(match[0]) == band else match[0], name)
 
 
-def _incomplete(single: dict[str, dict[str, BandFile]]) -> list[Skipped]:
-    """Return the files of each object that lacks a band."""
-    return [
-        Skipped(
-            file.path,
-            f"object {name!r} lacks {', '.join(band for band in BANDS if band not in group)}. All four bands are "
-            "needed, in files named alike but for the band: a_VIS.fits, a_NIR_Y.fits …",
-        )
-        for name, group in single.items()
-        if len(group) < len(BANDS)
-        for file in group.values()
+def extension_of(file: FitsFile, wanted: str) -> Hdu:
+    """Return the HDU of a name or number; Unusable where the file has none."""
+    for hdu in file.hdus:
+        if wanted.upper() == hdu.name or wanted == str(hdu.place):
+            return hdu
+    raise Unusable(file.path, f"has no extension {wanted!r}, found {_extensions(file)}.")
+
+
+def band_of_image(file: FitsFile, hdu: Hdu) -> str:
+    """Return the band of an image, by its extension, cards, name or folder; Unusable where it is not clear."""
+    match = _EXTENSION.fullmatch(hdu.name)
+    if match:
+        return _band_of(match[1])
+    cards = {key: hdu.cards.text(key) or file.hdus[0].cards.text(key) for key in _INSTRUMENT_CARDS}
+    name = stem(file.path)
+    foreign = _foreign([*cards.values(), hdu.name, name])
+    if foreign:
+        raise Unusable(file.path, f"of {foreign}, not of Euclid. Leave it out.")
+    by_card = [word for word in (cards["FILTER"], cards["INSTRUME"]) if _BAND.fullmatch(word)]
+    by_name = _BAND.findall(name)
+    strong = {_band_of(word) for word in by_name if len(word) > 1}
+    bands = {_band_of(word) for word in by_card or by_name or _folder_words(file.path)}
+    if len(bands) == 1 and (not by_card or not strong or bands <= strong):
+        return bands.pop()
+    clues = f"FILTER {cards['FILTER']!r}, INSTRUME {cards['INSTRUME']!r}, words {by_name} in the name"
+    found = f"{clues} and the extensions {_extensions(file)}"
+    raise Unusable(file.path, f"of which band is it? Found {found}; expected {NAMES}, or one band in FILTER.")
+
+
+def _band_of(word: str) -> str:
+    return "VIS" if word[-1].upper() == "S" else word[-1].upper()
+
+
+def _band_file(file: FitsFile, band: str, kinds: Mapping[str, Hdu], alone: bool) -> BandFile:
+    """Return where a band is whose extensions have its name; Unusable where there are only maps of it."""
+    image = next((kinds[kind] for kind in _IMAGES if kind in kinds), None)
+    if image is None:
+        found = ", ".join(hdu.name for hdu in kinds.values())
+        raise Unusable(file.path, f"has {found} but no image of {band}, found {_extensions(file)}; expected {NAMES}.")
+    if not image.shape:
+        raise Unusable(file.path, f"[{image.name}] is empty, expected an image.")
+    card = image.cards.text("FILTER")
+    if _BAND.fullmatch(card) and _band_of(card) != band:
+        raise Unusable(file.path, f"[{image.name}] FILTER is {card!r}: of which band is it? Name both alike.")
+    rms, psf = (kinds[kind].place if kind in kinds and kinds[kind].shape else None for kind in ("RMS", "PSF"))
+    return BandFile(file.path, image.place, rms, psf, alone)
+
+
+def _one_band(file: FitsFile) -> dict[str, BandFile]:
+    """Return the one band of a file whose extensions name none."""
+    images = [hdu for hdu in file.hdus if hdu.shape]
+    foreign = _foreign([hdu.name for hdu in images])
+    if not images:
+        raise Unusable(file.path, _no_image(file))
+    if foreign:
+        raise Unusable(file.path, f"of {foreign}, not of Euclid: found {_extensions(file)}; expected {NAMES}.")
+    if _MAP_WORD.search(stem(file.path)):
+        raise Unusable(file.path, "by its name a map of noise, flags, background or PSF, not an image. Leave it out.")
+    pictures = [hdu for hdu in images if hdu.name in _SINGLE] or [
+        hdu for hdu in images if not _MAP_WORD.search(hdu.name)
     ]
+    if not pictures:
+        raise Unusable(file.path, f"has maps but no image, found {_extensions(file)}; expected {NAMES}.")
+    if len(pictures) > 1:
+        found = f"{len(pictures)} images and no band in the name of any, found {_extensions(file)}"
+        raise Unusable(file.path, f"has {found}; expected {NAMES}, or say in a --table which is which.")
+    maps = {hdu.name: hdu.place for hdu in images}
+    band = band_of_image(file, pictures[0])
+    return {band: BandFile(file.path, pictures[0].place, maps.get("RMS"), maps.get("PSF"), alone=True)}
 
 
-def _read_band(path: Path, hdu: _Hdu, rms: _Hdu | None, psf: _Hdu | None) -> EuclidBand:
-    """Return one band of an open file; InputError where image, RMS, zero point or WCS cannot be used."""
-    shape = getattr(hdu.data, "shape", None)
-    if not hdu.is_image or shape is None or len(shape) != 2:
-        raise Unusable(path, f"[{hdu.name}] the shape is {shape}, expected an image (rows, columns).")
-    noise = np.ones(shape) if rms is None else rms.data
-    if getattr(noise, "shape", None) != shape:
-        raise Unusable(path, f"[{hdu.name}] the shape is {shape}, that of its RMS {getattr(noise, 'shape', None)}.")
-    bad = ~np.isfinite(noise) | (noise <= 0) | (noise >= BAD_RMS)
-    magzero = hdu.header.get("MAGZERO")
-    if isinstance(magzero, bool) or not isinstance(magzero, int | float) or not abs(magzero) <= 60:
-        raise Unusable(
-            path, f"[{hdu.name}] MAGZERO is {magzero!r}, expected the AB zero point in the header, such as 24.6."
-        )
-    wcs = WCS(hdu.header, naxis=2)
-    numbers = np.append(wcs.wcs.crpix, wcs.wcs_pix2world([shape[::-1]], 0))
-    if not wcs.has_celestial or wcs.has_distortion or not np.isfinite(numbers).all():
-        found = " ".join(wcs.wcs.ctype).strip() or "none"
-        raise Unusable(
-            path, f"[{hdu.name}] its WCS is {found}, expected a celestial one without distortions (RA---TAN)."
-        )
-    return EuclidBand(path, hdu.data, bad, wcs, float(magzero), None if rms is None else noise, _usable_psf(psf))
+def _no_image(file: FitsFile) -> str:
+    """Return what a file is without an image."""
+    table = next((hdu for hdu in file.hdus if hdu.shape is None), None)
+    if table is None:
+        return f"lacks an image, found {_extensions(file)}, all empty; expected {NAMES}."
+    rows = table.cards.text("NAXIS2")
+    return f"a table of {rows} rows ({table.name or table.cards.text('XTENSION')}), not an image. Leave it out."
 
 
-def _usable_psf(hdu: _Hdu | None) -> np.ndarray | None:
-    """Return the image of a point spread function; None where there is none, or none whose sum can become one."""
-    image = getattr(hdu, "data", None)
-    if not isinstance(image, np.ndarray) or image.ndim != 2 or not np.isfinite(image).all() or image.sum() <= 0:
-        return None
-    return image
+def _foreign(texts: Sequence[str]) -> str | None:
+    """Return the first word for an instrument or survey that is not Euclid's."""
+    return next((match[0] for text in texts if (match := _FOREIGN.search(text))), None)
+
+
+def _folder_words(path: Path) -> list[str]:
+    """Return the band that names the nearest folder that names one, such as VIS, nir_y, EUC_J or images-NIR-H."""
+    return next((words for folder in path.parent.parts[:-3:-1] if (words := _BAND.findall(folder))), [])
+
+
+def _extensions(file: FitsFile) -> str:
+    return ", ".join(hdu.name or ("PRIMARY" if hdu.place == 0 else f"HDU {hdu.place}") for hdu in file.hdus)

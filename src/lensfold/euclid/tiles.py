@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from lensfold.data.sources import Frame
+from lensfold.euclid.bands import BAD_RMS
 from lensfold.euclid.geometry import frame_pixels
-from lensfold.euclid.layouts import BAD_RMS
 from lensfold.euclid.mosaics import Mosaic, MosaicReader, Tile
 from lensfold.files import digest
 from lensfold.paths import RATIO, band_shapes, rim

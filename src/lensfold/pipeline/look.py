@@ -5,15 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from astropy.wcs.utils import proj_plane_pixel_scales
 
 from lensfold.console import progress
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
 from lensfold.data.fits_reader import read_frame
 from lensfold.data.folds import read_folds
+from lensfold.euclid.bands import read_bands
+from lensfold.euclid.geometry import in_pack_units
 from lensfold.euclid.importer import import_euclid
-from lensfold.euclid.layouts import EuclidBand, Reading, read_bands
+from lensfold.euclid.layouts import Reading
 from lensfold.euclid.packs import Import, Options
 from lensfold.paths import Pack, Split, Workspace, cutout_file
 from lensfold.report.pictures import Album, before_after
@@ -42,7 +43,9 @@ def import_pack(paths: Sequence[Path], out: Path, reading: Reading, options: Opt
         shown = pack.objects[pack.objects["ID"].isin(list(pack.new))].head(IMPORT_PICTURES // len(made.packs) or 1)
         for object_id, name in shown[["ID", "name"]].itertuples(index=False):
             sources = read_bands(pack.new[object_id], reading)
-            before = {band: _in_pack_units(source) for band, source in sources.items()}
+            before = {
+                band: (in_pack_units(source)[0], float(source.sky.scales.mean())) for band, source in sources.items()
+            }
             after = {band: _imported(pack.folder, band, object_id) for band in pack.kind.bands}
             pictures.append(pack.folder / "look" / f"import-{object_id}.png")
             before_after(pictures[-1], before, after, f"{name}: imported as {object_id}")
@@ -52,8 +55,3 @@ def import_pack(paths: Sequence[Path], out: Path, reading: Reading, options: Opt
 def _imported(folder: Path, band: str, object_id: int) -> tuple[np.ndarray, float]:
     """Return an image of an imported pack, and arcsec of its pixels."""
     return read_frame(cutout_file(folder, band, object_id).read_bytes()), 0.1 if band == "VIS" else 0.3
-
-
-def _in_pack_units(source: EuclidBand) -> tuple[np.ndarray, float]:
-    image = np.where(source.rms_bad, np.nan, source.image * 10 ** (-0.4 * source.magzero))
-    return image, float(proj_plane_pixel_scales(source.wcs).mean() * 3600)
