@@ -15,6 +15,7 @@ import typer
 
 from benchmarks.data import Rows, bench_data
 from benchmarks.feeding import bench_feeding
+from benchmarks.importing import bench_importing
 from benchmarks.prediction import bench_prediction
 from benchmarks.scaling import bench_scaling
 from benchmarks.simulation import bench_simulation
@@ -29,6 +30,7 @@ GROUPS = {
     "training": "Training",
     "scaling": "Jobs side by side",
     "simulation": "Simulator",
+    "importing": "Import of Euclid cutouts",
 }
 
 
@@ -65,6 +67,8 @@ def _rows(group: str, small: int, large: int, scratch: Path | None) -> Rows:
             return [*bench_feeding(Path(folder)), *bench_training()]
         if group == "simulation":
             return bench_simulation(Path(folder))
+        if group == "importing":
+            return bench_importing(Path(folder))
         return bench_data(Path(folder), small, large)
 
 
@@ -87,7 +91,7 @@ def main(
     scratch: Annotated[Path | None, typer.Option(help="Where the packs are made: 0.5 MB an object.")] = None,
     group: Annotated[str | None, typer.Option(help=f"One of {', '.join(GROUPS)}; default: all.")] = None,
 ) -> None:
-    """Measure data layer, prediction, training, jobs and simulator into benchmarks/README.md."""
+    """Measure data layer, prediction, training, jobs, simulator and import into benchmarks/README.md."""
     try:
         print(run_benchmarks(root, small, large, scratch, group).read_text())
     except InputError as error:
