@@ -4,7 +4,6 @@ FITS tables, CSV, ECSV, VOTables and parquet, as astropy.table reads them. Colum
 upper or lower case. Of a CSV names stay as they are written ("007", 19 digits); integers of other files are exact too.
 """
 
-import hashlib
 import re
 import warnings
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from astropy import units
 from astropy.table import Column, MaskedColumn, Table
 
 from lensfold.errors import InputError
+from lensfold.euclid.names import id_of
 
 #: usual names of the columns, in lower case; the first that a catalog has is taken
 _USUAL = {
@@ -70,12 +70,6 @@ def read_positions(path: Path, columns: Columns) -> Positions:
     return _sorted_out(pd.DataFrame({"name": names, "ra": ra, "dec": dec}), found)
 
 
-def object_id(name: str, ra: float, dec: float) -> int:
-    """Return an object's ID, of 15 decimal digits: a hash of its name and of its position to 1e-5 degrees."""
-    content = f"{name}\n{ra % 360:.5f}\n{dec:.5f}".encode()
-    return 10**14 + int.from_bytes(hashlib.sha256(content).digest()[:8], "big") % (9 * 10**14)
-
-
 def _sorted_out(rows: pd.DataFrame, columns: str) -> Positions:
     """Return rows with a usable position, each object once, with their IDs, and the others with the reason."""
     reasons = pd.Series("", index=rows.index)
@@ -83,7 +77,7 @@ def _sorted_out(rows: pd.DataFrame, columns: str) -> Positions:
     reasons[(rows["ra"] < -360) | (rows["ra"] > 720)] = "its RA is no angle in degrees"
     reasons[rows["ra"].isna() | rows["dec"].isna()] = "its RA or Dec is not a number"
     good = rows[reasons == ""].copy()
-    good.insert(0, "ID", [object_id(*row) for row in zip(good["name"], good["ra"], good["dec"], strict=True)])
+    good.insert(0, "ID", [id_of(*row) for row in zip(good["name"], good["ra"], good["dec"], strict=True)])
     good["ID"] = good["ID"].astype(np.int64)
     doubled = good["ID"].duplicated()
     reasons[doubled.index[doubled]] = "its name and position are those of an earlier row"
