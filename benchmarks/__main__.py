@@ -19,6 +19,7 @@ from benchmarks.importing import bench_importing
 from benchmarks.prediction import bench_prediction
 from benchmarks.scaling import bench_scaling
 from benchmarks.simulation import bench_simulation
+from benchmarks.tiles import bench_tiles
 from benchmarks.training import bench_training
 from lensfold.errors import InputError
 from lensfold.files import replacing
@@ -31,6 +32,7 @@ GROUPS = {
     "scaling": "Jobs side by side",
     "simulation": "Simulator",
     "importing": "Import of Euclid cutouts",
+    "tiles": "Objects out of MER mosaics",
 }
 
 
@@ -38,7 +40,7 @@ def run_benchmarks(root: Path, small: int, large: int, scratch: Path | None = No
     """Run all groups of benchmarks, or one, into tables under ``root/benchmarks``; return the page of all tables.
 
     ``small``, ``large``: objects of the two packs of "data". ``scratch``: where they are made for a while (default:
-    the system's temporary folder); 500 KB an object.
+    the system's temporary folder); 500 KB an object, and 12 GB for "tiles".
     Raises InputError for a group that is not known.
     """
     if only is not None and only not in GROUPS:
@@ -69,6 +71,8 @@ def _rows(group: str, small: int, large: int, scratch: Path | None) -> Rows:
             return bench_simulation(Path(folder))
         if group == "importing":
             return bench_importing(Path(folder))
+        if group == "tiles":
+            return bench_tiles(Path(folder))
         return bench_data(Path(folder), small, large)
 
 
@@ -88,10 +92,12 @@ def main(
     root: Annotated[Path, typer.Option(help="Project folder.")] = Path(),
     small: Annotated[int, typer.Option(min=100, help="Objects of the small pack.")] = 2000,
     large: Annotated[int, typer.Option(min=100, help="Objects of the large pack.")] = 20000,
-    scratch: Annotated[Path | None, typer.Option(help="Where the packs are made: 0.5 MB an object.")] = None,
+    scratch: Annotated[
+        Path | None, typer.Option(help="Where the packs are made: 0.5 MB an object, 12 GB for tiles.")
+    ] = None,
     group: Annotated[str | None, typer.Option(help=f"One of {', '.join(GROUPS)}; default: all.")] = None,
 ) -> None:
-    """Measure data layer, prediction, training, jobs, simulator and import into benchmarks/README.md."""
+    """Measure data layer, prediction, training, jobs, simulator, import and tiles into benchmarks/README.md."""
     try:
         print(run_benchmarks(root, small, large, scratch, group).read_text())
     except InputError as error:

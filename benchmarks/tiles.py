@@ -36,7 +36,7 @@ def bench_tiles(folder: Path, few: int = 1000, many: int = 10_000, side: int = S
         _cut_in_process(folder, count, workers, name)
         for count, workers, name in ((many, 2, "warm"), (many, 1, "one"), (few, 1, "few"))
     )
-    loop = _looped(folder / "tile", pd.read_csv(folder / f"{few}.csv").head(LOOPED))
+    loop = seconds_of_a_loop(folder / "tile", pd.read_csv(folder / f"{few}.csv").head(LOOPED))
     size = f"{side:,} x {side:,} px"
     rate = {name: many / found["seconds"] for name, found in (("cold", cold), ("warm", warm), ("one", one))}
     return [
@@ -108,8 +108,8 @@ def measured_cut(folder: Path, count: int, workers: int, name: str) -> dict[str,
     return {"seconds": time.perf_counter() - started, "peak_mb": peak_mb()}
 
 
-def _looped(folder: Path, catalog: pd.DataFrame) -> float:
-    """Return the seconds an object takes with Cutout2D, its pixels copied out of memory maps."""
+def seconds_of_a_loop(folder: Path, catalog: pd.DataFrame) -> float:
+    """Return the seconds that an object takes with Cutout2D, its pixels copied out of memory maps."""
     files = [fits.open(path, memmap=True) for path in sorted(folder.iterdir())]
     skies = [WCS(hdus[0].header) for hdus in files]
     started = time.perf_counter()

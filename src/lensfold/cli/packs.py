@@ -158,30 +158,6 @@ def cut(
 
 
 @app.command()
-def cut(
-    tiles: Annotated[Path, typer.Option("--tiles", help="Folder of MER mosaics, one file a band and tile.")],
-    positions: Annotated[Path, typer.Option("--positions", help="Catalog of objects: FITS, CSV, ECSV or parquet.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the new pack, as in data/mine.")],
-    ra: Annotated[str | None, typer.Option("--ra", help="Column of RA in degrees; default: by its usual name.")] = None,
-    dec: Annotated[str | None, typer.Option("--dec", help="Column of Dec in degrees; the same.")] = None,
-    name: Annotated[str | None, typer.Option("--id", help="Column of the objects' names; the same.")] = None,
-    side: Annotated[int, typer.Option(help='VIS pixels a side: 200 (20") or 100 (10").')] = 200,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier cut.")] = False,
-    root: Root = Path(),
-    workers: Workers = CORES,
-) -> None:
-    """Cut objects out of MER mosaics straight into the shards of a pack, ready for predict."""
-    from lensfold.euclid.positions import Columns
-    from lensfold.pipeline.cut import Cutting, cut_pack
-    from lensfold.report.packs import show_cut
-
-    workspace, chosen = chosen_pack(root, None, out)
-    asked = Cutting(tiles, positions, Columns(ra, dec, name), checked_side(side))
-    made = cut_pack(workspace, chosen, asked, overwrite, workers)
-    show_cut(made.objects, made.skipped, made.notes, out)
-
-
-@app.command()
 def inject(
     hosts: Annotated[Path, typer.Option("--hosts", help="Pack of real cutouts, made by import-euclid.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the new pack, as in data/injected.")],

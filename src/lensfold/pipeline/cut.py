@@ -81,7 +81,7 @@ def cut_source(pack: Pack, origin: dict, side: int) -> TileSource:
     """
     folder = Path(origin["path"])
     tiles = [tile for tile in find_tiles(folder)[0] if tile.name in origin["tiles"]]
-    table = pd.read_csv(pack.folder / "objects.csv", float_precision="round_trip")
+    table = pd.read_csv(pack.folder / "objects.csv")
     placed = place(tiles, table, side)
     if placed.reasons:
         raise InputError(f"{folder}: the mosaics do not have all objects of {pack.name} any more. Fetch them again.")
