@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -39,10 +40,12 @@ def bench_tiles(folder: Path, few: int = 1000, many: int = 10_000, side: int = S
     loop = seconds_of_a_loop(folder / "tile", pd.read_csv(folder / f"{few}.csv").head(LOOPED))
     size = f"{side:,} x {side:,} px"
     rate = {name: many / found["seconds"] for name, found in (("cold", cold), ("warm", warm), ("one", one))}
+    each = 1000 * (one["core_seconds"] - less["core_seconds"]) / (many - few)
     return [
         (f"cutting {many:,} objects, four bands, out of a tile of {size} into shards, two processes",
          f"{rate['warm']:.0f} objects/s", "at least 500"),
         ("the same, the tile not in memory before", f"{rate['cold']:.0f} objects/s", ""),
+        ("core time of each further object, one process", f"{each:.1f} core-ms", "at most 4: 500/s on two cores"),
         ("one process, against astropy's Cutout2D in a loop (pixels only, nothing written)",
          f"× {rate['one'] * loop:.1f} ({rate['one']:.0f} objects/s, Cutout2D {1 / loop:.0f})", ""),
         (f"time of a cut, {many:,} objects against {few:,}, one process", f"× {one['seconds'] / less['seconds']:.1f}",
@@ -92,7 +95,7 @@ def _forget(folder: Path) -> None:
 
 
 def _cut_in_process(folder: Path, count: int, workers: int, name: str) -> dict[str, float]:
-    """Return seconds and peak memory in MB of a cut in a process of its own."""
+    """Return what `measured_cut` does, in a process of its own."""
     os.sync()
     command = [sys.executable, "-m", "benchmarks.tiles", str(folder), str(count), str(workers), name]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -100,12 +103,15 @@ def _cut_in_process(folder: Path, count: int, workers: int, name: str) -> dict[s
 
 
 def measured_cut(folder: Path, count: int, workers: int, name: str) -> dict[str, float]:
-    """Cut the objects of a catalog in this process; return seconds and the peak memory of the process in MB."""
+    """Cut the objects of a catalog in this process; return seconds, core-seconds and peak memory in MB."""
     workspace = Workspace(folder / name)
     started = time.perf_counter()
     asked = Cutting(folder / "tile", folder / f"{count}.csv")
     cut_pack(workspace, workspace.pack("mine"), asked, False, workers)
-    return {"seconds": time.perf_counter() - started, "peak_mb": peak_mb()}
+    seconds = time.perf_counter() - started
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cores = sum(one.ru_utime + one.ru_stime for one in used)
+    return {"seconds": seconds, "core_seconds": cores, "peak_mb": peak_mb()}
 
 
 def seconds_of_a_loop(folder: Path, catalog: pd.DataFrame) -> float:
