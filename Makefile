@@ -3,12 +3,12 @@
 #   make folds train predict            the whole way, on the sample pack (made on first use)
 #   make train EXPERIMENT=x FOLD=0      a first look at one fold
 #   make jobs                           what the pack still needs, job by job, and how far each is
+#   make rank CUTOUTS=<folder>          Euclid cutouts in, a ranked list and a page to look at out
 #   make grade                          play organiser: score the submission against a simulated pack's key
 #   make leaderboard | make report      every run and submission, best first | HTML pages of them
 #   make look | make bench              pictures of the pack | what the kit costs
 #   make paper SCALE=smoke              the seed paper's tables and figures on a pack, into paper/README.md
-#   make ray                            install what EXECUTOR=ray needs
-#   make test | make check              tests | style, types, and tests of clusters and pages too
+#   make test | make check | make ray   tests | style, types, all tests | install what EXECUTOR=ray needs
 #
 # PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, EXPERIMENT="<names>" what is trained,
 # FOLD="<numbers>" which folds, TRAINED=<pack> predicts with runs of another pack, SKIP_BAD=1 leaves unusable objects
@@ -43,7 +43,7 @@ TRAINING += $(call whole,TRAINED,trained-on) $(call whole,PARTS,parts)
 RUNNING = $(call whole,EXECUTOR,executor) $(call whole,JOBS,jobs) $(call whole,GPUS,gpus) $(call whole,ADDRESS,address)
 RUNNING += $(call whole,STAGE,stage) $(if $(SKIP_BAD),--skip-bad)
 
-.PHONY: help run $(STEPS) jobs grade leaderboard report look paper test check bench ray
+.PHONY: help run $(STEPS) rank jobs grade leaderboard report look paper test check bench ray
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -64,10 +64,10 @@ $(STEPS): run
 	@:
 run: $(READY) $(SIMULATED:%=data/%/image_catalog2.0train.csv)
 	@$(LENSFOLD) run $(filter $(STEPS),$(MAKECMDGOALS)) $(PLACE) $(TRAINING) $(RUNNING)
-jobs: $(READY)
-	@$(LENSFOLD) jobs $(PLACE) $(TRAINING)
-grade leaderboard report look: $(READY)
-	@$(LENSFOLD) $@ $(PLACE) $(if $(filter grade,$@),$(call whole,SUBMISSION,submission)) $(if $(filter leaderboard report,$@),$(call whole,SORT,sort))
+rank: $(READY)
+	@$(LENSFOLD) rank $(PLACE) $(call whole,TRAINED,trained-on) $(call whole,SUBMISSION,submission) $(if $(CUTOUTS),-- $(call quoted,$(CUTOUTS)))
+jobs grade leaderboard report look: $(READY)
+	@$(LENSFOLD) $@ $(PLACE) $(if $(filter grade,$@),$(call whole,SUBMISSION,submission)) $(if $(filter jobs,$@),$(TRAINING)) $(if $(filter leaderboard report,$@),$(call whole,SORT,sort))
 paper: $(READY)
 	@$(LENSFOLD) paper --scale $(call quoted,$(SCALE)) $(PLACE) $(call whole,JOBS,jobs) $(if $(SKIP_BAD),--skip-bad)
 bench: $(READY)

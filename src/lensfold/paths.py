@@ -1,6 +1,7 @@
 """Where everything lies. Every other module asks here for a path; none builds one of its own."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -63,6 +64,13 @@ def checked_side(side: int) -> int:
 INJECTED = "# SYNTHETIC: simulated arcs in real cutouts"
 #: what names may be: they become parts of paths
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def pack_name(files: Sequence[Path]) -> str:
+    """Return what a pack of these files or folders is called: as the first folder, "_" for what names cannot have."""
+    first = files[0].resolve()
+    name = (first if first.is_dir() else first.parent).name
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip(".-") or "cutouts"
 
 
 def checked_name(what: str, name: str) -> str:
@@ -130,6 +138,16 @@ class Pack:
         return self.key.is_file() or self._catalog_begins("# SYNTHETIC")
 
     @property
+    def profile(self) -> str | None:
+        """The sky that a simulated pack was drawn from, by the second line of its catalog; None where that has none."""
+        try:
+            with self.catalog.open("rb") as stream:
+                found = re.match(rb"# profile ([A-Za-z0-9_.-]+)[ ,]", stream.readlines(1000)[1])
+        except (OSError, IndexError):
+            return None
+        return found[1].decode() if found else None
+
+    @property
     def is_injected(self) -> bool:
         """Whether the pack is real cutouts with simulated arcs: its catalog's first line says so."""
         return self._catalog_begins(INJECTED)
@@ -176,6 +194,14 @@ class Workspace:
     def look(self, pack: Pack, split: Split) -> Path:
         """Folder for pictures of a split."""
         return self.root / "data" / pack.name / "look" / split
+
+    def ranked(self, pack: Pack) -> Path:
+        """The pack's objects, those most like lenses first; the page of the first is beside it, as .html."""
+        return self.root / "data" / pack.name / "ranked.csv"
+
+    def ranked_from(self, pack: Pack) -> Path:
+        """File that says which cutouts a ranking imported into a pack."""
+        return self.root / "data" / pack.name / ".ranked-from.json"
 
     def realism(self, real: Pack, simulated: Pack) -> Path:
         """Folder for what sets a simulated pack apart from a real one."""

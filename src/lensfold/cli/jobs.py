@@ -17,6 +17,8 @@ from lensfold.cli.options import (
     TrainedOn,
     chosen_pack,
 )
+from lensfold.errors import InputError
+from lensfold.paths import pack_name
 
 app = typer.Typer()
 
@@ -67,6 +69,35 @@ def run(
     )
     order = order_of(work, tuple(steps), tuple(dict.fromkeys(experiment or ())), submission, beta_squared)
     do(order, Executor(executor, jobs, address, gpus))
+
+
+@app.command()
+def rank(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Euclid cutouts, and folders of them; default: the pack as it is.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "--data", help="Folder of the pack; default: data/<name of the folder>.")
+    ] = None,
+    pack: Annotated[
+        str | None, typer.Option("--pack", help="Pack name; default: that of --out, or of the folder of cutouts.")
+    ] = None,
+    root: Root = Path(),
+    trained_on: Annotated[
+        str | None, typer.Option("--trained-on", help="Networks of this pack; default: the best that fit.")
+    ] = None,
+    submission: Annotated[
+        str | None, typer.Option("--submission", help="This submission or single run; default: the best that fits.")
+    ] = None,
+) -> None:
+    """Cutouts in, a ranked list out: import, predict with the best trained network, write ranked.csv and its page."""
+    from lensfold.jobs.rank import Wanted
+    from lensfold.jobs.rank import rank as do
+
+    if not (files or out or pack):
+        raise InputError("nothing to rank: give Euclid cutouts or a folder of them (make rank CUTOUTS=<folder>).")
+    name = pack or (None if out else pack_name(files or []))
+    do(*chosen_pack(root, name, out), Wanted(tuple(files or ()), trained_on, submission))
 
 
 @app.command()

@@ -4,7 +4,7 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, read_toml
+from lensfold.config import CHALLENGE_BETA_SQUARED
 from lensfold.data.cache import read_manifest
 from lensfold.data.cache_check import discard_cache, is_cached
 from lensfold.errors import InputError
@@ -22,6 +22,7 @@ from lensfold.pipeline.folds import are_folds_made, make_pack_folds
 from lensfold.pipeline.predict import check_frames
 from lensfold.runs.run import Run
 from lensfold.submission.identity import is_submitted
+from lensfold.submission.settings import read_submission_settings
 
 STEPS = ("folds", "cache", "train", "predict")
 EXECUTORS = ("local", "ray", "slurm")
@@ -75,7 +76,7 @@ def order_of(
         raise InputError(f"step {', '.join(map(repr, unknown)) or 'missing'}: expected some of {', '.join(STEPS)}.")
     members: tuple[str, ...] = ()
     if "predict" in steps or ("train" in steps and not experiments):
-        members = read_toml(work.workspace.submission_settings(submission), SubmissionSettings).experiments
+        members = read_submission_settings(work.workspace, submission, work.source).experiments
     trained = tuple(experiments or members) if "train" in steps else ()
     predicted = members if "predict" in steps else ()
     if work.trained_on is None:

@@ -1,4 +1,8 @@
-"""What the terminal shows of a submission: the outcome last, and with ``--all`` every table."""
+"""What the terminal shows of a submission: the outcome last, and with ``--all`` every table.
+
+Out-of-fold scores are of the pack that the runs were trained on. Of another pack's objects they say nothing, and so
+they are never shown as its outcome.
+"""
 
 from pathlib import Path
 
@@ -6,7 +10,7 @@ from lensfold.console import show_text
 from lensfold.leaderboard.history import ENSEMBLE, last_before, read_history
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.statistics import unlike_training
-from lensfold.report.outcome import show_outcome
+from lensfold.report.outcome import elsewhere, show_outcome
 from lensfold.runs.scores import gain_text
 
 #: objects without a usable cutout that are listed
@@ -16,17 +20,34 @@ LISTED = 20
 def show_submission(workspace: Workspace, pack: Pack, content: dict, every_table: bool = False) -> None:
     """Print what a submission's manifest says of its files and its scores; ``every_table``: all of its scores."""
     target = workspace.submission(pack, content["submission"])
-    training = workspace.pack(content["trained_on"])
-    simulated = training.is_simulated or (pack.name == training.name and pack.is_simulated)
     if every_table:
         _show_every_table(content)
     _show_files(target, content)
+    if content["trained_on"] != pack.name:
+        for text in about_another_sky(workspace, pack, content):
+            show_text(text)
+        return
     if unlike := unlike_training(workspace, pack, content["trained_on"], list(content["members"])):
         show_text(unlike)
     _show_adds(content["ensemble"])
+    training = workspace.pack(content["trained_on"])
+    simulated = training.is_simulated or pack.is_simulated
     if content["radius"]:
         show_rows(workspace, training, content["radius"]["scores"], simulated, f"{content['submission']}_radius")
     show_rows(workspace, training, content["scores"], simulated, content["submission"])
+
+
+def about_another_sky(workspace: Workspace, pack: Pack, content: dict) -> list[str]:
+    """Return what a person must know of scores by runs of another pack: a sentence or two.
+
+    How the pack is unlike the training pack, where it is; and that its out-of-fold scores are not of this pack.
+    ``content``: the submission's manifest.
+    """
+    trained_on = content["trained_on"]
+    unlike = unlike_training(workspace, pack, trained_on, list(content["members"]))
+    scores = [content["scores"], (content["radius"] or {}).get("scores", [])]
+    known = elsewhere(pack.name, trained_on, workspace.pack(trained_on).is_simulated, scores, pack.key.is_file())
+    return [text for text in (unlike, known) if text]
 
 
 def show_rows(

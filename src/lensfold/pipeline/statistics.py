@@ -54,6 +54,6 @@ def unlike_training(workspace: Workspace, pack: Pack, trained_on: str, experimen
             return ""
         return (
             f"{pack.name} is unlike {trained_on}, which the networks were trained on: {'; '.join(found)}. Its scores "
-            "may not hold: see docs/euclid.md."
+            "may not hold: see docs/euclid.md#is-my-pack-like-the-training-pack."
         )
     return ""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, Task, read_toml
+from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, Task
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import read_manifest
 from lensfold.ensemble.build import Ensemble, TrainingData, build_ensemble, recipe_of, without_each
@@ -30,6 +30,7 @@ from lensfold.submission.csv_file import read_submission, write_submission
 from lensfold.submission.expected_ids import split_ids
 from lensfold.submission.identity import submission_identity, training_pack
 from lensfold.submission.manifest import made_with, origin
+from lensfold.submission.settings import read_submission_settings
 
 
 def submit(
@@ -40,7 +41,7 @@ def submit(
     Where the settings name runs of Einstein radii, these go into a second file, ``<name>_radius.csv``, the same way.
     """
     identity = submission_identity(workspace, pack, trained_on, name, beta_squared)
-    settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
+    settings = read_submission_settings(workspace, name, trained_on)
     recipe, training = recipe_of(settings), training_pack(workspace, pack, trained_on)
     source = TrainingData.of(workspace, training)
     members = [Run(workspace.run(trained_on, m.experiment), m.weight) for m in settings.member]

@@ -73,6 +73,10 @@ class Limit:
     bands: tuple[str, ...] = BANDS
     form: str = ".2f"
 
+    def quantity(self, band: str) -> str:
+        """Return what is compared in a band, a key of QUANTITIES."""
+        return self.name if self.name in QUANTITIES else f"{self.name}_{band}"
+
 
 #: where a warning begins. A guess, wider than two halves of a pack ever are, and less than what cost scores when it
 #: was measured: doubled noise, the correlation of real mosaics, another kind of galaxy in the middle
@@ -81,6 +85,7 @@ LIMITS = (
     Limit("correlation", "noise correlation", 0.1, False),
     Limit("width", "width of the narrowest peaks", 1.25, True),
     Limit("mag", "magnitude", 0.7, False, form=".1f"),
+    Limit("half_light", "half-light radius", 1.3, True, bands=("VIS",)),
 )
 #: and by how many standard errors of the two medians, so that a few objects do not differ by chance
 ERRORS = 4.0
@@ -90,11 +95,11 @@ def differences(training: Statistics, other: Statistics) -> list[str]:
     """Return in words what is beyond LIMITS, a line a kind, of the band that is furthest apart; empty where alike."""
     found = []
     for limit in LIMITS:
-        apart = {band: _apart(limit, training, other, f"{limit.name}_{band}") for band in limit.bands}
+        apart = {band: _apart(limit, training, other, limit.quantity(band)) for band in limit.bands}
         beyond = {band: value for band, value in apart.items() if value > 1}
         if beyond:
             worst = max(beyond, key=lambda band: beyond[band])
-            one, two = (side[f"{limit.name}_{worst}"]["median"] for side in (other, training))
+            one, two = (side[limit.quantity(worst)]["median"] for side in (other, training))
             more = f" (and {len(beyond) - 1} more band{'s' if len(beyond) > 2 else ''})" if len(beyond) > 1 else ""
             found.append(f"{limit.label} {one:{limit.form}} against {two:{limit.form}} in {worst}{more}")
     return found

@@ -1,4 +1,4 @@
-"""The gallery of a run's page: which objects it shows, and their pictures, shared between the runs of a pack.
+"""The galleries of pages: which objects they show, and their pictures, shared between the pages of a pack.
 
 A picture is one JPEG of four frames of 200 × 200 px (those of 10 arcsec are enlarged): VIS and colour in the stretch
 of `lensfold.report.stretch`, below them the same in a second stretch for faint light. Its name has a hash of what it
@@ -39,7 +39,7 @@ LISTS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """An object's picture: its file's name in ``images/``, or why there is none."""
+    """An object's picture: its file's name in the page's folder of pictures, or why there is none."""
 
     file: str | None
     reason: str = ""
@@ -47,16 +47,28 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """One object of a list, as a page shows it: numbers, and what to say of it."""
+    """One object of a list, as a page shows it.
+
+    A title with a tag and something beside it, lines, and a note. ``data``: what filters look at and marks are exported
+    with, by name.
+    """
 
     id: int
     list: str
-    label: str
-    size: str
-    fold: int
-    score: str
-    facts: str
+    title: str
+    tag: str
+    aside: str
+    lines: tuple[str, ...]
     note: str
+    data: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A choice of cards: those whose data of this name have the value chosen. ``choices``: value → what it says."""
+
+    name: str
+    choices: Mapping[str, str]
 
 
 def lens_lists(table: pd.DataFrame, objects: pd.DataFrame, count: int) -> dict[str, list[int]]:
@@ -133,7 +145,16 @@ def _card(i: int, name: str, label: str, fold: int, score: str, objects: pd.Data
     else:
         facts += "no source"
     size = catalogs.SIZE_BIN_NAMES[int(objects["bin"].loc[i])]
-    return Card(int(i), name, label, size, fold, score, facts, note)
+    return Card(int(i), name, str(i), label, f"fold {fold}", (score, facts), note, {"label": label, "size": size})
+
+
+def run_filters(names: Iterable[str]) -> list[Filter]:
+    """Return the filters of a run's page, which has these lists."""
+    return [
+        Filter("list", {name: LISTS[name][0] for name in names}),
+        Filter("size", {size: f"{size} px" for size in catalogs.SIZE_BIN_NAMES}),
+        Filter("label", {"lens": "lens", "non-lens": "non-lens"}),
+    ]
 
 
 def disagreement_notes(table: pd.DataFrame) -> dict[int, str]:

@@ -44,6 +44,30 @@ def show_outcome(
     show_text(_sentence(rows[best], before[best], key, kind, simulated))
 
 
+def elsewhere(pack_name: str, trained_on: str, simulated: bool, scores: Sequence[Sequence[dict]], has_key: bool) -> str:
+    """Return in words what is known of the scores that runs of another pack gave to a pack's objects.
+
+    ``scores``: out-of-fold rows on the pack ``trained_on``, of each task; ``simulated``: whether that pack is;
+    ``has_key``: whether the labels of the pack's own test split are kept apart for grading.
+    """
+    graded = f"`lensfold grade --pack {pack_name}` says" if has_key else "is not known: it has no labels"
+    start = f"How good these scores are on {pack_name} {graded}. The networks learnt from {trained_on}"
+    start += " (SYNTHETIC)" if simulated else ""
+    known = " and ".join(_best_score(rows) for rows in scores if rows)
+    if not known:
+        return f"{start}, and their own scores are not at hand."
+    return (
+        f"{start}, and out of fold their {known} there. That is no score of {pack_name}, where they may do far worse: "
+        "see docs/euclid.md#what-networks-learn-on-these-skies."
+    )
+
+
+def _best_score(rows: Sequence[dict]) -> str:
+    key = "mse" if rows[0].get("task", "lens") == "einstein-radius" else "auc"
+    name = SCORE_NAMES[key]
+    return f"{name.label} is {interval_text(rows[_best(rows, key)][key])}{f' {name.unit}' if name.unit else ''}"
+
+
 def _best(rows: Sequence[dict], key: str) -> int:
     """The row that the sentence is about: the ensemble's, or that of the run with the best score."""
     if _is_ensemble(rows[-1]):

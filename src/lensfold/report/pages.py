@@ -18,7 +18,6 @@ from markupsafe import Markup
 from PIL import Image
 
 import lensfold
-from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed
 from lensfold.paths import Pack, Workspace
@@ -85,7 +84,7 @@ def write_report(
     found = [read_run(workspace.runs(pack.name) / name, truth) for name in names]
     shown = best_first([run for run in found if isinstance(run, ShownRun)])
     refused = [run for run in found if isinstance(run, Refused)]
-    site = _Site(workspace.report(pack.name), truth, workspace.cache(pack, "train"), gallery, _environment())
+    site = _Site(workspace.report(pack.name), truth, workspace.cache(pack, "train"), gallery, templates())
     for left in refused:
         log(f"{left.name}: {'skipped' if left.half_written else 'refused'}: {left.reason}")
         if _page(left.name) != "index.html":
@@ -98,8 +97,8 @@ def write_report(
     return site.folder / "index.html"
 
 
-def _environment() -> Environment:
-    """Return the templates, which escape all values and refuse unknown ones."""
+def templates() -> Environment:
+    """Return the templates of pages, which escape all values and refuse unknown ones."""
     environment = Environment(
         loader=PackageLoader("lensfold", "templates"),
         autoescape=True,
@@ -180,7 +179,7 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
         lists=lists,
         pictures=_pictures(site, ids),
         explained=_explained(site, run, ids),
-        sizes=catalogs.SIZE_BIN_NAMES,
+        filters=galleries.run_filters(part["key"] for part in lists),
         left_out=left_out,
         settings=json.dumps(run.run.experiment, indent=1, sort_keys=True),
     )

@@ -1,6 +1,5 @@
 """What a submission is made from, as one hash, and whether the one that is there was made from that."""
 
-from lensfold.config import SubmissionSettings, read_toml
 from lensfold.data.cache import pixels_hash, read_manifest
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
@@ -8,6 +7,7 @@ from lensfold.paths import Pack, Workspace
 from lensfold.runs.predictions import fold_predictions
 from lensfold.runs.run import Run
 from lensfold.submission.manifest import FORMAT, read_submission_manifest
+from lensfold.submission.settings import read_submission_settings
 
 
 def is_submitted(workspace: Workspace, pack: Pack, trained_on: str, name: str, beta_squared: float) -> bool:
@@ -31,7 +31,7 @@ def submission_identity(workspace: Workspace, pack: Pack, trained_on: str, name:
     These are its settings, the networks and logits of its runs, the objects and pixels of the test split, the catalogs
     and the folds. Raises InputError where a prediction is absent or of other networks or pixels than there are now.
     """
-    settings = read_toml(workspace.submission_settings(name), SubmissionSettings)
+    settings = read_submission_settings(workspace, name, trained_on)
     training = training_pack(workspace, pack, trained_on)
     cached = read_manifest(workspace.cache(pack, "test"))
     pixels = pixels_hash(cached)

@@ -106,7 +106,8 @@ class Manifest(_Record):
     pack: Name
     trained_on: Name
     settings: dict[str, Any]
-    settings_sha256: str
+    #: of the submission's file; None where it is a single experiment, and has none
+    settings_sha256: str | None
     members: dict[Name, MemberRecord]
     label_rule: str
     code: CodeRecord
@@ -156,14 +157,14 @@ def origin(members: Sequence[Run], pack: Pack) -> dict:
 def made_with(workspace: Workspace, name: str, source: Pack, cached: dict) -> dict:
     """Return what the manifest records of settings, code and pixels, and of the catalog and folds of ``source``."""
     folds = workspace.folds(source)
-    settings = workspace.root / "folds" / "folds.toml"
+    settings, submission = workspace.root / "folds" / "folds.toml", workspace.submission_settings(name)
     record = None
     if folds.is_file():
         chosen = read_toml(settings, FoldSettings).model_dump() if settings.is_file() else None
         record = {"sha256": file_sha256(folds), "settings": chosen}
     return {
         "format": FORMAT,
-        "settings_sha256": file_sha256(workspace.submission_settings(name)),
+        "settings_sha256": file_sha256(submission) if submission.is_file() else None,
         "code": code_state(workspace.root),
         "versions": versions(),
         "folds": record,

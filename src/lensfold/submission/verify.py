@@ -55,7 +55,8 @@ def checks(workspace: Workspace, submission: Path, manifest: Manifest) -> Iterat
     yield _file(folder / f"{manifest.submission}.csv", manifest.sha256)
     if manifest.radius:
         yield _file(folder / manifest.radius.file, manifest.radius.sha256)
-    yield _file(workspace.submission_settings(manifest.submission), manifest.settings_sha256)
+    if manifest.settings_sha256 is not None:
+        yield _file(workspace.submission_settings(manifest.submission), manifest.settings_sha256)
     for name, member in manifest.runs.items():
         yield from _run(workspace, manifest, source, name, member)
     yield from _folds(workspace, source, manifest)

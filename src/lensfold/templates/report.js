@@ -1,5 +1,5 @@
 "use strict";
-// Threshold slider and gallery of a run's page. Without it the page shows everything but the slider.
+// Threshold slider and gallery of a page. Without it the page shows everything but the slider.
 (() => {
   const byId = (id) => document.getElementById(id);
 
@@ -108,6 +108,8 @@
     }
 
     const name = (card) => `${card.dataset.list}|${card.dataset.id}`;
+    const columns = gallery.dataset.exported.split(",").filter(Boolean);
+    const factsOf = (card) => columns.map((column) => card.dataset[column]);
     const visible = () => cards.filter((card) => !card.hidden);
 
     function showMark(card) {
@@ -123,6 +125,7 @@
       if (!card) return;
       const mark = marks[name(card)] || { mark: false, note: "" };
       mark.mark = !mark.mark;
+      mark.facts = factsOf(card);
       if (mark.mark || mark.note) marks[name(card)] = mark;
       else delete marks[name(card)];
       keepMarks();
@@ -133,6 +136,7 @@
     function setNote(card, note) {
       const mark = marks[name(card)] || { mark: true, note: "" };
       mark.note = note;
+      mark.facts = factsOf(card);
       marks[name(card)] = mark;
       keepMarks();
       card.classList.toggle("marked", mark.mark);
@@ -140,7 +144,7 @@
     }
 
     function applyFilter() {
-      const wanted = ["list", "size", "label"].map((field) => [field, filter.elements[field].value]);
+      const wanted = [...filter.querySelectorAll("select")].map((choice) => [choice.name, choice.value]);
       for (const card of cards) {
         const fits = wanted.every(([field, value]) => !value || card.dataset[field] === value);
         const marked = marks[name(card)] && marks[name(card)].mark;
@@ -198,9 +202,12 @@
     function exportMarks() {
       const rows = Object.entries(marks).map(([place, mark]) => {
         const [list, id] = place.split("|");
-        return [id, list, mark.mark ? "marked" : "", mark.note].map(quoted).join(",");
+        const card = cards.find((one) => name(one) === place);
+        const facts = card ? factsOf(card) : mark.facts || []; // it may have left the page since
+        return [id, list, mark.mark ? "marked" : "", mark.note, ...facts].map(quoted).join(",");
       });
-      const file = new Blob([["ID,list,mark,note", ...rows].join("\n") + "\n"], { type: "text/csv" });
+      const head = ["ID", "list", "mark", "note", ...columns].join(",");
+      const file = new Blob([[head, ...rows].join("\n") + "\n"], { type: "text/csv" });
       const link = document.createElement("a");
       link.href = URL.createObjectURL(file);
       link.download = `marks-${run}.csv`;
@@ -215,7 +222,7 @@
       f: () => {
         if (dialog.open) dialog.close();
         filter.scrollIntoView({ block: "center" });
-        filter.elements.list.focus();
+        filter.querySelector("select, input").focus();
       },
       s: toggleStretch,
       m: () => toggleMark(current),

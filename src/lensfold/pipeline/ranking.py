@@ -1,0 +1,71 @@
+"""A scored pack of people's own cutouts → its ranked list: names, positions and flags beside the scores."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from lensfold.data.cache import read_manifest
+from lensfold.data.objects import read_objects
+from lensfold.errors import InputError
+from lensfold.files import write_if_changed
+from lensfold.paths import BANDS, Pack, Workspace, objects_file
+from lensfold.submission.csv_file import read_submission
+
+#: rank (from 1; empty where the score is a placeholder), score, name, ra and dec (ICRS degrees), flags ("; " between),
+#: ID, and file (of VIS, as it was given)
+COLUMNS = ("rank", "score", "name", "ra", "dec", "flags", "ID", "file")
+
+
+def write_ranking(workspace: Workspace, pack: Pack, submission: str) -> tuple[pd.DataFrame, dict]:
+    """Write ``ranked.csv``, the scores of a submission from the highest down; return the table and the manifest.
+
+    Of equal scores the lower ID comes first; objects that were not scored come last, without a rank. Raises InputError
+    where the submission or its manifest is absent or damaged.
+    """
+    target = workspace.submission(pack, submission)
+    try:
+        content = json.loads(target.with_suffix(".json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{target.with_suffix('.json')}: absent or damaged ({error}). Predict again.") from error
+    settings = content["settings"]
+    scores = read_submission(target, header=settings["header"], score=settings["score"])
+    table = _ranked(scores, content["refused"])
+    table = table.join(_objects(workspace, pack, table.index, content["refused"])).reset_index()
+    write_if_changed(workspace.ranked(pack), table[list(COLUMNS)].to_csv(index=False).encode())
+    return table[list(COLUMNS)], content
+
+
+def _ranked(scores: pd.Series, refused: Mapping[str, dict]) -> pd.DataFrame:
+    """Return rank (Int64) and score by ID, the highest score first and what was refused last."""
+    unscored = pd.Series({int(i): record["score"] for i, record in refused.items()}, dtype=np.float64)
+    table = pd.DataFrame({"score": scores.drop(unscored.index, errors="ignore")}).sort_index()
+    table = table.sort_values("score", ascending=False, kind="stable")
+    table["rank"] = pd.array(np.arange(1, len(table) + 1), dtype="Int64")
+    return pd.concat([table, pd.DataFrame({"score": unscored.sort_index()})]).rename_axis("ID")
+
+
+def _objects(workspace: Workspace, pack: Pack, ids: pd.Index, refused: Mapping[str, dict]) -> pd.DataFrame:
+    """Return name, ra, dec, flags and file of objects by ID; of packs without a table of objects the ID is the name."""
+    if objects_file(pack.folder).is_file():
+        known = read_objects(pack.folder).set_index("ID").reindex(ids)
+    else:
+        known = pd.DataFrame(index=ids, columns=["name", "ra", "dec", "flags", "file"])
+    mended = read_manifest(workspace.cache(pack, "test"))["repaired"]
+    texts = ["; ".join(_flags(row, mended.get(str(i), {}), refused.get(str(i)))) for i, row in known.iterrows()]
+    names = known["name"].fillna("").where(known["name"].fillna("") != "", ids.astype(str))
+    return known[["ra", "dec", "file"]].assign(name=names, flags=texts)
+
+
+def _flags(row: pd.Series, mended: Mapping[str, int], refused: dict | None) -> Iterator[str]:
+    """Yield what a person should know before believing an object's score."""
+    if refused:
+        yield f"not scored: {refused['reason']}"
+    if isinstance(row["flags"], str) and row["flags"]:
+        yield row["flags"]
+    lacking = [band for band in BANDS if f"bad_{band}" in row and pd.isna(row[f"bad_{band}"])]
+    if 0 < len(lacking) < len(BANDS):
+        yield f"no {', '.join(lacking)}"
+    if mended:
+        yield f"mended pixels: {', '.join(f'{band} {count}' for band, count in mended.items())}"

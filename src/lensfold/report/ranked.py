@@ -1,0 +1,113 @@
+"""A ranked pack for a person: the page of the first objects, and the table that ends the command.
+
+The page opens from the disk: all links are relative, style and script are inside, pictures in a folder beside it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+import lensfold
+from lensfold.console import show_table, show_text
+from lensfold.files import write_if_changed
+from lensfold.report.gallery import Card, Filter, write_pictures
+from lensfold.report.pages import templates
+
+#: objects on the page, and in the terminal
+ON_PAGE, IN_TERMINAL = 200, 20
+#: what marks are exported with, beside ID, mark and note
+EXPORTED = ("rank", "score", "name", "ra", "dec", "flags")
+#: stands where a position is not known
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A ranked pack. ``table``: of `lensfold.pipeline.ranking`; ``target``: its file; ``network``: which one scored it
+    and why; ``notes``: what to know of the scores; ``skipped``: how many files are in no pack, and the list of them."""
+
+    pack: str
+    table: pd.DataFrame
+    target: Path
+    network: str
+    notes: tuple[str, ...]
+    skipped: int
+    skipped_file: Path
+    synthetic: bool
+
+    @property
+    def page(self) -> Path:
+        """The page of the first objects."""
+        return self.target.with_suffix(".html")
+
+    @property
+    def scored(self) -> int:
+        """Objects that have a rank."""
+        return int(self.table["rank"].notna().sum())
+
+    @property
+    def counts(self) -> str:
+        """How many objects were ranked, and how many not, in words."""
+        unscored = len(self.table) - self.scored
+        left = f", {unscored} not scored (last in the list, with the reason)" if unscored else ""
+        return f"{self.scored:,} object{'' if self.scored == 1 else 's'} ranked{left}"
+
+
+def write_ranked_page(ranking: Ranking, cache_folder: Path) -> Path:
+    """Write the page of the first ON_PAGE objects and their pictures beside it; return its path.
+
+    Raises InputError where something cannot be written.
+    """
+    folder = ranking.page.with_suffix("")
+    cards = [_card(row) for row in ranking.table.head(ON_PAGE).to_dict("records")]
+    pictures = write_pictures(folder, cache_folder, [card.id for card in cards])
+    filters = [Filter("flagged", {"no": "without flags", "yes": "with flags"})]
+    about = f"The first {len(cards)} of {len(ranking.table):,}; the whole list is {ranking.target.name}."
+    text = templates().get_template("ranked.html").render(
+        version=lensfold.__version__,
+        ranking=ranking,
+        pack=ranking.pack,
+        synthetic=ranking.synthetic,
+        lists=[{"key": "ranked", "title": "Most like a lens first", "about": about, "cards": cards,
+                "empty": "There is none."}],
+        filters=filters,
+        pictures=pictures,
+        folder=folder.name,
+        exported=EXPORTED,
+    )  # fmt: skip
+    write_if_changed(ranking.page, text.encode("utf-8"))
+    return ranking.page
+
+
+def _card(row: dict) -> Card:
+    place = "not scored" if pd.isna(row["rank"]) else f"{row['rank']}."
+    ra, dec = _degrees(row["ra"]), _degrees(row["dec"], "+")
+    lines = (f"score {row['score']:.4f}", f"RA {ra}, Dec {dec}", f"ID {row['ID']}")
+    known = {name: "" if pd.isna(row[name]) else str(row[name]) for name in EXPORTED}
+    data = {**known, "flagged": "yes" if row["flags"] else "no"}
+    return Card(int(row["ID"]), "ranked", f"{place} {row['name']}", "", "", lines, row["flags"], data)
+
+
+def show_ranking(ranking: Ranking) -> None:
+    """Print the first IN_TERMINAL objects, how many were ranked and skipped, and where list and page are."""
+    rows = [
+        [NOTHING if pd.isna(row["rank"]) else row["rank"], f"{row['score']:.4f}", row["name"], _degrees(row["ra"]),
+         _degrees(row["dec"], "+"), row["flags"]]
+        for row in ranking.table.head(IN_TERMINAL).to_dict("records")
+    ]  # fmt: skip
+    columns = ["rank", "score", "name", "RA", "Dec", *(["flags"] if any(row[-1] for row in rows) else [])]
+    cells = [row[: len(columns)] for row in rows]
+    show_table(f"most like a lens first · pack {ranking.pack} · {ranking.network}", columns, cells, left=3)
+    skipped = (
+        f"{ranking.skipped:,} skipped, with the reasons in {ranking.skipped_file}"
+        if ranking.skipped
+        else "none skipped"
+    )
+    show_text(f"{ranking.counts}; {skipped}.")
+    print(f"the whole list: {ranking.target}")
+    print(f"look, mark, export: {ranking.page}")
+
+
+def _degrees(value: float, sign: str = "") -> str:
+    return NOTHING if pd.isna(value) else f"{value:{sign}.5f}"
