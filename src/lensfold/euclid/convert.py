@@ -5,6 +5,7 @@ here. Where the bad pixels lie outside of a smaller frame, that one is taken.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,8 @@ from astropy.io import fits
 
 from lensfold.data.bad_pixels import UnusableFrame, mended
 from lensfold.data.cache import background_sigma
-from lensfold.euclid.geometry import Frame, read_object
+from lensfold.euclid.bands import read_bands
+from lensfold.euclid.geometry import Frame, frames_of_bands
 from lensfold.euclid.hdus import Unusable
 from lensfold.euclid.layouts import EuclidObject, Reading
 from lensfold.euclid.names import Kind
@@ -83,17 +85,15 @@ def _usable_frames(
     one: EuclidObject, reading: Reading, side: int | None
 ) -> tuple[dict[str, Frame], tuple[float, ...], bool]:
     """Return the frames, the noise of each, and whether they are smaller than the object has them, for bad pixels."""
-    frames = read_object(one, reading, side)
+    sources = read_bands(one, reading)
+    frames = frames_of_bands(one, sources, reading.pad, side)
     try:
         return frames, _noise(one, frames), False
     except Unusable:
-        if side is not None or len(frames["VIS"].image) == min(SIDES):
-            raise
-        smaller = read_object(one, reading, min(SIDES))
-        try:
-            return smaller, _noise(one, smaller), True
-        except Unusable:
-            pass
+        if side is None and len(frames["VIS"].image) > min(SIDES):
+            with suppress(Unusable):
+                smaller = frames_of_bands(one, sources, reading.pad, min(SIDES))
+                return smaller, _noise(one, smaller), True
         raise
 
 
