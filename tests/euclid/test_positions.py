@@ -9,7 +9,7 @@ from astropy import units
 from astropy.table import MaskedColumn, Table
 
 from lensfold.errors import InputError
-from lensfold.euclid.positions import Columns, Positions, read_positions
+from lensfold.euclid.tiles.positions import Columns, Positions, read_positions
 
 
 def read(path, **columns) -> Positions:

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,14 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
-from fakes.euclid import MAGZERO, frames_of, written
+from fakes.euclid import MAGZERO, frames_of, imported, written
 from fakes.tiles import PLACES, TILES, Sky, make_sky, mosaic_name, write_mosaic, write_noise, write_tiles
 
 from lensfold.data.cache import central
 from lensfold.errors import InputError
-from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS
-from lensfold.euclid.mosaics import MosaicReader, find_tiles
-from lensfold.euclid.tiles import Placed, TileSource, place, source_of
+from lensfold.euclid.tiles.mosaics import MosaicReader, find_tiles
+from lensfold.euclid.tiles.source import Placed, TileSource, place, source_of
 from lensfold.paths import BANDS, band_shapes
 
 FIRST, SECOND = TILES
@@ -49,7 +49,7 @@ def positions(sky: Sky, shift: float = 0.0):
 def placed(folder: Path, table, side: int = 200) -> tuple[Placed, TileSource]:
     found, _ = find_tiles(folder)
     where = place(found, table, side)
-    return where, source_of(folder, found, where, side)
+    return where, source_of(folder, found, where, side, {})
 
 
 @pytest.mark.parametrize("side", [200, 100])
@@ -57,7 +57,7 @@ def placed(folder: Path, table, side: int = 200) -> tuple[Placed, TileSource]:
 @pytest.mark.parametrize("shift", [-0.45, 0.0, 0.45])
 def test_frames_come_back_as_they_were_pasted(sky, tiles_once, side, whole_rows, shift):
     where, source = placed(tiles_once, positions(sky, shift), side)
-    source = TileSource(source.folder, source.tiles, source.windows, side, MosaicReader(whole_rows))
+    source = replace(source, reader=MosaicReader(whole_rows))
     assert where.reasons == {} and len(where.windows) == len(PLACES)
     for object_id, frames in enumerate(sky.frames.values(), start=1):
         for band, pasted in frames.items():
@@ -81,8 +81,8 @@ def test_a_frame_is_that_of_an_import_of_the_same_cutout(sky, tiles_once, tmp_pa
             header.update({"MAGZERO": MAGZERO[band], "FILTER": EXTENSIONS[band][:-5]})
             hdus.append(fits.ImageHDU(cutout.data, header, name=EXTENSIONS[band]))
         out = tmp_path / f"out{row.ID}"
-        imported = import_euclid([written(tmp_path / f"x{row.ID}.fits", fits.HDUList(hdus))], out)
-        frames = frames_of(out, int(imported["ID"].iloc[0]))
+        objects = imported([written(tmp_path / f"x{row.ID}.fits", fits.HDUList(hdus))], out)
+        frames = frames_of(out, objects["name"].iloc[0])
         for band in BANDS:
             np.testing.assert_array_equal(source.frame(band, row.ID).pixels, frames[band])
 
@@ -175,10 +175,10 @@ def with_card(key: str, value: float):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (cut_short, "expected at least .*: it is cut short"),
-        (as_integers, r"are \(16, 2, 1, 0\), expected a plain image of floats"),
-        (without("MAGZERO"), "no number under MAGZERO"),
-        (without("CTYPE1", "CTYPE2"), "expected a celestial WCS"),
+        (cut_short, "truncated: HDU 0"),
+        (as_integers, r"BITPIX 16, BSCALE None, BZERO None, expected an image \(rows, columns\) of plain floats"),
+        (without("MAGZERO"), "MAGZERO is not in the header. Give the AB zero points"),
+        (without("CTYPE1", "CTYPE2"), "its WCS is .*, expected a celestial one"),
         (with_card("CD1_1", 0.3 / 3600), "of 0.1 arcsec a pixel"),
         (with_card("CRPIX1", 301.0), f"on another grid than the VIS mosaic of {FIRST}"),
         (lambda path: path.write_bytes(b"SIMPLE"), "not readable as a FITS image"),

@@ -142,17 +142,18 @@ def cut(
     dec: Annotated[str | None, typer.Option("--dec", help="Column of Dec in degrees; the same.")] = None,
     name: Annotated[str | None, typer.Option("--id", help="Column of the objects' names; the same.")] = None,
     side: Annotated[int, typer.Option(help='VIS pixels a side: 200 (20") or 100 (10").')] = 200,
+    magzero: MagZero = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier cut.")] = False,
     root: Root = Path(),
     workers: Workers = CORES,
 ) -> None:
     """Cut objects out of MER mosaics straight into the shards of a pack, ready for predict."""
-    from lensfold.euclid.positions import Columns
+    from lensfold.euclid.tiles.positions import Columns
     from lensfold.pipeline.cut import Cutting, cut_pack
     from lensfold.report.packs import show_cut
 
     workspace, chosen = chosen_pack(root, None, out)
-    asked = Cutting(tiles, positions, Columns(ra, dec, name), checked_side(side))
+    asked = Cutting(tiles, positions, Columns(ra, dec, name), checked_side(side), zero_points(magzero))
     made = cut_pack(workspace, chosen, asked, overwrite, workers)
     show_cut(made.objects, made.skipped, made.notes, out)
 

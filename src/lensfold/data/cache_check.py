@@ -8,14 +8,14 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from lensfold.console import progress
 from lensfold.data.cache import SOURCES, cached_ids, read_manifest, read_sources
+from lensfold.data.objects import read_objects
 from lensfold.data.sources import compare_folder
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
-from lensfold.paths import Pack, Split, Workspace
+from lensfold.paths import Pack, Split, Workspace, objects_file
 
 #: files that are looked at again without a word
 QUIET = 5000
@@ -101,15 +101,14 @@ def _has_files(pack: Pack, split: Split) -> bool:
 
 def _check_table(pack: Pack, manifest: dict) -> None:
     """Raise InputError unless the pack's table has the objects that were cut: the folder's name says less than that."""
-    table = pack.folder / "objects.csv"
     try:
-        found = set(pd.read_csv(table, usecols=["ID"])["ID"].tolist())
-    except (OSError, ValueError):
+        found = set(read_objects(pack.folder)["ID"].tolist())
+    except InputError:
         found = set()
     if found != cached_ids(manifest):
         raise InputError(
-            f"{table}: lists {len(found)} objects, not the {manifest['objects']} that were cut from "
-            f"{manifest['made_from']['path']}. Give the same `lensfold cut` command once more."
+            f"{objects_file(pack.folder)}: lists {len(found)} objects, not the {manifest['objects']} that were cut "
+            f"from {manifest['made_from']['path']}. Give the same `lensfold cut` command once more."
         )
 
 

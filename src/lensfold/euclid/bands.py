@@ -45,8 +45,12 @@ class EuclidBand:
         """Return where the RMS map finds no measurement (bool), in a window of the image."""
         if self.rms is None:
             return np.zeros(self.image[window].shape, bool)
-        noise = self.rms[window]
-        return ~((noise > 0) & (noise < BAD_RMS))  # NaN is neither
+        return unmeasured(self.rms[window])
+
+
+def unmeasured(noise: np.ndarray) -> np.ndarray:
+    """Return where an RMS map says that there is no measurement (bool)."""
+    return ~((noise > 0) & (noise < BAD_RMS))  # NaN is neither
 
 
 def read_bands(found: EuclidObject, reading: Reading) -> dict[str, EuclidBand]:
@@ -72,7 +76,7 @@ def _read_band(file: FitsFile, found: BandFile, band: str, magzero: Mapping[str,
         raise Unusable(file.path, f"{_where(hdu)}the shape is {hdu.shape}, that of its RMS {rms.shape}.")
     primary = file.hdus[0].cards if found.alone or hdu.cards.get("INHERIT") is True else None
     try:
-        magnitude = _zero_point(band, hdu.name, hdu.cards, primary, magzero)
+        magnitude = zero_point(band, hdu.name, hdu.cards, primary, magzero)
     except ValueError as error:
         raise Unusable(file.path, f"{_where(hdu)}{error}") from error
     try:
@@ -116,7 +120,7 @@ def read_magzero(option: str) -> dict[str, float]:
     return found
 
 
-def _zero_point(band: str, name: str, own: Cards, primary: Cards | None, given: Mapping[str, float]) -> float:
+def zero_point(band: str, name: str, own: Cards, primary: Cards | None, given: Mapping[str, float]) -> float:
     """Return the AB zero point of a band; ValueError, whose text is the reason, where nothing says it.
 
     ``name`` of the extension, ``own`` cards of the image, those of the primary HDU where they speak for it too, and

@@ -6,33 +6,39 @@ Mosaics are not hashed as a whole: a tile has 6 GB, most of it sky that no objec
 would prove no more about the pack's own pixels than their shards' hashes do.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lensfold.console import progress
 from lensfold.data.cache import frame_side, read_manifest
 from lensfold.data.cache_build import Build, assemble
 from lensfold.data.cache_check import has_manifest, is_cut
+from lensfold.data.objects import COLUMNS, read_objects
 from lensfold.errors import InputError
-from lensfold.euclid.mosaics import Tile, find_tiles
-from lensfold.euclid.positions import Columns, Positions, read_positions
-from lensfold.euclid.tiles import Placed, TileSource, place, source_of
+from lensfold.euclid.plausibility import noise_ratio, noise_warnings
+from lensfold.euclid.tiles.mosaics import Tile, find_tiles
+from lensfold.euclid.tiles.positions import Columns, Positions, read_positions
+from lensfold.euclid.tiles.source import Placed, TileSource, place, source_of
 from lensfold.files import replacing
-from lensfold.paths import BANDS, Pack, Workspace
+from lensfold.paths import BANDS, Pack, Workspace, objects_file, skipped_file
 from lensfold.pipeline.cache import exclusive_cache
 from lensfold.pipeline.statistics import cache_statistics
 
 
 @dataclass(frozen=True)
 class Cutting:
-    """What is asked for: the folder of the mosaics, the catalog and its columns, the side of frames in VIS pixels."""
+    """What is asked for: the folder of the mosaics, the catalog and its columns, the side of frames in VIS pixels, and
+    the AB zero points of bands whose mosaics have none."""
 
     tiles: Path
     positions: Path
     columns: Columns = Columns()
     side: int = 200
+    magzero: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,11 @@ def cut_pack(workspace: Workspace, pack: Pack, asked: Cutting, overwrite: bool, 
     """
     _check_no_files(pack)
     positions = read_positions(asked.positions, asked.columns)
-    tiles, unusable = find_tiles(asked.tiles)
+    tiles, unusable = find_tiles(asked.tiles, asked.magzero)
     placed = place(tiles, positions.table, asked.side)
     if not len(placed.windows):
         raise InputError(_nothing_found(asked, positions, placed, tiles))
-    source = source_of(asked.tiles, tiles, placed, asked.side)
+    source = source_of(asked.tiles, tiles, placed, asked.side, asked.magzero)
     target = workspace.cache(pack, "test")
     with exclusive_cache(workspace, pack, "test"):
         if not _is_there(workspace, pack, source, overwrite):
@@ -69,9 +75,11 @@ def cut_pack(workspace: Workspace, pack: Pack, asked: Cutting, overwrite: bool, 
         manifest = read_manifest(target)
         objects = _objects(positions.table, placed, tiles, manifest)
         skipped = _skipped(positions, placed, tiles, manifest)
-        _write(objects, pack.folder / "objects.csv")
-        _write(skipped, pack.folder / "skipped.csv")
-    return Cut(objects, skipped, [positions.columns, *_notes(tiles, unusable)])
+        _write(objects, objects_file(pack.folder))
+        _write(skipped, skipped_file(pack.folder))
+    noise = {band: noise_ratio(band, sigma) for band, sigma in manifest["sigma"].items()}
+    warnings = noise_warnings(str(pack.folder), [(pack.name, noise)])
+    return Cut(objects, skipped, [positions.columns, *_notes(tiles, unusable), *warnings])
 
 
 def cut_source(pack: Pack, origin: dict, side: int) -> TileSource:
@@ -80,12 +88,11 @@ def cut_source(pack: Pack, origin: dict, side: int) -> TileSource:
     Raises InputError where mosaics or table are not there any more, or of other objects.
     """
     folder = Path(origin["path"])
-    tiles = [tile for tile in find_tiles(folder)[0] if tile.name in origin["tiles"]]
-    table = pd.read_csv(pack.folder / "objects.csv")
-    placed = place(tiles, table, side)
+    tiles = [tile for tile in find_tiles(folder, origin["magzero"])[0] if tile.name in origin["tiles"]]
+    placed = place(tiles, read_objects(pack.folder), side)
     if placed.reasons:
         raise InputError(f"{folder}: the mosaics do not have all objects of {pack.name} any more. Fetch them again.")
-    return source_of(folder, tiles, placed, side)
+    return source_of(folder, tiles, placed, side, origin["magzero"])
 
 
 def _check_no_files(pack: Pack) -> None:
@@ -105,7 +112,7 @@ def _check_no_files(pack: Pack) -> None:
 def _is_there(workspace: Workspace, pack: Pack, source: TileSource, overwrite: bool) -> bool:
     """Return whether the same was cut before; InputError where the pack has something else, not to be overwritten."""
     if not has_manifest(workspace, pack, "test"):
-        table = pack.folder / "objects.csv"
+        table = objects_file(pack.folder)
         if table.exists() and not overwrite:
             raise InputError(f"{table}: is there already. Cut into another folder, or give --overwrite.")
         return False
@@ -135,8 +142,10 @@ def _objects(positions: pd.DataFrame, placed: Placed, tiles: list[Tile], manifes
     shares = manifest["bad_shares"]
     for band in BANDS:
         rows[f"bad_{band}"] = [shares.get(str(object_id), {}).get(band, 0.0) for object_id in rows["ID"]]
+    flags = [_flag(tile) for tile in tiles]
+    rows["flags"] = [flags[number] for number in placed.windows["tile"].tolist()]
     cut = ~rows["ID"].astype(str).isin(manifest["refused"])
-    return rows[cut].sort_values("ID").reset_index(drop=True)
+    return rows.loc[cut, list(COLUMNS)].sort_values("ID").reset_index(drop=True)
 
 
 def _skipped(positions: Positions, placed: Placed, tiles: list[Tile], manifest: dict) -> pd.DataFrame:
@@ -159,7 +168,7 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 
 def _nothing_found(asked: Cutting, positions: Positions, placed: Placed, tiles: list[Tile]) -> str:
     count = len(positions.skipped) + len(positions.table)
-    middles = [tile.wcs.wcs_pix2world([[tile.shape[1] / 2, tile.shape[0] / 2]], 0)[0] for tile in tiles[:5]]
+    middles = [tile.sky.world(np.array([tile.shape[::-1]]) / 2)[0].tolist() for tile in tiles[:5]]
     where = ", ".join(
         f"{tile.name} around {ra:.3f} {dec:+.3f}" for tile, (ra, dec) in zip(tiles, middles, strict=False)
     )
@@ -174,10 +183,14 @@ def _nothing_found(asked: Cutting, positions: Positions, placed: Placed, tiles: 
 
 
 def _notes(tiles: list[Tile], unusable: dict[str, str]) -> list[str]:
-    plain = [f"{tile.name} {band}" for tile in tiles for band, mosaic in tile.mosaics.items() if not mosaic.subtracted]
     notes = [f"not cut from: {reason}" for reason in unusable.values()]
+    plain = [f"{tile.name} ({flag})" for tile in tiles if (flag := _flag(tile))]
     if plain:
-        notes.append(
-            f"no background-subtracted mosaic of {', '.join(plain[:4])}{' …' if len(plain) > 4 else ''}: taken as it is"
-        )
+        notes.append(f"no background-subtracted mosaics of {', '.join(plain[:4])}{' …' if len(plain) > 4 else ''}")
     return notes
+
+
+def _flag(tile: Tile) -> str:
+    """Return what a person should know of the objects of a tile."""
+    plain = [band for band, mosaic in tile.mosaics.items() if not mosaic.subtracted]
+    return f"background not subtracted in {', '.join(plain)}" if plain else ""

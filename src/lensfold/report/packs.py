@@ -103,18 +103,6 @@ def show_cut(objects: pd.DataFrame, skipped: pd.DataFrame, notes: Sequence[str],
     print(f"Rank them with: make predict DATA={out} TRAINED=<pack you trained on>")
 
 
-def show_cut(objects: pd.DataFrame, skipped: pd.DataFrame, notes: Sequence[str], out: Path) -> None:
-    """Print how many objects were cut out of mosaics, what was left out and why, and where to go from there."""
-    for note in notes:
-        print(note)
-    reasons = skipped["reason"].str.replace(r".* pixels are bad .*", "too many bad pixels", regex=True)
-    for reason, number in reasons.value_counts().items():
-        print(f"left out: {number} x {reason}")
-    rest = f", {len(skipped)} left out (listed in skipped.csv)" if len(skipped) else ""
-    print(f"{out}: {len(objects)} objects cut out of {objects['file'].nunique()} tiles{rest}")
-    print(f"Rank them with: make predict DATA={out} TRAINED=<pack you trained on>")
-
-
 def show_injected(made: "Injected", out: Path) -> None:
     """Print what an injection made of its hosts, and where to go from there."""
     print(f"{out}: {made.hosts} hosts as they are and {made.arcs} images with an arc")

@@ -6,7 +6,7 @@ central pixel of a cutout with an odd side does; NISP is cut where VIS was. Pixe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from lensfold.data.sources import Frame
-from lensfold.euclid.bands import BAD_RMS
+from lensfold.euclid.bands import unmeasured
 from lensfold.euclid.geometry import frame_pixels
-from lensfold.euclid.mosaics import Mosaic, MosaicReader, Tile
+from lensfold.euclid.tiles.mosaics import Mosaic, MosaicReader, Tile, directions
 from lensfold.files import digest
 from lensfold.paths import RATIO, band_shapes, rim
 
@@ -41,14 +41,16 @@ class Placed:
 
 def place(tiles: Sequence[Tile], positions: pd.DataFrame, side: int) -> Placed:
     """Return where the objects of a table (ID, ra, dec) are, each in the tile whose edges are farthest from it."""
-    ra, dec = positions["ra"].to_numpy(), positions["dec"].to_numpy()
+    world = positions[["ra", "dec"]].to_numpy(np.float64)
     count = len(positions)
     margin, found = np.full(count, -1), np.zeros(count, WINDOWS)
     offset, cut_off = np.zeros(count), np.full(count, -1)
     found["id"], found["tile"] = positions["ID"], -1
     for number, tile in enumerate(tiles):
-        near = np.flatnonzero(_near(tile, ra, dec))
-        x, y = tile.wcs.wcs_world2pix(ra[near], dec[near], 0)
+        near = np.flatnonzero(_near(tile, world))
+        if not len(near):
+            continue
+        x, y = tile.sky.pixels(world[near]).T
         near, x, y = (values[np.isfinite(x) & np.isfinite(y)] for values in (near, x, y))
         column, row = (np.floor(values + 0.5).astype(np.int64) for values in (x, y))
         rows, columns = tile.shape
@@ -68,18 +70,13 @@ def place(tiles: Sequence[Tile], positions: pd.DataFrame, side: int) -> Placed:
     return Placed(found[order], offset[order], reasons)
 
 
-def _near(tile: Tile, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+def _near(tile: Tile, world: np.ndarray) -> np.ndarray:
     """Return which positions could be in a tile: no farther from its middle than its corners, and a little more."""
     rows, columns = tile.shape
-    x, y = np.array([[columns / 2, 0, 0, columns, columns], [rows / 2, 0, rows, 0, rows]])
-    middle, *corners = _vectors(*tile.wcs.wcs_pix2world(x, y, 0))
+    pixels = np.array([[columns / 2, rows / 2], [0, 0], [0, rows], [columns, 0], [columns, rows]])
+    middle, *corners = directions(tile.sky.world(pixels))
     closest = min(float(middle @ corner) for corner in corners)
-    return _vectors(ra, dec) @ middle >= closest - 1e-6
-
-
-def _vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    ra, dec = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+    return directions(world) @ middle >= closest - 1e-6
 
 
 def _reason(tiles: Sequence[Tile], cut_off: int) -> tuple[str, str]:
@@ -88,13 +85,15 @@ def _reason(tiles: Sequence[Tile], cut_off: int) -> tuple[str, str]:
     return _CUT_OFF + tiles[cut_off].name, str(tiles[cut_off].mosaics["VIS"].path)
 
 
-def source_of(folder: Path, tiles: Sequence[Tile], placed: Placed, side: int) -> "TileSource":
-    """Return the frames of placed objects; ``tiles``: those that they were placed in, found in ``folder``."""
+def source_of(
+    folder: Path, tiles: Sequence[Tile], placed: Placed, side: int, magzero: Mapping[str, float]
+) -> "TileSource":
+    """Return the frames of placed objects; ``tiles``: found in ``folder`` with the zero points ``magzero`` given."""
     used = np.unique(placed.windows["tile"]).tolist()
     rows = sum(tiles[number].shape[0] for number in used)
     reader = MosaicReader(whole_rows=rows < _ROWS_EACH * len(placed.windows))
     mosaics = {number: (tiles[number].name, tiles[number].mosaics) for number in used}
-    return TileSource(folder, mosaics, placed.windows, side, reader)
+    return TileSource(folder, mosaics, placed.windows, side, reader, magzero)
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,7 @@ class TileSource:
     side: int
 
     reader: MosaicReader
+    magzero: Mapping[str, float]
 
     @cached_property
     def _rows(self) -> dict[int, int]:
@@ -123,8 +123,7 @@ class TileSource:
         place = row + first, column + first, step * band_shapes(self.side)[band][0]
         pixels, bad = self.reader.window(mosaic, *place), np.zeros((), dtype=bool)
         if mosaic.noise:
-            rms = self.reader.window(mosaic.noise, *place)
-            bad = ~np.isfinite(rms) | (rms <= 0) | (rms >= BAD_RMS)
+            bad = unmeasured(self.reader.window(mosaic.noise, *place))
         image, bad = frame_pixels(pixels, bad, mosaic.magzero, step)
         return Frame(image, bad_share=float(bad.mean()))
 
@@ -143,13 +142,15 @@ class TileSource:
         """Return what is needed for these objects."""
         windows = self.windows[[self._rows[object_id] for object_id in ids]]
         tiles = {number: self.tiles[number] for number in np.unique(windows["tile"]).tolist()}
-        return TileSource(self.folder, tiles, windows, self.side, self.reader)
+        return replace(self, tiles=tiles, windows=windows)
 
     def origin(self, files: np.ndarray) -> dict:
         """Return the folder, the mosaics as they were, and a hash of them and of where the objects are."""
         identity = self.fingerprint(self.windows["id"].tolist())
-        tiles = {name: self._identities(self.windows)[str(number)] for number, (name, _) in self.tiles.items()}
-        return {"kind": "tiles", "path": str(self.folder.resolve()), "tiles": tiles, "sha256": identity}
+        identities = self._identities(self.windows)
+        tiles = {name: identities[str(number)] for number, (name, _) in self.tiles.items()}
+        place = {"kind": "tiles", "path": str(self.folder.resolve()), "magzero": dict(self.magzero)}
+        return {**place, "tiles": tiles, "sha256": identity}
 
     def _identities(self, windows: np.ndarray) -> dict[str, dict[str, list]]:
         return {

@@ -9,21 +9,20 @@ Windows are read without memory maps: memory does not grow with the mosaic, and 
 with a name.
 """
 
-import hashlib
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
-from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
 
 from lensfold.errors import InputError
+from lensfold.euclid.bands import zero_point
+from lensfold.euclid.hdus import FitsFile, Hdu, open_fits
 from lensfold.euclid.layouts import raise_all
+from lensfold.euclid.sky import Sky, read_sky
+from lensfold.files import digest
 from lensfold.paths import BANDS
 
 _NAME = re.compile(
@@ -32,6 +31,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 EXAMPLE = "EUC_MER_BGSUB-MOSAIC-VIS_TILE102018211-….fits"
+_PIXEL = 0.1  # arcsec
 _TYPES = {-32: ">f4", -64: ">f8"}  # by BITPIX
 _BLOCK, _MOST = 64, 2 * len(BANDS)  # rows of a block; mosaics whose blocks are kept: those of one tile
 _SAME = 0.02  # arcsec between the corners of a tile's mosaics
@@ -40,7 +40,7 @@ _SAME = 0.02  # arcsec between the corners of a tile's mosaics
 @dataclass(frozen=True)
 class Mosaic:
     """One file: where its pixels begin, their type and number (rows, columns), size, times and inode of the file, the
-    SHA-256 of its header, the AB zero point, whether its background is subtracted, and its RMS mosaic."""
+    hash of its header, the AB zero point, whether its background is subtracted, and its RMS mosaic."""
 
     path: Path
     offset: int
@@ -48,23 +48,23 @@ class Mosaic:
     shape: tuple[int, int]
     stat: tuple[int, int, int, int]
     header: str
-    magzero: float
-    subtracted: bool
+    magzero: float = 0.0
+    subtracted: bool = False
     noise: "Mosaic | None" = None
 
     @property
     def identity(self) -> list:
         """What tells this file from another one, and what it holds from what it held."""
-        return [self.path.name, list(self.stat), self.header, self.noise.identity if self.noise else None]
+        return [self.path.name, list(self.stat), self.header, self.magzero, self.noise.identity if self.noise else None]
 
 
 @dataclass(frozen=True)
 class Tile:
-    """The mosaics of one tile by band, and their common WCS."""
+    """The mosaics of one tile by band, and where their pixels are on the sky."""
 
     name: str
     mosaics: Mapping[str, Mosaic]
-    wcs: WCS
+    sky: Sky
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -129,10 +129,11 @@ def _fill(mosaic: Mosaic, descriptor: int, row: int, column: int, pixels: np.nda
         raise InputError(f"{mosaic.path}: ends too early. Fetch it again.")
 
 
-def find_tiles(folder: Path) -> tuple[list[Tile], dict[str, str]]:
+def find_tiles(folder: Path, magzero: Mapping[str, float] | None = None) -> tuple[list[Tile], dict[str, str]]:
     """Return the tiles in a folder and below it, sorted by name, and those that cannot be used, each with its reason.
 
-    Raises InputError where there is no mosaic, listing those that are damaged, of another kind, or there twice.
+    ``magzero``: the AB zero point of bands whose files have none. Raises InputError where there is no mosaic, listing
+    those that are damaged, of another kind, or there twice.
     """
     files: dict[str, dict[str, dict[str, Path]]] = {}
     problems = []
@@ -155,7 +156,7 @@ def find_tiles(folder: Path) -> tuple[list[Tile], dict[str, str]]:
             unusable[name] = f"{name} lacks the mosaic of {', '.join(lacking)}"
             continue
         try:
-            tiles.append(_tile(name, files[name]))
+            tiles.append(_tile(name, files[name], magzero or {}))
         except InputError as error:
             problems.append(str(error))
     raise_all(problems)
@@ -173,67 +174,75 @@ def _mosaic_files(folder: Path) -> Iterable[tuple[Path, re.Match]]:
             yield path, match
 
 
-def _tile(name: str, files: Mapping[str, Mapping[str, Path]]) -> Tile:
+def _tile(name: str, files: Mapping[str, Mapping[str, Path]], magzero: Mapping[str, float]) -> Tile:
     """Return a tile of its files by band and kind; InputError where they are damaged, or not on one grid."""
     mosaics: dict[str, Mosaic] = {}
-    grid: WCS | None = None
+    found: list[tuple[Mosaic, Sky]] = []
     for band in BANDS:
         kinds = files[band]
         path = kinds.get("subtracted") or kinds["plain"]
-        mosaic, wcs = _opened(path, "subtracted" in kinds)
-        if not wcs.has_celestial or wcs.has_distortion or np.abs(_scales(wcs) / 0.1 - 1).max() > 0.01:
-            raise InputError(f"{path}: expected a celestial WCS without distortions of 0.1 arcsec a pixel.")
-        if not abs(mosaic.magzero) <= 60:
-            raise InputError(
-                f"{path}: no number under MAGZERO, expected the AB zero point in the header, such as 24.6."
-            )
-        grid = grid or wcs
+        found.append(_read(path, band, magzero))
+        mosaics[band] = replace(found[-1][0], subtracted="subtracted" in kinds)
         if "noise" in kinds:
-            mosaic = replace(mosaic, noise=_opened(kinds["noise"], False)[0])
-        for other in (mosaic, mosaic.noise or mosaic):
-            if other.shape != mosaics.get("VIS", mosaic).shape or not _on_grid(wcs, grid, mosaic.shape):
-                raise InputError(f"{other.path}: on another grid than the VIS mosaic of {name}, expected the same one.")
-        mosaics[band] = mosaic
-    assert grid is not None
-    return Tile(name, mosaics, grid)
+            found.append(_read(kinds["noise"]))
+            mosaics[band] = replace(mosaics[band], noise=found[-1][0])
+    grid = found[0]
+    for mosaic, sky in found:
+        if mosaic.shape != grid[0].shape or not _is_same(sky, grid[1], mosaic.shape):
+            raise InputError(f"{mosaic.path}: on another grid than the VIS mosaic of {name}, expected the same one.")
+    return Tile(name, mosaics, grid[1])
 
 
-def _scales(wcs: WCS) -> np.ndarray:
-    with np.errstate(all="ignore"):  # a damaged header may give infinite ones
-        return np.nan_to_num(proj_plane_pixel_scales(wcs) * 3600, nan=np.inf)
+def _is_same(sky: Sky, grid: Sky, shape: tuple[int, int]) -> bool:
+    columns, rows = np.meshgrid([0.0, shape[1] - 1], [0.0, shape[0] - 1])
+    corners = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    apart = directions(sky.world(corners)) - directions(grid.world(corners))
+    return bool(np.degrees(np.abs(apart)).max() * 3600 <= _SAME)
 
 
-def _on_grid(wcs: WCS, grid: WCS, shape: tuple[int, int]) -> bool:
-    x, y = np.meshgrid([0, shape[1] - 1], [0, shape[0] - 1])
-    return bool(wcs.pixel_to_world(x, y).separation(grid.pixel_to_world(x, y)).arcsec.max() <= _SAME)
+def directions(world: np.ndarray) -> np.ndarray:
+    """Return unit vectors, shape (n, 3), of right ascensions and declinations in degrees, (n, 2)."""
+    ra, dec = np.radians(world).T
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
-def _opened(path: Path, subtracted: bool) -> tuple[Mosaic, WCS]:
-    """Return what is known of a file from its header; InputError where it is no plain image of floats, or cut short."""
+def _read(path: Path, band: str | None = None, magzero: Mapping[str, float] | None = None) -> tuple[Mosaic, Sky]:
+    """Return what is known of a file from its header, with the zero point where it is of a band.
+
+    InputError where it is no plain image of floats in pixels of 0.1 arcsec with a zero point, or cut short.
+    """
+    with open_fits(path) as file:
+        hdu = next((hdu for hdu in file.hdus if hdu.shape), None)
+        stat = _stat(os.fstat(file.stream.fileno()))
+    if hdu is None or not hdu.shape:
+        raise InputError(f"{path}: has no image, expected the pixels of a mosaic.")
+    shape, dtype = _plain_floats(file, hdu)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of unusual header cards
-            with path.open("rb") as stream, fits.open(stream, memmap=False, lazy_load_hdus=True) as hdus:
-                hdu = hdus[0] if hdus[0].header.get("NAXIS") else hdus[1]
-                header, start = hdu.header, int(hdu.fileinfo()["datLoc"])
-                wcs, stat = WCS(header, naxis=2), _stat(os.fstat(stream.fileno()))
-            wcs.wcs.set()
-    except Exception as error:  # astropy and wcslib raise many kinds on damaged files; each is the same to us
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path}: not readable as a FITS image ({reason}). Fetch it again or move it away.") from error
-    found = header.get("BITPIX"), header.get("NAXIS"), header.get("BSCALE", 1), header.get("BZERO", 0)
-    if found[0] not in _TYPES or found[1:] != (2, 1, 0) or "ZIMAGE" in header:
-        raise InputError(
-            f"{path}: BITPIX, NAXIS, BSCALE, BZERO are {found}, expected a plain image of floats (-32, 2)."
-        )
-    shape, dtype = (int(header["NAXIS2"]), int(header["NAXIS1"])), _TYPES[found[0]]
-    needed = start + shape[0] * shape[1] * np.dtype(dtype).itemsize
-    if stat[0] < needed:
-        raise InputError(f"{path}: {stat[0]} bytes, expected at least {needed}: it is cut short. Fetch it again.")
-    magzero = header.get("MAGZERO")
-    number = float(magzero) if isinstance(magzero, int | float) and not isinstance(magzero, bool) else np.nan
-    content = hashlib.sha256(header.tostring().encode()).hexdigest()
-    return Mosaic(path, start, dtype, shape, stat, content, number, subtracted), wcs
+        sky = read_sky(hdu.cards)
+        if not np.all(np.abs(sky.scales / _PIXEL - 1) <= 0.01):
+            raise ValueError("one of " + " x ".join(f"{scale:.4g}" for scale in sky.scales) + " arcsec a pixel")
+    except ValueError as error:
+        expected = f"expected a celestial one without distortions, of {_PIXEL} arcsec a pixel"
+        raise InputError(f"{path}: its WCS is {error}, {expected}.") from error
+    mosaic = Mosaic(path, hdu.start, dtype, shape, stat, digest({"cards": dict(hdu.cards.texts)}))
+    if band is None:
+        return mosaic, sky
+    try:
+        primary = None if hdu.place == 0 else file.hdus[0].cards
+        return replace(mosaic, magzero=zero_point(band, hdu.name, hdu.cards, primary, magzero or {})), sky
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _plain_floats(file: FitsFile, hdu: Hdu) -> tuple[tuple[int, int], str]:
+    """Return rows and columns, and the type, of pixels that can be read as they are; InputError where they cannot."""
+    bitpix, scale, zero = (hdu.cards.get(key) for key in ("BITPIX", "BSCALE", "BZERO"))
+    dtype = _TYPES.get(bitpix) if isinstance(bitpix, int) else None
+    shape = hdu.shape or ()
+    if len(shape) != 2 or dtype is None or hdu.compressed or scale not in (None, 1) or zero not in (None, 0):
+        found = f"{shape}, BITPIX {bitpix}{', compressed' if hdu.compressed else ''}, BSCALE {scale}, BZERO {zero}"
+        raise InputError(f"{file.path}: found {found}, expected an image (rows, columns) of plain floats.")
+    return (shape[0], shape[1]), dtype
 
 
 def _stat(found: os.stat_result) -> tuple[int, int, int, int]:
