@@ -7,10 +7,22 @@ from lensfold.files import replacing
 from lensfold.paths import RATIO, SIDES, Pack, Workspace, band_shapes, checked_side, pixels_per_object, rim
 
 
-@pytest.mark.parametrize("name", ["train", "datapack2.0train"])
-def test_both_folder_names_of_a_split(tmp_path, name):
+@pytest.mark.parametrize("name", ["train", "datapack2.0train", "datapack2.0train_v2"])
+def test_all_names_of_a_split(tmp_path, name):
+    pack = Pack("p", tmp_path)
+    (tmp_path / f"{name}.tar.gz").touch()
+    assert pack.split_source("train") == tmp_path / f"{name}.tar.gz"
     (tmp_path / name / "Public").mkdir(parents=True)
-    assert Pack("p", tmp_path).split_source("train") == tmp_path / name
+    assert pack.split_source("train") == tmp_path / name
+
+
+def test_both_names_of_a_catalog(tmp_path):
+    pack, first, second = Pack("p", tmp_path), "image_catalog2.0train.csv", "image_catalog2.0train_v2.csv"
+    assert pack.catalog == tmp_path / first
+    (tmp_path / second).touch()
+    assert pack.catalog == tmp_path / second
+    (tmp_path / first).touch()
+    assert pack.catalog == tmp_path / first
 
 
 def test_a_bare_public_without_catalog_is_a_test_split(tmp_path):

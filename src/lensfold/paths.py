@@ -94,20 +94,21 @@ class Pack:
     folder: Path
 
     def split_source(self, split: Split) -> Path:
-        """Folder that holds ``Public/`` of a split, or its archive; the official names are accepted as they come.
+        """Folder that holds ``Public/`` of a split, or its archive; the official names are accepted, with _v2 too.
 
         Raises InputError where there is neither. A folder is preferred to an archive. A bare ``Public/`` without a
         catalog is a test split.
         """
-        for candidate in (self.folder / split, self.folder / f"datapack2.0{split}"):
-            if (candidate / "Public").is_dir():
-                return candidate
+        names = (split, f"datapack2.0{split}", f"datapack2.0{split}_v2")
+        for name in names:
+            if (self.folder / name / "Public").is_dir():
+                return self.folder / name
         if split == "test" and (self.folder / "Public").is_dir() and not self.catalog.exists():
             return self.folder
         for suffix in ARCHIVE_SUFFIXES:
-            for candidate in (self.folder / f"datapack2.0{split}{suffix}", self.folder / f"{split}{suffix}"):
-                if candidate.is_file():
-                    return candidate
+            for name in names:
+                if (self.folder / f"{name}{suffix}").is_file():
+                    return self.folder / f"{name}{suffix}"
         if split == "twins":
             raise InputError(
                 f"{self.folder}: no twins found in twins/Public/. Only simulated packs have them: make the pack with "
@@ -129,8 +130,9 @@ class Pack:
 
     @property
     def catalog(self) -> Path:
-        """The train catalog."""
-        return self.folder / "image_catalog2.0train.csv"
+        """The train catalog: that of the challenge's first name, else of its second version's, where it is there."""
+        first, second = (self.folder / f"image_catalog2.0train{version}.csv" for version in ("", "_v2"))
+        return second if second.is_file() and not first.is_file() else first
 
     @property
     def is_simulated(self) -> bool:

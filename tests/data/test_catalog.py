@@ -238,6 +238,71 @@ def test_an_id_with_two_different_rows(write):
     assert "and then 9.0. Delete the wrong one." in found
 
 
+def early_release(rows: int = 30) -> pd.DataFrame:
+    """A catalog of IDs around 210000, whose row comes back, another one, as the first of column one's next run."""
+    table = fake_catalog(rows)
+    table.index = pd.Index(209_980 + np.arange(rows), name="ID")
+    table["simulation_index"] = np.append(np.arange(9_979.0, 10_000), np.arange(1.0, rows - 20))
+    again = table.loc[[210_000]].assign(simulation_index=0.0, z_source=9.0, n_sources=7.0)
+    return pd.concat([table.loc[:210_000], again, table.loc[210_001:]])
+
+
+def test_of_a_chunks_end_that_comes_back_the_first_row_counts(write):
+    early = early_release()
+    path = write(catalog_text(early))
+    table = catalogs.read_catalog(path)
+    pd.testing.assert_frame_equal(table, early[~early.index.duplicated()])
+    assert table.loc[210_000, "z_source"] != 9
+    assert table.attrs["notes"] == [
+        f"{path}: 1 IDs have two different rows (210000: the last of a chunk, and again as the first row of the next, "
+        "as in the challenge's early release); the first row counts"
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.rename(index={210_000: 209_990}),
+        lambda table: table.assign(simulation_index=table["simulation_index"].replace(0.0, 5.0)),
+        lambda table: pd.concat([table, table.loc[[210_000]].iloc[1:].assign(z_source=8.0)]),
+        lambda table: table.sort_values("simulation_index"),
+    ],
+    ids=["other-id", "no-new-run", "three-rows", "second-first"],
+)
+def test_other_doubled_ids_with_different_rows_stay_errors(write, change):
+    assert "twice, in lines" in message(write(catalog_text(change(early_release()))))
+
+
+def test_identical_rows_are_kept_once_and_that_is_said(write):
+    table = fake_catalog(6)
+    path = write(catalog_text(pd.concat([table, table.iloc[[1, 3]]])))
+    found = catalogs.read_catalog(path)
+    pd.testing.assert_frame_equal(found, table)
+    assert found.attrs["notes"] == [f"{path}: 2 rows are there twice (200002, 200004); one of each counts"]
+    assert catalogs.read_catalog(write(catalog_text(table))).attrs["notes"] == []
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("index", [False, True])
+def test_a_catalog_that_pandas_read_and_wrote(write, times, index):
+    table, path = fake_catalog(30, absent=2), write("")
+    path.write_text(catalog_text(table))
+    for _ in range(times):
+        pd.read_csv(path, comment="#").to_csv(path, index=index)
+    assert "Unnamed: 0" in path.read_text()
+    found = catalogs.read_catalog(path)
+    pd.testing.assert_frame_equal(found, table)
+    assert catalogs.has_images(found).sum() == 28
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(f"{first}\n{rest.replace('0.', 'x.', 1)}")
+    assert "line 2, column" in message(path) or "line 3, column" in message(path)
+
+
+def test_a_counter_of_rows_says_nothing_of_images():
+    table = fake_catalog(3).assign(simulation_index=[9_999.0, 10_000.0, 10_001.0])
+    assert catalogs.has_images(table).all()
+
+
 @pytest.mark.parametrize("values", [(np.nan, 2.0), (2.0, np.nan)])
 def test_an_id_with_and_without_magnification(write, values):
     row = fake_catalog(1)

@@ -21,7 +21,7 @@ from lensfold.euclid.plausibility import OBJECT, noise_warnings, odd_noise
 from lensfold.euclid.publish import staged_pack
 from lensfold.paths import BANDS, cutout_file, maps_file, objects_file, skipped_file
 
-_OTHER_PACK = re.compile(r"(datapack2\.0)?(train|test)(\.tar|\.tar\.gz|\.tgz)?|image_catalog.*")
+_OTHER_PACK = re.compile(r"(datapack2\.0)?(train|test)(_v2)?(\.tar|\.tar\.gz|\.tgz)?|image_catalog.*")
 _OFF_CENTRE = 0.15  # arcsec; the middle of an odd number of pixels is half a pixel off
 _SHOWN = 20  # objects or reasons named in a message
 _SKIPPED = ["name", "file", "reason"]

@@ -33,6 +33,8 @@ def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:
     show_table(f"folds · pack {pack_name} · share of lenses by rule, objects by lens size in pixels", columns, cells)
     if warning := imbalance(catalog, folds):
         print(warning)
+    for note in catalog.attrs.get("notes", ()):
+        print(f"note: {note}")
 
 
 def show_strata(catalog: pd.DataFrame, folds: pd.Series) -> None:
