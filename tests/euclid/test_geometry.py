@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.wcs import WCS
 from fakes.euclid import (
     MAGZERO,
@@ -21,7 +22,8 @@ from fakes.euclid import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lensfold.euclid.layouts import EXTENSIONS
+from lensfold.errors import InputError
+from lensfold.euclid.layouts import EXTENSIONS, Reading
 from lensfold.paths import BAND_SHAPES, BANDS
 
 
@@ -203,3 +205,121 @@ def test_integers_and_scaled_pixels_are_read(tmp_path):
     hdus["VIS_FLUX"].header.update({"BSCALE": 2.0, "BZERO": 10.0})
     frame = frames_in([written(tmp_path / "a.fits", hdus)])["VIS"]
     assert np.isfinite(frame.image).all()
+
+
+def moffat_files(folder, shift: tuple[float, float], side: int = 70, turn: float = 0.0) -> list:
+    """VIS, and NISP at 0.3 arcsec whose pixels lie ``shift`` of theirs beside VIS': a point source of FWHM 0.5 arcsec
+    five arcsec from the middle, and pixels that integrate it."""
+    files = write_group(folder, nisp=0.3 / 3600)
+    sky = WCS(wcs_header((210, 210))).pixel_to_world(*STAR)
+    for path in files[1:]:
+        header = wcs_header((side, side), 0.3 / 3600, MAGZERO=29.9, FILTER=fits.getval(path, "FILTER"))
+        header["CRPIX1"] += shift[0]
+        header["CRPIX2"] += shift[1]
+        if turn:
+            header.update(turned(header, turn))
+        written(path, fits.PrimaryHDU(star(WCS(header).world_to_pixel(sky), side), header))
+    return files
+
+
+STAR = (125.3, 83.9)  # column and row of the VIS image
+
+
+def star(place, side: int, scale: float = 0.3) -> np.ndarray:
+    at = (np.arange(side * 9) - 4) / 9
+    sigma = 0.5 / 2.3548 / scale
+    one = [np.exp(-((at - centre) ** 2) / (2 * sigma**2)).reshape(side, 9).mean(axis=1) for centre in place]
+    return (1000 * np.outer(one[1], one[0]) + 1e-3 * noise((side, side), 5)).astype(np.float32)
+
+
+def turned(header, degrees: float) -> dict[str, float]:
+    matrix = np.array([[header[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix = matrix @ np.array([[c, -s], [s, c]])
+    return {f"CD{i}_{j}": float(matrix[i - 1, j - 1]) for i in (1, 2) for j in (1, 2)}
+
+
+@pytest.mark.parametrize(("shift", "turn"), [((0.5, 0.5), 0.0), ((-0.2, 0.45), 0.0), ((0.3, 0.0), 0.4)])
+def test_nisp_beside_the_vis_pixels_is_resampled(tmp_path, shift, turn):
+    frames = frames_in(moffat_files(tmp_path / "in", shift, turn=turn))
+    column, row = ((at - 5 - 1 - 1) / 3 for at in STAR)  # VIS is cut from 5 on, and NISP begins one pixel in
+    expected = star((column, row), 66) * 10 ** (-0.4 * 29.9)
+    for band in BANDS[1:]:
+        image = frames[band].image
+        assert np.abs(image - expected).max() < 0.05 * expected.max()  # the nearest pixels: 0.6
+        weights = image / image.sum(dtype=np.float64)
+        centre = [(weights.sum(axis=axis) * np.arange(66)).sum() for axis in (0, 1)]
+        assert np.hypot(centre[0] - column, centre[1] - row) * 0.3 < 0.01  # arcsec
+        assert image.sum(dtype=np.float64) == pytest.approx(expected.sum(dtype=np.float64), rel=0.002)
+        sky = WCS(frames[band].header).pixel_to_world(column, row)
+        assert sky.separation(WCS(wcs_header((210, 210))).pixel_to_world(*STAR)).arcsec < 0.001
+
+
+def test_bad_pixels_are_resampled_as_bad_and_noise_as_variances(tmp_path):
+    files = moffat_files(tmp_path / "in", (0.5, 0.0))
+    pixels, header = fits.getdata(files[1], header=True)
+    rms = np.full(pixels.shape, 2.0, np.float32)
+    rms[40, 30], pixels[20:24, 50] = 1e16, np.nan
+    hdus = [fits.PrimaryHDU(pixels, header), fits.ImageHDU(rms, name="RMS")]
+    written(files[1], fits.HDUList(hdus))
+    frame = frames_in(files)["Y"]
+    whole = frames_in(moffat_files(tmp_path / "whole", (0.5, 0.0)))["Y"].image
+    bad = np.isnan(frame.image)
+    assert np.count_nonzero(bad) == 2 + 8 and bad.sum() == frame.bad  # each pixel lies between two columns
+    np.testing.assert_allclose(frame.image[~bad], whole[~bad], rtol=0.02, atol=0.002 * np.nanmax(whole))
+    np.testing.assert_allclose(frame.rms[~bad], 2 * 10 ** (-0.4 * 29.9), rtol=1e-6)
+    assert (np.isnan(frame.rms) == bad).all()
+
+
+@pytest.mark.parametrize("pixels", [66, 67])
+def test_nisp_half_a_pixel_off_needs_no_more_than_the_frame(tmp_path, pixels):
+    frames = frames_in(moffat_files(tmp_path / "in", (0.4, 0.4), side=pixels))
+    assert not np.isnan(frames["Y"].image).any()
+    with pytest.raises(InputError, match="Y does not cover the VIS frame"):
+        frames_in(moffat_files(tmp_path / "far", (1.6, 0.4), side=pixels))
+    padded = frames_in(moffat_files(tmp_path / "far", (1.6, 0.4), side=pixels), reading=Reading(pad=True))
+    assert np.isnan(padded["Y"].image).any(axis=0).sum() in (1, 2)
+
+
+def test_a_position_in_a_table_moves_the_frame(tmp_path):
+    hdus = mer_hdus((300, 300))
+    hdus.append(fits.ImageHDU())
+    path = written(tmp_path / "a.fits", hdus)
+    place = WCS(wcs_header((300, 300))).pixel_to_world(180.3, 129.2)
+    table = tmp_path / "t.csv"
+    table.write_text(f"object,file,RA,Dec\nx,a.fits,{place.ra.deg:.9f},{place.dec.deg:.9f}\n")
+    reading = Reading(table=table)
+    frames = frames_in([path], reading=reading)
+    vis = hdus["VIS_FLUX"].data * 10 ** (-0.4 * 24.6)
+    np.testing.assert_allclose(frames["VIS"].image, vis[30:230, 81:281], rtol=1e-6)
+    assert frames["VIS"].offset == pytest.approx(0.1 * np.hypot(31, 20), rel=1e-4)
+    assert (frames["VIS"].ra, frames["VIS"].dec) == pytest.approx((place.ra.deg, place.dec.deg), abs=0.05 / 3600)
+    table.write_text(f"object,file,RA,Dec\nx,a.fits,{place.ra.deg:.9f},{place.dec.deg + 0.01:.9f}\n")
+    with pytest.raises(InputError, match="is not in the VIS image"):
+        frames_in([path], reading=reading)
+    table.write_text("object,file,RA,Dec\nx,a.fits,359.12345678912345,-49.987654321098765\n")
+    assert frames_in([path], reading=reading)["VIS"].offset == 0  # a rounded position of the middle is the middle
+    edge = WCS(wcs_header((300, 300))).pixel_to_world(240.0, 149.5)
+    table.write_text(f"object,file,RA,Dec\nx,a.fits,{edge.ra.deg:.9f},{edge.dec.deg:.9f}\n")
+    assert frames_in([path], reading=reading)["VIS"].image.shape == (100, 100)  # what fits around it
+
+
+def test_padding(tmp_path):
+    path = written(tmp_path / "a.fits", mer_hdus((90, 90)))
+    with pytest.raises(InputError, match=r"90 x 90 pixels, expected 100 to 3000.*4\.5 arcsec.*--pad"):
+        frames_in([path])
+    frames = frames_in([path], reading=Reading(pad=True))
+    assert np.isfinite(frames["VIS"].image[5:95, 5:95]).all()
+    assert frames["VIS"].bad == np.isnan(frames["VIS"].image).sum() == 100**2 - 90**2
+    assert np.isnan(frames["VIS"].rms).sum() == 1900 and frames["H"].image.shape == (32, 32)
+    whole = frames_in([written(tmp_path / "b.fits", mer_hdus((190, 190)))], 200, Reading(pad=True))
+    assert np.isnan(whole["VIS"].image).sum() == 200**2 - 190**2
+
+
+def test_an_image_trimmed_nobody_knows_where_is_refused(tmp_path):
+    path = written(tmp_path / "a.fits", mer_hdus((260, 231)))
+    with pytest.raises(InputError, match="260 x 231 pixels: trimmed at an edge.*--table with RA and Dec"):
+        frames_in([path])
+    place = WCS(wcs_header((260, 231))).pixel_to_world(100.0, 129.5)
+    path = path.rename(tmp_path / f"a_{place.ra.deg:.7f}_{place.dec.deg:.7f}.fits")
+    assert frames_in([path])["VIS"].offset == pytest.approx(1.5, abs=0.1)

@@ -94,6 +94,9 @@ def test_a_folder_is_searched_once_to_the_bottom(tmp_path):
 
 
 def test_what_is_not_euclid_is_named(tmp_path):
+    write_single(tmp_path / "in" / "SDSS J1234 VIS.fits", "VIS", FILTER=None)
+    assert list(found_in(tmp_path / "in")) == ["SDSS J1234"]
+    (tmp_path / "in" / "SDSS J1234 VIS.fits").unlink()
     written(tmp_path / "des.fits", fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(noise((9, 9)), name="DES_G_FLUX")]))
     write_single(tmp_path / "hsc_y.fits", "Y", FILTER="HSC-Y")
     write_single(tmp_path / "stack_y.fits", "Y", FILTER="y.00000", INSTRUME="GPC1")

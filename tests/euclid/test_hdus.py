@@ -85,8 +85,13 @@ def test_bad_cards_that_say_nothing_about_pixels(tmp_path, old, new):
 
 def test_a_tail_of_nothing_is_no_damage_and_junk_is(tmp_path):
     content = written(tmp_path / "a.fits", mer_hdus((100, 100))).read_bytes()
-    (tmp_path / "b.fits").write_bytes(content + bytes(5000))
+    (tmp_path / "b.fits").write_bytes(content + bytes(5760))
     assert len(find_objects([tmp_path / "b.fits"], Reading())[0]) == 1
+    assert len(content) % 2880 == 0 and 100 * 100 * 4 % 2880
+    (tmp_path / "d.fits").write_bytes(content[: len(content) + 40000 % 2880 - 2880])  # no padding at all
+    assert len(find_objects([tmp_path / "d.fits"], Reading())[0]) == 1
+    (tmp_path / "e.fits").write_bytes(content[:-30000] + b"\r" + content[-30000:])
+    assert "damaged" in find_objects([tmp_path / "e.fits"], Reading())[1][0].reason
     (tmp_path / "c.fits").write_bytes(content + b"<html>")
     with (
         pytest.raises(Unusable, match=r"c\.fits: damaged: HDU 13 begins with b'<html>'"),
@@ -108,8 +113,8 @@ def mutated(rng: np.random.Generator, content: bytes, headers: list[tuple[int, i
     """A file with some bytes of its headers overwritten, a card put in another's place, or its end cut off."""
     changed = bytearray(content)
     for _ in range(rng.integers(0, 4)):
-        start, length = rng.integers(*headers[rng.integers(len(headers))]), rng.integers(1, 12)
-        text = bytes(rng.choice(list(b"0123456789.-E'= T"), length))
+        start, length = rng.integers(*headers[rng.integers(len(headers))]), int(rng.integers(1, 12))
+        text = rng.choice(np.frombuffer(b"0123456789.-E'= T", "u1"), length).tobytes()
         changed[start : start + length] = text if rng.random() < 0.7 else rng.bytes(length)
     if rng.random() < 0.4:
         (place, _), (other, _) = (headers[number] for number in rng.integers(0, len(headers), 2))

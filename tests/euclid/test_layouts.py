@@ -141,20 +141,22 @@ def test_extension_names_in_lower_case(tmp_path):
     assert not np.isnan(frames_in([path])["VIS"].image).any()
 
 
-@pytest.mark.parametrize("kind", ["none", "frequency", "sip"])
+@pytest.mark.parametrize("kind", ["none", "frequency", "sip", "half"])
 def test_no_usable_wcs(tmp_path, kind):
     def change(hdus):
         header = hdus["VIS_FLUX"].header
         if kind == "none":
             for key in [key for key in header if key.startswith(("CTYPE", "CRVAL", "CRPIX", "CD", "CUNIT"))]:
                 del header[key]
+        elif kind == "half":
+            del header["CRPIX2"]
         elif kind == "sip":
             header.update({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"})
             header.update({"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-5})
         else:
             header.update({"CTYPE1": "FREQ", "CUNIT1": "Hz", "CTYPE2": "LINEAR", "CUNIT2": ""})
 
-    found = {"none": "none", "sip": "RA---TAN-SIP DEC--TAN-SIP"}.get(kind, "FREQ")
+    found = {"none": "none", "sip": "RA---TAN-SIP DEC--TAN-SIP", "frequency": "FREQ"}.get(kind, "RA---TAN DEC--TAN")
     refused(mer_with(tmp_path, change), tmp_path / "out", "x1.fits: [VIS_FLUX]", f"WCS is {found}", "celestial")
 
 
@@ -177,7 +179,7 @@ def test_an_image_that_is_none(tmp_path):
     refused([empty], tmp_path / "out", "e.fits", "lacks an image", "PRIMARY")
 
 
-@pytest.mark.parametrize("keep", [0, 10, 2879, 2880, 4000, 100_000, -2161, -2880])
+@pytest.mark.parametrize("keep", [0, 10, 2879, 2880, 4000, 100_000, -2000, -2161, -2880])
 def test_truncated_files(tmp_path, keep):
     path = mer_with(tmp_path, lambda hdus: None)[0]
     path.write_bytes(path.read_bytes()[:keep])

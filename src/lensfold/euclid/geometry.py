@@ -88,7 +88,8 @@ def read_object(found: EuclidObject, reading: Reading, side: int | None = None) 
     ``side``: of the frame in VIS pixels; None for the largest that the VIS image has around the object. Raises Unusable
     as `read_bands` does, and where size, scale or position of a band do not allow it.
     """
-    return frames_of_bands(found, read_bands(found, reading), reading.pad, side)
+    with np.errstate(all="ignore"):  # NaN of any kind in maps, infinite values in headers
+        return frames_of_bands(found, read_bands(found, reading), reading.pad, side)
 
 
 def frames_of_bands(
@@ -181,9 +182,9 @@ def frame_pixels(pixels: np.ndarray, rms_bad: np.ndarray, magzero: float, step: 
 
 def _flux(pixels: np.ndarray, rms_bad: np.ndarray, magzero: float) -> np.ndarray:
     """Return pixels in units of zero point 0 (float64), NaN where bad."""
-    pixels = pixels.astype(np.float64)
-    bad = bad_pixels(pixels) | rms_bad
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # NaN of any kind, infinite values
+        pixels = pixels.astype(np.float64)
+        bad = bad_pixels(pixels) | rms_bad
         flux = pixels * 10 ** (-0.4 * magzero)
     flux[bad] = np.nan
     return flux

@@ -172,19 +172,22 @@ def _read_hdus(path: Path, stream: BinaryIO) -> list[Hdu]:
         kind = kind_of(first) or f"of another format, as it begins with {first[:9]!r}"
         raise Unusable(path, f"not readable as a FITS image: it is {kind}. Fetch it again or leave it out.")
     hdus: list[Hdu] = []
-    start = 0
+    start = data = length = 0
     while start < size:
         if hdus and not _is_extension(path, stream, start, len(hdus)):
             break
         cards, data = _read_header(path, stream, start, len(hdus))
         hdus.append(_hdu(path, len(hdus), cards, data))
         length = _data_size(path, cards, len(hdus) - 1)
-        if data + length > size:
-            found = (
-                f"HDU {len(hdus) - 1} ({hdus[-1].name or 'nameless'}) ends at byte {data + length}, the file at {size}"
-            )
-            raise Unusable(path, f"truncated: {found}. Fetch it again.")
         start = data + length + -length % BLOCK
+        # where padding begins it has to end, or the file is a part of one; some programs write none
+        if data + length > size or data + length < size < start:
+            found = f"HDU {len(hdus) - 1} ({hdus[-1].name or 'nameless'}) ends at byte {start}, the file at {size}"
+            raise Unusable(path, f"truncated: {found}. Fetch it again.")
+    if size % BLOCK and start != size and data + length != size:
+        raise Unusable(
+            path, f"damaged: {size} bytes are no blocks of {BLOCK}, as of a transfer as text. Fetch it again."
+        )
     return hdus
 
 

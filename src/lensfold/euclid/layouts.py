@@ -127,12 +127,13 @@ def band_of_image(file: FitsFile, hdu: Hdu) -> str:
         return _band_of(match[1])
     cards = {key: hdu.cards.text(key) or file.hdus[0].cards.text(key) for key in _INSTRUMENT_CARDS}
     name = stem(file.path)
-    foreign = _foreign([*cards.values(), hdu.name, name])
-    if foreign:
-        raise Unusable(file.path, f"of {foreign}, not of Euclid. Leave it out.")
     by_card = [word for word in (cards["FILTER"], cards["INSTRUME"]) if _BAND.fullmatch(word)]
     by_name = _BAND.findall(name)
     strong = {_band_of(word) for word in by_name if len(word) > 1}
+    # SDSS J1234 VIS.fits is of Euclid, and J of SDSS_J.fits is not
+    foreign = _foreign([*cards.values(), *([] if by_card or strong else [hdu.name, name])])
+    if foreign:
+        raise Unusable(file.path, f"of {foreign}, not of Euclid. Leave it out.")
     bands = {_band_of(word) for word in by_card or by_name or _folder_words(file.path)}
     if len(bands) == 1 and (not by_card or not strong or bands <= strong):
         return bands.pop()

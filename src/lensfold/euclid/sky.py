@@ -92,6 +92,10 @@ def read_sky(cards: Cards) -> Sky:
     """Return the WCS of a header; ValueError, whose text says what was found, where it is none that can be used."""
     types = [cards.text(f"CTYPE{axis}") for axis in (1, 2)]
     found = " ".join(types).strip() or "none"
+    # wcslib would put 0 in their place
+    missing = [f"{key}{axis}" for key in ("CRVAL", "CRPIX") for axis in (1, 2) if cards.get(f"{key}{axis}") is None]
+    if missing and found != "none":
+        raise ValueError(f"{found} without {', '.join(missing)}")
     distorted = any(_SIP.fullmatch(key) for key in cards.texts) and any(kind.endswith("-SIP") for kind in types)
     try:
         with warnings.catch_warnings():
@@ -99,12 +103,14 @@ def read_sky(cards: Cards) -> Sky:
             wcs = Wcsprm(header=_header(cards))
             wcs.fix()
         wcs.set()
-        numbers = np.append(wcs.crpix, wcs.p2s([[1.0, 1.0]], 1)["world"])
+        sky = Sky(wcs)
+        celestial = wcs.lng >= 0 and wcs.lat >= 0
+        numbers = np.append(wcs.crpix, sky.world(np.zeros((1, 2))) if celestial else np.nan)
     except Exception as error:  # wcslib raises many kinds; each is the same to us
         raise ValueError(f"{found} ({' '.join(str(error).split())})") from error
-    if wcs.lng < 0 or wcs.lat < 0 or distorted or not np.isfinite(numbers).all():
+    if distorted or not np.isfinite(numbers).all():
         raise ValueError(found)
-    return Sky(wcs)
+    return sky
 
 
 def _header(cards: Cards) -> bytes:
