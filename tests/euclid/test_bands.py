@@ -5,7 +5,7 @@ import pytest
 from fakes.euclid import MAGZERO, frames_in, mer_hdus, mer_with, object_of, write_single, written
 
 from lensfold.errors import InputError
-from lensfold.euclid.bands import EXAMPLE, read_bands, read_magzero, unit_zero_point
+from lensfold.euclid.bands import EXAMPLE, read_bands, unit_zero_point
 from lensfold.euclid.layouts import EXTENSIONS, Reading
 
 
@@ -82,13 +82,6 @@ def test_magzero_of_the_primary_header_counts_where_it_is_inherited(tmp_path):
     assert magzero_of(tmp_path, change) == dict.fromkeys(MAGZERO, 24.6) | {"J": 30.0}
     with pytest.raises(InputError, match="MAGZERO is not in the header"):
         magzero_of(tmp_path, lambda hdus: change(hdus, inherit=False))
-
-
-def test_options():
-    assert read_magzero("vis=24.6, Y=29.8,nir_j=30,NISP_H=29.9") == MAGZERO
-    for wrong in ("", "vis", "vis=", "vis=x", "k=3", "vis=1,VIS=2", "vis=24.6;y=3", "vis=nan", "vis=99"):
-        with pytest.raises(InputError, match=f"--magzero.*Expected {EXAMPLE}"):
-            read_magzero(wrong)
 
 
 def test_a_file_of_one_band_has_its_zero_point_in_either_header(tmp_path):

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from astropy import units
 
-from lensfold.errors import InputError
 from lensfold.euclid.hdus import Cards, FitsFile, Hdu, Unusable, open_fits
-from lensfold.euclid.layouts import BAND_WORDS, BandFile, EuclidObject, Reading
+from lensfold.euclid.layouts import BandFile, EuclidObject, Reading
 from lensfold.euclid.sky import Sky, read_sky
 
 WHOLE = (slice(None), slice(None))
@@ -102,22 +101,6 @@ def _usable_psf(file: FitsFile, hdu: Hdu | None) -> np.ndarray | None:
         return None
     image = file.pixels(hdu)
     return image if np.isfinite(image).all() and image.sum(dtype=np.float64) > 0 else None
-
-
-def read_magzero(option: str) -> dict[str, float]:
-    """Return the zero point of each band in ``vis=24.6,y=29.8``; InputError where it is not of this form."""
-    found: dict[str, float] = {}
-    for part in option.split(","):
-        name, _, value = part.partition("=")
-        band = BAND_WORDS.get(name.strip().upper())
-        try:
-            zero_point = float(value)
-        except ValueError:
-            zero_point = math.nan
-        if band is None or band in found or not abs(zero_point) <= MAX_MAGZERO:
-            raise InputError(f"--magzero {option!r}: {part.strip()!r} cannot be used. Expected {EXAMPLE}")
-        found[band] = zero_point
-    return found
 
 
 def zero_point(band: str, name: str, own: Cards, primary: Cards | None, given: Mapping[str, float]) -> float:

@@ -88,10 +88,10 @@ def read_object(found: EuclidObject, reading: Reading, side: int | None = None) 
     ``side``: of the frame in VIS pixels; None for the largest that the VIS image has around the object. Raises Unusable
     as `read_bands` does, and where size, scale or position of a band do not allow it.
     """
-    with np.errstate(all="ignore"):  # NaN of any kind in maps, infinite values in headers
-        return frames_of_bands(found, read_bands(found, reading), reading.pad, side)
+    return frames_of_bands(found, read_bands(found, reading), reading.pad, side)
 
 
+@np.errstate(all="ignore")  # NaN of any kind in maps, infinite values in headers
 def frames_of_bands(
     found: EuclidObject, sources: dict[str, EuclidBand], pad: bool = False, side: int | None = None
 ) -> dict[str, Frame]:
