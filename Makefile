@@ -65,7 +65,7 @@ $(STEPS): run
 run: $(READY) $(SIMULATED:%=data/%/image_catalog2.0train.csv)
 	@$(LENSFOLD) run $(filter $(STEPS),$(MAKECMDGOALS)) $(PLACE) $(TRAINING) $(RUNNING)
 rank: $(READY)
-	@$(LENSFOLD) rank $(PLACE) $(call whole,TRAINED,trained-on) $(call whole,SUBMISSION,submission) $(if $(CUTOUTS),-- $(call quoted,$(CUTOUTS)))
+	@$(LENSFOLD) rank $(PLACE) $(call whole,TRAINED,trained-on) $(call whole,SUBMISSION,submission) $(call whole,MAGZERO,magzero) $(call whole,TABLE,table) $(if $(CUTOUTS),-- $(call quoted,$(CUTOUTS)))
 jobs grade leaderboard report look: $(READY)
 	@$(LENSFOLD) $@ $(PLACE) $(if $(filter grade,$@),$(call whole,SUBMISSION,submission)) $(if $(filter jobs,$@),$(TRAINING)) $(if $(filter leaderboard report,$@),$(call whole,SORT,sort))
 paper: $(READY)

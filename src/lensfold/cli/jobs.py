@@ -7,18 +7,25 @@ from typing import Annotated
 import typer
 
 from lensfold.cli.options import (
+    CORES,
     BetaSquared,
     DataFolder,
+    FrameSide,
+    MagZero,
+    ObjectTable,
     PackName,
+    Pad,
     Root,
     SkipBad,
     Stage,
     SubmissionName,
     TrainedOn,
+    Workers,
     chosen_pack,
+    zero_points,
 )
 from lensfold.errors import InputError
-from lensfold.paths import pack_name
+from lensfold.paths import checked_side, pack_name
 
 app = typer.Typer()
 
@@ -89,15 +96,24 @@ def rank(
     submission: Annotated[
         str | None, typer.Option("--submission", help="This submission or single run; default: the best that fits.")
     ] = None,
+    side: FrameSide = None,
+    pad: Pad = False,
+    magzero: MagZero = None,
+    table: ObjectTable = None,
+    workers: Workers = CORES,
 ) -> None:
     """Cutouts in, a ranked list out: import, predict with the best trained network, write ranked.csv and its page."""
+    from lensfold.euclid.layouts import Reading
+    from lensfold.euclid.packs import Options
     from lensfold.jobs.rank import Wanted
     from lensfold.jobs.rank import rank as do
 
     if not (files or out or pack):
         raise InputError("nothing to rank: give Euclid cutouts or a folder of them (make rank CUTOUTS=<folder>).")
     name = pack or (None if out else pack_name(files or []))
-    do(*chosen_pack(root, name, out), Wanted(tuple(files or ()), trained_on, submission))
+    reading = Reading(zero_points(magzero), table, pad)
+    options = Options(None if side is None else checked_side(side), workers=workers)
+    do(*chosen_pack(root, name, out), Wanted(tuple(files or ()), reading, options, trained_on, submission))
 
 
 @app.command()

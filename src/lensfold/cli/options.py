@@ -29,6 +29,9 @@ BetaSquared = Annotated[
 EveryTable = Annotated[bool, typer.Option("--all", help="Every table of scores, not only the outcome.")]
 SortScore = Annotated[str, typer.Option("--sort", help="auc, f1, tpr10, auc_large, … or a size bin as '21-40'.")]
 Stage = Annotated[Path | None, typer.Option("--stage", help="Copy the cache to this local folder and read it there.")]
+FrameSide = Annotated[
+    int | None, typer.Option("--side", help='VIS pixels a side: 200 (20") or 100 (10"); default: the most there is.')
+]
 MagZero = Annotated[
     str | None,
     typer.Option("--magzero", help="AB zero points of bands whose files state none: vis=24.6,y=29.8,j=30,h=30."),

@@ -1,5 +1,6 @@
 """Commands that make a pack, look at it, and keep its folds and caches."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 from lensfold.cli.options import (
     CORES,
     DataFolder,
+    FrameSide,
     MagZero,
     ObjectTable,
     PackName,
@@ -109,9 +111,7 @@ def import_euclid(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first unusable object instead of listing it in skipped.csv.")
     ] = False,
-    side: Annotated[
-        int | None, typer.Option(help='VIS pixels a side: 200 (20") or 100 (10"); default: the most an object has.')
-    ] = None,
+    side: FrameSide = None,
     pad: Pad = False,
     magzero: MagZero = None,
     table: ObjectTable = None,
@@ -129,6 +129,8 @@ def import_euclid(
     options = Options(None if side is None else checked_side(side), overwrite, append, strict, workers)
     made, pictures = import_pack(files, out, Reading(zero_points(magzero), table, pad), options)
     show_import(made, out, pictures)
+    for one in made.packs:
+        print(f"Rank {one.folder.name} with: make rank DATA={shlex.quote(str(one.folder))}")
     if len(made.skipped):
         raise typer.Exit(1)
 

@@ -5,14 +5,18 @@ Everything on the way is done once: cutouts are imported again only where they a
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from lensfold.console import show_text
 from lensfold.data.cache import read_manifest
 from lensfold.data.cache_check import has_manifest
 from lensfold.errors import InputError
+from lensfold.euclid.layouts import Reading
+from lensfold.euclid.packs import Options
 from lensfold.files import digest, is_newer, write_json
 from lensfold.jobs.plan import Work
 from lensfold.jobs.process import cores
@@ -29,9 +33,12 @@ from lensfold.report.ranked import Ranking, show_ranking, write_ranked_page
 
 @dataclass(frozen=True)
 class Wanted:
-    """Cutouts to rank, files or folders (none: the pack as it is), and networks that decide instead of the best."""
+    """Cutouts to rank, files or folders (none: the pack as it is), how they are imported, and networks that decide
+    instead of the best."""
 
     files: tuple[Path, ...] = ()
+    reading: Reading = Reading()
+    options: Options = Options()
     trained_on: str | None = None
     submission: str | None = None
 
@@ -43,7 +50,7 @@ def rank(workspace: Workspace, pack: Pack, wanted: Wanted) -> None:
     other cutouts; and where no pack can be ranked, with the reasons.
     """
     known = candidates(workspace, wanted.trained_on, wanted.submission)
-    packs = _imported(workspace, pack, wanted.files) if wanted.files else [pack]
+    packs = _imported(workspace, pack, wanted) if wanted.files else [pack]
     rankings, refused = [], []
     for one in packs:
         try:
@@ -52,24 +59,21 @@ def rank(workspace: Workspace, pack: Pack, wanted: Wanted) -> None:
             if len(packs) == 1:
                 raise
             refused.append(f"{one.name} is not ranked: {error}")
-    for ranking in rankings:
-        show_ranking(ranking)
     if not rankings:
         raise InputError("\n".join(refused))
-    print("\n".join(refused), end="\n" if refused else "")
+    for ranking in rankings:
+        show_ranking(ranking)
+    for text in refused:
+        show_text(text)
 
 
-def _imported(workspace: Workspace, pack: Pack, files: Sequence[Path]) -> list[Pack]:
+def _imported(workspace: Workspace, pack: Pack, wanted: Wanted) -> list[Pack]:
     """Return the packs of some cutouts, imported where they are not what was imported last time.
 
     Raises InputError where the pack is of other cutouts, or was not made by a ranking.
     """
-    record = workspace.ranked_from(pack)
-    asked = {"from": [str(path.resolve()) for path in files], "files": _fingerprint(files)}
-    try:
-        kept = json.loads(record.read_text())
-    except (OSError, ValueError):
-        kept = {}
+    record, kept = workspace.ranked_from(pack), _record(workspace.ranked_from(pack))
+    asked = {"from": [str(path.resolve()) for path in wanted.files], "files": _fingerprint(wanted)}
     if kept and kept["from"] != asked["from"]:
         raise InputError(
             f"{pack.folder}: has the cutouts of {', '.join(kept['from'])}, and these are {', '.join(asked['from'])}. "
@@ -81,25 +85,52 @@ def _imported(workspace: Workspace, pack: Pack, files: Sequence[Path]) -> list[P
             f"PACK={pack.name}, or give the cutouts another name: PACK=<name> (make) or --pack <name>."
         )
     if kept.get("files") != asked["files"]:
-        folders = _import(files, pack.folder, overwrite=bool(kept))
-        asked["packs"] = [str(folder.resolve()) for folder in folders]
-        write_json(record, asked)
-        kept = asked
-    return [workspace.pack(None, Path(folder)) for folder in kept["packs"]]
+        write_json(record, {**asked, "files": None, "packs": []})  # an import that is stopped is known for ours
+        try:
+            folders = _import(wanted, pack.folder, overwrite=bool(kept))
+        except InputError:
+            _restore(record, kept)
+            raise
+        kept = {**asked, "packs": [str(folder.resolve()) for folder in folders]}
+        write_json(record, kept)
+    main = pack.folder.resolve()
+    return [pack if Path(folder) == main else workspace.pack(None, Path(folder)) for folder in kept["packs"]]
 
 
-def _import(files: Sequence[Path], out: Path, overwrite: bool) -> list[Path]:
+def _record(path: Path) -> dict:
+    """Return what a ranking imported last time; empty where it did not."""
+    try:
+        kept = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) and {"from", "files", "packs"} <= kept.keys() else {}
+
+
+def _restore(record: Path, kept: dict) -> None:
+    if kept:
+        write_json(record, kept)
+        return
+    record.unlink(missing_ok=True)
+    with suppress(OSError):
+        record.parent.rmdir()  # only where nothing is inside
+
+
+def _import(wanted: Wanted, out: Path, overwrite: bool) -> list[Path]:
     """Import cutouts and print what came of it; return the folders of the packs they made."""
     from lensfold.report.packs import show_import
 
-    table, pictures = import_pack(files, out, overwrite)
-    show_import(table, out, pictures)
-    return [out]
+    options = replace(wanted.options, overwrite=overwrite)
+    made, pictures = import_pack(wanted.files, out, wanted.reading, options)
+    show_import(made, out, pictures)
+    return [one.folder for one in made.packs]
 
 
-def _fingerprint(files: Sequence[Path]) -> str:
-    """Return a hash of the paths, sizes and times of change of all files, and of those in folders."""
-    return digest({str(path): [(stat := path.stat()).st_size, stat.st_mtime_ns] for path in _all_files(files)})
+def _fingerprint(wanted: Wanted) -> str:
+    """Return a hash of the files, those in folders too, by path, size and time of change, and of how they are read."""
+    reading, options = wanted.reading, wanted.options
+    files = _all_files([*wanted.files, *([reading.table] if reading.table else [])])
+    found = {str(path): [(stat := path.stat()).st_size, stat.st_mtime_ns] for path in files}
+    return digest({"files": found, "magzero": dict(reading.magzero), "pad": reading.pad, "side": options.side})
 
 
 def _all_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -115,7 +146,7 @@ def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first:
     fitting = _fitting(workspace, pack, known)
     chosen = fitting[0]
     network = why(chosen, fitting[1:])
-    print(f"{pack.name} is scored by {network}")
+    show_text(f"{pack.name} is scored by {network}.")
     work = Work(workspace, pack, trained_on=chosen.trained_on, skip_bad=True)
     run(order_of(work, ("predict",), submission=chosen.submission), Executor())
     table, content = write_ranking(workspace, pack, chosen.submission)
@@ -155,5 +186,5 @@ def _fitting(workspace: Workspace, pack: Pack, known: Sequence[Candidate]) -> li
         except InputError as error:
             reason = reason or str(error)
     if not fitting:
-        raise InputError(f"no trained network fits {pack.name}. Of the best one: {reason}")
+        raise InputError(f"no trained network fits its frames. Of the best one: {reason}")
     return fitting

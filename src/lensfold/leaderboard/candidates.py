@@ -106,15 +106,17 @@ def _value(score: Score | None) -> float:
 
 def why(chosen: Candidate, others: Sequence[Candidate]) -> str:
     """Return in words which networks are taken, and why these rather than ``others`` that would fit too."""
-    is_alone = len(chosen.members) == 1
-    what = f"{'run' if is_alone else 'submission'} {chosen.submission} of pack {chosen.trained_on}"
-    reasons = []
-    if any(one.is_of_euclid != chosen.is_of_euclid for one in others):
+    kind = "run" if chosen.members == (chosen.submission,) else "submission"
+    what = f"{kind} {chosen.submission} of pack {chosen.trained_on}"
+    if not others:
+        return f"{what}, the only one that fits"
+    rest, reasons = list(others), []
+    if any(one.is_of_euclid != chosen.is_of_euclid for one in rest):
         reasons.append("trained on Euclid's sky")
-        others = [one for one in others if one.is_of_euclid]
-    if any(len(one.members) == 1 for one in others) and not is_alone:
+        rest = [one for one in rest if one.is_of_euclid]
+    if len(chosen.members) > 1 and any(len(one.members) == 1 for one in rest):
         reasons.append("several networks together")
-        others = [one for one in others if len(one.members) > 1]
-    if others:
-        reasons.append("the highest AUC out of fold of those left")
-    return f"{what} ({', '.join(reasons)})" if reasons else f"{what} (the only one that fits)"
+        rest = [one for one in rest if len(one.members) > 1]
+    if rest:
+        reasons.append("the highest AUC out of fold")
+    return f"{what}, the best of {len(others) + 1} that fit: {', then '.join(reasons)}"

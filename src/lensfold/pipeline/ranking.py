@@ -1,7 +1,7 @@
 """A scored pack of people's own cutouts → its ranked list: names, positions and flags beside the scores."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -48,24 +48,28 @@ def _ranked(scores: pd.Series, refused: Mapping[str, dict]) -> pd.DataFrame:
 
 def _objects(workspace: Workspace, pack: Pack, ids: pd.Index, refused: Mapping[str, dict]) -> pd.DataFrame:
     """Return name, ra, dec, flags and file of objects by ID; of packs without a table of objects the ID is the name."""
+    known = pd.DataFrame({"name": "", "ra": np.nan, "dec": np.nan, "flags": "", "file": ""}, index=ids)
+    bands: list[str] = []
     if objects_file(pack.folder).is_file():
-        known = read_objects(pack.folder).set_index("ID").reindex(ids)
-    else:
-        known = pd.DataFrame(index=ids, columns=["name", "ra", "dec", "flags", "file"])
+        read = read_objects(pack.folder).set_index("ID").reindex(ids)
+        known = read[list(known.columns)].fillna({"name": "", "flags": "", "file": ""})
+        bands = [band for band in BANDS if read[f"bad_{band}"].notna().any()]
+    lacking = [band for band in BANDS if band not in bands] if bands else []
     mended = read_manifest(workspace.cache(pack, "test"))["repaired"]
-    texts = ["; ".join(_flags(row, mended.get(str(i), {}), refused.get(str(i)))) for i, row in known.iterrows()]
-    names = known["name"].fillna("").where(known["name"].fillna("") != "", ids.astype(str))
-    return known[["ra", "dec", "file"]].assign(name=names, flags=texts)
+    texts = [
+        "; ".join(_flags(flags, lacking, mended.get(str(i), {}), refused.get(str(i))))
+        for i, flags in known["flags"].items()
+    ]
+    return known.assign(flags=texts, name=known["name"].where(known["name"] != "", ids.astype(str)))
 
 
-def _flags(row: pd.Series, mended: Mapping[str, int], refused: dict | None) -> Iterator[str]:
+def _flags(known: str, lacking: Sequence[str], mended: Mapping[str, int], refused: dict | None) -> Iterator[str]:
     """Yield what a person should know before believing an object's score."""
     if refused:
         yield f"not scored: {refused['reason']}"
-    if isinstance(row["flags"], str) and row["flags"]:
-        yield row["flags"]
-    lacking = [band for band in BANDS if f"bad_{band}" in row and pd.isna(row[f"bad_{band}"])]
-    if 0 < len(lacking) < len(BANDS):
+    if known:
+        yield known
+    if lacking:
         yield f"no {', '.join(lacking)}"
     if mended:
         yield f"mended pixels: {', '.join(f'{band} {count}' for band, count in mended.items())}"

@@ -1,5 +1,6 @@
 """What the terminal shows of a pack: its folds, its caches, and real cutouts that were imported."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,8 +74,6 @@ def show_import(made: "Import", out: Path, pictures: Sequence[Path]) -> None:
     if len(made.skipped):
         print(f"skipped {len(made.skipped)}, listed in {skipped_file(out)}: they are in no pack and get no score")
         print("\n".join(f"  {reason}" for reason in made.reasons))
-    for pack in made.packs:
-        print(f"Rank {pack.folder.name} with: make predict DATA={pack.folder} TRAINED=<pack you trained on>")
 
 
 def _show_pack(pack: "ImportedPack") -> None:
@@ -102,7 +101,7 @@ def show_cut(objects: pd.DataFrame, skipped: pd.DataFrame, notes: Sequence[str],
         print(f"left out: {number} x {reason}")
     rest = f", {len(skipped)} left out (listed in skipped.csv)" if len(skipped) else ""
     print(f"{out}: {len(objects)} objects cut out of {objects['file'].nunique()} tiles{rest}")
-    print(f"Rank them with: make predict DATA={out} TRAINED=<pack you trained on>")
+    print(f"Rank them with: make rank DATA={shlex.quote(str(out))}")
 
 
 def show_injected(made: "Injected", out: Path) -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 import lensfold
-from lensfold.console import show_table, show_text
+from lensfold.console import PIPED, show_table, show_text, width
 from lensfold.files import write_if_changed
+from lensfold.report.contents import relative
 from lensfold.report.gallery import Card, Filter, write_pictures
 from lensfold.report.pages import templates
 
 #: objects on the page, and in the terminal
 ON_PAGE, IN_TERMINAL = 200, 20
+#: columns of the terminal that flags may take; all of them are in the list
+FLAGS_WIDTH = 26
 #: what marks are exported with, beside ID, mark and note
 EXPORTED = ("rank", "score", "name", "ra", "dec", "flags")
 #: stands where a position is not known
@@ -74,6 +77,7 @@ def write_ranked_page(ranking: Ranking, cache_folder: Path) -> Path:
         filters=filters,
         pictures=pictures,
         folder=folder.name,
+        skipped=relative(ranking.skipped_file, folder.parent),
         exported=EXPORTED,
     )  # fmt: skip
     write_if_changed(ranking.page, text.encode("utf-8"))
@@ -83,7 +87,7 @@ def write_ranked_page(ranking: Ranking, cache_folder: Path) -> Path:
 def _card(row: dict) -> Card:
     place = "not scored" if pd.isna(row["rank"]) else f"{row['rank']}."
     ra, dec = _degrees(row["ra"]), _degrees(row["dec"], "+")
-    lines = (f"score {row['score']:.4f}", f"RA {ra}, Dec {dec}", f"ID {row['ID']}")
+    lines = (f"score {_number(row['score'])}", f"RA {ra}, Dec {dec}", f"ID {row['ID']}")
     known = {name: "" if pd.isna(row[name]) else str(row[name]) for name in EXPORTED}
     data = {**known, "flagged": "yes" if row["flags"] else "no"}
     return Card(int(row["ID"]), "ranked", f"{place} {row['name']}", "", "", lines, row["flags"], data)
@@ -91,14 +95,15 @@ def _card(row: dict) -> Card:
 
 def show_ranking(ranking: Ranking) -> None:
     """Print the first IN_TERMINAL objects, how many were ranked and skipped, and where list and page are."""
+    room = min(width(), PIPED) - FLAGS_WIDTH - 38  # what rank, score, RA, Dec and the gaps between columns take
     rows = [
-        [NOTHING if pd.isna(row["rank"]) else row["rank"], f"{row['score']:.4f}", row["name"], _degrees(row["ra"]),
-         _degrees(row["dec"], "+"), row["flags"]]
+        [NOTHING if pd.isna(row["rank"]) else row["rank"], _number(row["score"]), _shortened(row["name"], room),
+         _degrees(row["ra"]), _degrees(row["dec"], "+"), _shortened(row["flags"], FLAGS_WIDTH, ends=False)]
         for row in ranking.table.head(IN_TERMINAL).to_dict("records")
     ]  # fmt: skip
     columns = ["rank", "score", "name", "RA", "Dec", *(["flags"] if any(row[-1] for row in rows) else [])]
     cells = [row[: len(columns)] for row in rows]
-    show_table(f"most like a lens first · pack {ranking.pack} · {ranking.network}", columns, cells, left=3)
+    show_table(f"most like a lens first · pack {ranking.pack}", columns, cells, left=3)
     skipped = (
         f"{ranking.skipped:,} skipped, with the reasons in {ranking.skipped_file}"
         if ranking.skipped
@@ -107,6 +112,18 @@ def show_ranking(ranking: Ranking) -> None:
     show_text(f"{ranking.counts}; {skipped}.")
     print(f"the whole list: {ranking.target}")
     print(f"look, mark, export: {ranking.page}")
+
+
+def _shortened(text: str, most: int, ends: bool = True) -> str:
+    """Return a text of at most so many characters, cut in the middle or, without ``ends``, behind."""
+    if len(text) <= most:
+        return text
+    behind = (most - 1) // 2 if ends else 0
+    return f"{text[: most - 1 - behind]}…{text[len(text) - behind :]}"
+
+
+def _number(score: float) -> str:
+    return NOTHING if pd.isna(score) else f"{score:.4f}"
 
 
 def _degrees(value: float, sign: str = "") -> str:
