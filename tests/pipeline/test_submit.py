@@ -189,6 +189,22 @@ def test_a_single_member_has_no_best_member_to_beat(runs):
     assert manifest["ensemble"]["adds"] == [] and "adds" not in out
 
 
+def test_a_single_experiment_is_submitted_by_its_name(runs):
+    lensfold(runs, "submit", *PACK, "--submission", "good")
+    path = runs / "submissions" / "fake" / "good.csv"
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    assert list(manifest["members"]) == ["good"] and manifest["settings_sha256"] is None
+    np.testing.assert_allclose(
+        logit(pd.read_csv(path, header=None, index_col=0)[1]),
+        Run(runs / "runs/fake/good").test_logits("fake"),
+        rtol=1e-9,
+    )
+    shown = lensfold(runs, "explain-submission", str(path), "--verify", check=False).stdout
+    assert "SUBMISSION=good" in shown and "good.toml" not in shown.split("compared with")[1].split("experiments")[0]
+    done = lensfold(runs, "submit", *PACK, "--submission", "nobody", check=False)
+    assert done.returncode == 1 and "submissions/nobody.toml" in done.stderr
+
+
 # Refusals
 
 

@@ -61,7 +61,8 @@ def test_statistics_are_medians_ready_for_json():
         ({"correlation_Y": 1.2}, ["noise correlation 1.2"]),
         ({"mag_VIS": 20.4}, []),
         ({"mag_VIS": 21.5, "width_VIS": 2.0}, ["width of the narrowest peaks 2.0", "magnitude 21."]),
-        ({"half_light": 5.0, "peaks": 40.0}, []),
+        ({"half_light": 1.2, "peaks": 40.0}, []),
+        ({"half_light": 1.5}, ["half-light radius 1.5"]),
     ],
 )
 def test_a_difference_is_named_beyond_its_limit(shifts, words):

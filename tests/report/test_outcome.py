@@ -4,7 +4,7 @@ import pytest
 
 from lensfold import console
 from lensfold.report import outcome
-from lensfold.report.outcome import show_outcome
+from lensfold.report.outcome import elsewhere, show_outcome
 from lensfold.runs.scores import Score
 
 OVER = {"draws": 1000, "seed": 0, "over": "haloes"}
@@ -130,3 +130,18 @@ def test_missing_folds_and_undefined_scores_are_said(capsys):
 def test_no_rows(capsys):
     show_outcome("p", [], [], False)
     assert "no score.json" in capsys.readouterr().out
+
+
+def test_scores_of_another_sky_are_no_scores_of_this_pack():
+    rows = [lens_row(), lens_row("ensemble (stacking)", 0.9)]
+    text = elsewhere("mine", "euclid", True, [rows, [radius_row()]], False)
+    assert text.startswith(
+        "How good these scores are on mine is not known: it has no labels. The networks learnt from "
+    )
+    assert "learnt from euclid (SYNTHETIC), and out of fold their AUC is 0.900 (0.890–0.910) and MSE is 0.250" in text
+    assert "arcsec² there. That is no score of mine, where they may do far worse: see docs/euclid.md#what-" in text
+    text = elsewhere("away", "real", False, [[], []], True)
+    assert text == (
+        "How good these scores are on away `lensfold grade --pack away` says. The networks learnt from real, and their "
+        "own scores are not at hand."
+    )

@@ -4,7 +4,7 @@ Everything on the way is done once: cutouts are imported again only where they a
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +74,23 @@ def _imported(workspace: Workspace, pack: Pack, wanted: Wanted) -> list[Pack]:
     """
     record, kept = workspace.ranked_from(pack), _record(workspace.ranked_from(pack))
     asked = {"from": [str(path.resolve()) for path in wanted.files], "files": _fingerprint(wanted)}
-    if kept and kept["from"] != asked["from"]:
+    _check_ours(pack, kept, asked)
+    if not asked.items() <= kept.items():
+        write_json(record, {"from": asked["from"], "files": None, "packs": []})  # where it is stopped, it is known
+        try:
+            folders = _import(wanted, pack.folder, overwrite=bool(kept))
+        except InputError:
+            _restore(record, kept)
+            raise
+        kept = {**asked, "packs": [folder.name for folder in folders]}
+        write_json(record, kept)
+    main = pack.folder.resolve()
+    return [pack if name == main.name else workspace.pack(None, pack.folder.parent / name) for name in kept["packs"]]
+
+
+def _check_ours(pack: Pack, kept: dict, asked: dict) -> None:
+    """Raise InputError where a pack is not of the cutouts asked for: neither from the same place nor the same files."""
+    if kept and kept["from"] != asked["from"] and kept["files"] != asked["files"]:
         raise InputError(
             f"{pack.folder}: has the cutouts of {', '.join(kept['from'])}, and these are {', '.join(asked['from'])}. "
             "Give one of the two a name of its own: PACK=<name> (make) or --pack <name>."
@@ -84,17 +100,6 @@ def _imported(workspace: Workspace, pack: Pack, wanted: Wanted) -> list[Pack]:
             f"{pack.folder}: there is a pack already that was not made from these cutouts. Rank it as it is: make rank "
             f"PACK={pack.name}, or give the cutouts another name: PACK=<name> (make) or --pack <name>."
         )
-    if kept.get("files") != asked["files"]:
-        write_json(record, {**asked, "files": None, "packs": []})  # an import that is stopped is known for ours
-        try:
-            folders = _import(wanted, pack.folder, overwrite=bool(kept))
-        except InputError:
-            _restore(record, kept)
-            raise
-        kept = {**asked, "packs": [str(folder.resolve()) for folder in folders]}
-        write_json(record, kept)
-    main = pack.folder.resolve()
-    return [pack if Path(folder) == main else workspace.pack(None, Path(folder)) for folder in kept["packs"]]
 
 
 def _record(path: Path) -> dict:
@@ -126,18 +131,23 @@ def _import(wanted: Wanted, out: Path, overwrite: bool) -> list[Path]:
 
 
 def _fingerprint(wanted: Wanted) -> str:
-    """Return a hash of the files, those in folders too, by path, size and time of change, and of how they are read."""
+    """Return a hash of the files, those in folders too, by name, size and time of change, and of how they are read.
+
+    Where the folders lie is no part of it. Raises InputError where one is absent or empty.
+    """
     reading, options = wanted.reading, wanted.options
-    files = _all_files([*wanted.files, *([reading.table] if reading.table else [])])
-    found = {str(path): [(stat := path.stat()).st_size, stat.st_mtime_ns] for path in files}
+    found = [_files_of(path) for path in (*wanted.files, *([reading.table] if reading.table else []))]
     return digest({"files": found, "magzero": dict(reading.magzero), "pad": reading.pad, "side": options.side})
 
 
-def _all_files(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder. Give Euclid cutouts (FITS), or folders of them.")
-        yield from (one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+def _files_of(path: Path) -> list[tuple[str, int, int]]:
+    """Return name, size and time of change (ns) of a file, or of all files in a folder."""
+    files = [one for one in sorted(path.rglob("*")) if one.is_file()] if path.is_dir() else [path]
+    if not files or not path.exists():
+        what = "no such file or folder" if not path.exists() else "an empty folder"
+        raise InputError(f"{path}: {what}. Give Euclid cutouts (FITS), or folders of them.")
+    stats = [(one.relative_to(path).as_posix(), one.stat()) for one in files]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
 def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first: Pack) -> Ranking:
