@@ -14,7 +14,7 @@
 # FOLD="<numbers>" which folds, TRAINED=<pack> predicts with runs of another pack, SKIP_BAD=1 leaves unusable objects
 # out, EXECUTOR=local|ray|slurm runs the jobs, JOBS=<n> at a time, ADDRESS=<host:port> joins a Ray cluster, PARTS=<n>
 # divides the splits, GPUS=<n> a network's job under SLURM, STAGE=<folder> reads caches from a local copy there,
-# SORT=<score> sorts the leaderboard, SCALE=smoke|default|full is how much of the paper runs.
+# SORT=<score> sorts the leaderboard, SCALE=smoke|default|full sizes the paper, MAGZERO=<list> TABLE=<csv> read cutouts.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

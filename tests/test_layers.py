@@ -57,6 +57,7 @@ def test_every_module_has_a_layer():
 
 LIGHT = [
     "cli.main",
+    "jobs.rank",
     "jobs.run",
     "jobs.work",
     "models",

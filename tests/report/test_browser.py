@@ -12,6 +12,8 @@ from fakes.catalog import give_radii
 from fakes.runs import write_run_with_history
 from fakes.workspace import lensfold
 
+from lensfold.report.ranked import Ranking, write_ranked_page
+
 selenium = pytest.importorskip("selenium")
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -221,6 +223,34 @@ def test_m_takes_a_mark_away_and_typing_a_note_is_no_command(first):
     first.find_element(By.ID, "note").send_keys("same")
     assert "faint" not in (first.find_element(By.ID, "gallery").get_attribute("class") or "")
     assert len(first.find_elements(By.CSS_SELECTOR, ".card.marked")) == 1
+
+
+def test_marks_of_a_ranked_pack_are_exported_with_names_and_positions(browser, report, tmp_path):
+    table = pd.DataFrame(
+        {"rank": pd.array([1, 2, None], "Int64"), "score": [0.9, 0.5, 0.0], "name": ['-1, "a"', "NA", "c"],
+         "ra": [1.25, 2.5, 3.0], "dec": [-4.5, 5.0, 6.0], "flags": ["", "no J, H", "not scored: x"],
+         "ID": [200001, 200002, 3], "file": "f.fits"}
+    )  # fmt: skip
+    ranking = Ranking("p", table, tmp_path / "ranked.csv", "run r", ("careful",), 0, tmp_path / "skipped.csv", False)
+    browser.get(write_ranked_page(ranking, report.parents[2] / "data" / "fake" / "cache" / "test").as_uri())
+    browser.execute_script("localStorage.clear()")
+    browser.refresh()
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    press(browser, Keys.ARROW_RIGHT, "m")
+    assert text(browser, "#large-caption b") == '1. -1, "a"'
+    press(browser, Keys.ARROW_RIGHT, "n")
+    browser.find_element(By.ID, "note").send_keys("an arc", Keys.ENTER)
+    press(browser, Keys.ESCAPE, "f")
+    Select(browser.find_element(By.NAME, "flagged")).select_by_value("yes")
+    assert [card.get_attribute("data-name") for card in shown(browser)] == ["NA", "c"]
+    press(browser, Keys.TAB, Keys.TAB, "e")
+    target, limit = browser.downloads / "marks-ranked-p.csv", time.monotonic() + 20
+    while not target.is_file() and time.monotonic() < limit:
+        time.sleep(0.1)
+    rows = pd.read_csv(target, keep_default_na=False).drop(columns=["list", "mark"]).to_dict("list")
+    target.unlink()
+    columns = ("rank", "score", "name", "ra", "dec", "flags")
+    assert rows == {"ID": [200001, 200002], "note": ["", "an arc"], **table[list(columns)].head(2).to_dict("list")}
 
 
 def test_only_marked_ones_can_be_shown(first):
