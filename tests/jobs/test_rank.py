@@ -215,7 +215,8 @@ def test_other_files_are_noticed_and_a_pack_that_no_network_fits_is_named(copied
     written(copied / FOLDER / "small.fits", mer_hdus((120, 120)))
     lines = lensfold(copied, "rank", FOLDER).stdout.splitlines()
     assert "4 objects ranked; none skipped." in lines
-    assert lines[-1] == "my_cutouts-10 is not ranked: no trained network fits its frames. Of the best one: too small."
+    assert "my_cutouts-10 is not ranked: no trained network fits its frames. Of the best one: too small." in lines
+    assert lines[-1].endswith("data/my_cutouts/ranked.html")
     assert listed(copied).set_index("name")["ID"].to_dict() == before.to_dict()  # marks find their objects again
     message = refused(copied, "--pack", "my_cutouts-10")
     assert message == "error: no trained network fits its frames. Of the best one: too small."

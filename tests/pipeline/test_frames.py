@@ -83,7 +83,7 @@ def test_networks_that_see_more_than_there_is_are_refused(both):
     message = refused(both, "predict", "--pack", "small", "--trained-on", "fake", "--submission", "whole")
     assert message == (
         "error: runs/fake/whole: its networks see 200 VIS pixels a side, and the frames of pack small have 100 "
-        '(10"). Predict with a run whose pixels.crop is 100 or less.'
+        '(10"). Predict with a run whose pixels.crop is 100 or less, as that of euclid_cnn.'
     )
     assert not (both / "submissions" / "small").exists()
 

@@ -61,10 +61,10 @@ def rank(workspace: Workspace, pack: Pack, wanted: Wanted) -> None:
             refused.append(f"{one.name} is not ranked: {error}")
     if not rankings:
         raise InputError("\n".join(refused))
-    for ranking in rankings:
-        show_ranking(ranking)
     for text in refused:
         show_text(text)
+    for ranking in rankings:
+        show_ranking(ranking)
 
 
 def _imported(workspace: Workspace, pack: Pack, wanted: Wanted) -> list[Pack]:

@@ -43,7 +43,7 @@ def check_frames(workspace: Workspace, pack: Pack, trained_on: str, name: str) -
     if crop > side:
         raise InputError(
             f"{run.folder}: its networks see {crop} VIS pixels a side, and the frames of pack {pack.name} have {side} "
-            f'({side // 10}"). Predict with a run whose pixels.crop is {side} or less.'
+            f'({side // 10}"). Predict with a run whose pixels.crop is {side} or less, as that of euclid_cnn.'
         )
 
 
