@@ -5,6 +5,7 @@ import re
 import subprocess
 import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -211,11 +212,19 @@ def test_small_gaps_are_mended_by_the_cache(tmp_path):
 
 def test_a_pack_is_a_test_split_in_the_challenges_form(tmp_path):
     done = []
+
+    @contextmanager
+    def bars(title: str, unit: str, least: int):
+        yield lambda number, total: done.append((title, unit, number, total))
+
     files = [written(tmp_path / f"obj_{number}.fits", mer_hdus()) for number in (30, 4)]
     out = tmp_path / "deep" / "mine"
-    (pack,) = import_euclid(files, out, progress=lambda *at: done.append(at)).packs
+    (pack,) = import_euclid(files, out, bars=bars).packs
     table = pack.objects
-    assert table["name"].tolist() == ["obj_30", "obj_4"] and done == [(2, 2)]
+    assert table["name"].tolist() == ["obj_30", "obj_4"] and done[1:] == [
+        ("look at files", "files", 2, 2),
+        ("import", "objects", 2, 2),
+    ]
     assert tuple(table.columns) == COLUMNS
     pd.testing.assert_frame_equal(read_objects(out), table)
     assert Pack("mine", out).split_source("test") == out

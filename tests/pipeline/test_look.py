@@ -76,7 +76,7 @@ def test_an_import_says_what_it_made_skipped_and_doubts(tmp_path, monkeypatch):
         "warning: data/mine: the noise is VIS",
         "skipped 1, listed in data/mine/skipped.csv: they are in no pack and get no score",
         "1 x cutouts/d.fits: not readable as a FITS image",
-        "make predict DATA=data/mine-10 ",
+        "make rank DATA=data/mine-10\n",
     ):
         assert words in done.stdout, words
     assert len(list(Path("data").rglob("look/import-*.png"))) == 3
@@ -89,10 +89,8 @@ def test_an_import_says_what_it_made_skipped_and_doubts(tmp_path, monkeypatch):
 def test_a_real_cutout_from_import_to_submission(trained):
     source = REAL / "mer" / "EUC_MER_example_300px.fits"
     done = lensfold(trained, "import-euclid", str(source), "--out", "data/euclid")
-    assert (
-        '1 objects of 20", VIS + Y + J + H in data/euclid' in done.stdout
-        and "make predict DATA=data/euclid" in done.stdout
-    )
+    assert '1 objects of 20", VIS + Y + J + H in data/euclid' in done.stdout
+    assert "make rank DATA=data/euclid" in done.stdout
     (picture,) = (trained / "data" / "euclid" / "look").iterdir()
     assert np.asarray(Image.open(picture)).std() > 10
     lensfold(trained, "run", "predict", "--data", "data/euclid", "--trained-on", "fake")

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from lensfold.console import Progress
 from lensfold.euclid.hdus import Unusable, kind_of, open_fits
 from lensfold.euclid.layouts import BAND_WORD, BandFile, EuclidObject, Reading, Skipped, bands_in, stem, without_band
 from lensfold.euclid.object_table import table_objects
@@ -47,7 +48,9 @@ class _Single:
         return found[1] if found else ""
 
 
-def find_objects(paths: Iterable[Path], reading: Reading) -> tuple[list[EuclidObject], list[Skipped]]:
+def find_objects(
+    paths: Iterable[Path], reading: Reading, progress: Progress | None = None
+) -> tuple[list[EuclidObject], list[Skipped]]:
     """Return the objects in files and folders (searched to the bottom), sorted by name, and the files of no object.
 
     Where ``reading`` has a table, it decides which files are read, and how. InputError where that cannot be read.
@@ -57,7 +60,10 @@ def find_objects(paths: Iterable[Path], reading: Reading) -> tuple[list[EuclidOb
     objects: list[EuclidObject] = []
     singles: list[_Single] = []
     skipped: list[Skipped] = []
-    for path in _files(paths):
+    files = _files(paths)
+    for done, path in enumerate(files, start=1):
+        if progress:
+            progress(done, len(files))
         try:
             bands, single = _look_into(path)
         except Unusable as error:

@@ -114,11 +114,11 @@ def make_packs(
 def reasons(skipped: Sequence[Converted]) -> list[str]:
     """Return how many were skipped for each reason, the most frequent first: a line each, with the first of its files.
 
-    Reasons that differ in numbers and quoted words alone count as one.
+    Reasons that differ alone in numbers, in quotes or in brackets count as one.
     """
     groups: dict[str, list[Converted]] = {}
     for one in skipped:
-        groups.setdefault(re.sub(r"[0-9.]+|'[^']*'", "", one.reason), []).append(one)
+        groups.setdefault(re.sub(r"[0-9.]+|'[^']*'|\([^)]*\)", "", one.reason), []).append(one)
     ordered = sorted(groups.values(), key=len, reverse=True)
     lines = [f"{len(group)} x {as_text(str(group[0].path))}: {group[0].reason}" for group in ordered[:_SHOWN]]
     return [*lines, *([f"… and {len(ordered) - _SHOWN} more reasons"] if len(ordered) > _SHOWN else [])]

@@ -11,7 +11,7 @@ from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
 from lensfold.data.fits_reader import read_frame
 from lensfold.data.folds import read_folds
-from lensfold.euclid.bands import read_bands
+from lensfold.euclid.bands import EuclidBand, read_bands
 from lensfold.euclid.geometry import in_pack_units
 from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import Reading
@@ -36,20 +36,30 @@ def open_album(workspace: Workspace, pack: Pack, split: Split) -> Iterator[Album
 
 def import_pack(paths: Sequence[Path], out: Path, reading: Reading, options: Options) -> tuple[Import, list[Path]]:
     """Turn Euclid cutouts into packs; return what was made and pictures of the first objects, before and after."""
-    with progress("import") as report:
-        made = import_euclid(paths, out, reading, options, report)
+    made = import_euclid(paths, out, reading, options, progress)
     pictures = []
     for pack in made.packs:
         shown = pack.objects[pack.objects["ID"].isin(list(pack.new))].head(IMPORT_PICTURES // len(made.packs) or 1)
-        for object_id, name in shown[["ID", "name"]].itertuples(index=False):
+        for object_id, name, ra, dec in shown[["ID", "name", "ra", "dec"]].itertuples(index=False):
             sources = read_bands(pack.new[object_id], reading)
-            before = {
-                band: (in_pack_units(source)[0], float(source.sky.scales.mean())) for band, source in sources.items()
-            }
+            before = {band: (in_pack_units(source)[0], _scale(source)) for band, source in sources.items()}
+            middles = {band: _middle(source, ra, dec) for band, source in sources.items()}
             after = {band: _imported(pack.folder, band, object_id) for band in pack.kind.bands}
             pictures.append(pack.folder / "look" / f"import-{object_id}.png")
-            before_after(pictures[-1], before, after, f"{name}: imported as {object_id}")
+            before_after(pictures[-1], before, after, f"{name}: imported as {object_id}", middles=middles)
     return made, pictures
+
+
+def _scale(source: EuclidBand) -> float:
+    """Return arcsec a pixel."""
+    return float(source.sky.scales.mean())
+
+
+def _middle(source: EuclidBand, ra: float, dec: float) -> tuple[float, float]:
+    """Return where a position (ICRS degrees) is in an image: arcsec right of its middle and above."""
+    rows, columns = source.image.shape
+    x, y = source.sky.pixels(np.array([[ra, dec]]))[0].tolist()
+    return (x - (columns - 1) / 2) * _scale(source), (y - (rows - 1) / 2) * _scale(source)
 
 
 def _imported(folder: Path, band: str, object_id: int) -> tuple[np.ndarray, float]:

@@ -143,12 +143,18 @@ def _mark_size_bins(axes: Axes, sizes: np.ndarray, edges: np.ndarray) -> None:
 
 
 def before_after(
-    path: Path, before: Mapping[str, Frame], after: Mapping[str, Frame], title: str, synthetic: bool = False
+    path: Path,
+    before: Mapping[str, Frame],
+    after: Mapping[str, Frame],
+    title: str,
+    synthetic: bool = False,
+    middles: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Write a PNG of what an import made: each band's input frame above its output frame, axes in arcsec.
 
     Both are in the same flux units and share one stretch of surface brightness a band, in units of the output's
-    noise. The cyan square on the input is what the output kept. Raises InputError where the file cannot be written.
+    noise. The cyan square on the input is what the output kept; its middle is ``middles`` arcsec to the right of the
+    input's and above, where a band is in there. Raises InputError where the file cannot be written.
     """
     bands = [band for band in BANDS if band in after]
     page = Canvas(max(900, 60 + 420 * len(bands)), 970, title, synthetic)
@@ -167,7 +173,9 @@ def before_after(
                 axes.set_title(f"{band} {name}: {size}, {np.sum(~np.isfinite(image))} bad", fontsize=8)
                 if name == "input":
                     y, x = np.array(kept.shape) * kept_scale / 2
-                    axes.add_patch(Rectangle((-x, -y), 2 * x, 2 * y, fill=False, color="cyan", linewidth=1))
+                    right, up = (middles or {}).get(band, (0.0, 0.0))
+                    corner = (right - x, up - y)
+                    axes.add_patch(Rectangle(corner, 2 * x, 2 * y, fill=False, color="cyan", linewidth=1))
     page.save(path)
 
 
