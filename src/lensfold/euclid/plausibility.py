@@ -14,7 +14,7 @@ from lensfold.paths import BANDS
 
 #: a pack's median, and one object's noise, that many times the usual or less than one over it is named. Skies differ
 #: by 1.3, a bright galaxy over the whole frame by 2; a deep field's is a sixth.
-PACK, OBJECT = 2.5, 4.0
+PACK, OBJECT = 2.5, 3.0
 #: bands of one instrument that are off alike, within this factor, are named as one
 _ALIKE = 1.5
 _USUAL = {band: float(np.sqrt(low * high)) for band, (low, high) in zip(BANDS, MER_SIGMA, strict=True)}

@@ -86,7 +86,7 @@ def _show_pack(pack: "ImportedPack") -> None:
         for _, row in first.iterrows()
     ]
     new = f", {len(pack.new)} of them new" if len(pack.new) < len(pack.objects) else ""
-    more = f"The first {len(rows)}: all" if len(rows) < len(pack.objects) else "All"
+    more = f"The first {len(rows)}; all" if len(rows) < len(pack.objects) else "All"
     columns = ("name", "RA", "Dec", *(name.replace("_", " ") for name in bad), *flags)
     title = f"{len(pack.objects)} objects of {pack.kind} in {pack.folder}{new}"
     show_table(title, columns, rows, f"{more} are in {objects_file(pack.folder)}, with ID and file")
