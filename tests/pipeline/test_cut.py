@@ -11,7 +11,7 @@ from fakes.tiles import PLACES, TILES, Sky, make_sky, write_mosaic, write_noise,
 from fakes.workspace import lensfold
 
 from lensfold.data import cache_build
-from lensfold.data.cache import Cache, split_bands
+from lensfold.data.cache import Cache, read_manifest, split_bands
 from lensfold.paths import Workspace
 from lensfold.pipeline import cut as cutting
 
@@ -69,7 +69,7 @@ def test_a_pack_without_files_has_what_was_asked_for(place, sky):
         "left out: 1 x too many bad pixels",
         "left out: 1 x in no tile",
         "data/mine: 2 objects cut out of 1 tiles, 4 left out (listed in skipped.csv)",
-        "make predict DATA=data/mine TRAINED=",
+        "Rank them with: make rank DATA=data/mine",
     ):
         assert line in printed
     objects, skipped = table(place), table(place, "skipped")
@@ -81,6 +81,7 @@ def test_a_pack_without_files_has_what_was_asked_for(place, sky):
         "cut off by the edge of TILE102018211",
         "in no tile",
     ]
+    assert read_manifest(place / CACHE)["refused"] == {}  # it is in no pack, and gets no score
     assert "2640 of 40000 pixels are bad" in skipped["reason"][3] and "TILE102018211" in skipped["file"][3]
     with Cache(place / CACHE) as cache:
         assert cache.ids.tolist() == objects["ID"].tolist()

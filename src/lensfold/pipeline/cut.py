@@ -6,6 +6,7 @@ Mosaics are not hashed as a whole: a tile has 6 GB, most of it sky that no objec
 would prove no more about the pack's own pixels than their shards' hashes do.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,8 +72,8 @@ def cut_pack(workspace: Workspace, pack: Pack, asked: Cutting, overwrite: bool, 
             with progress(f"cut {pack.name}") as report:
                 build = Build(target, side=asked.side, skip_bad=True, workers=workers, progress=report)
                 assemble(source, asked.tiles, placed.windows["id"].tolist(), {}, build)
+        manifest = _without_refused(target)
         cache_statistics(target)
-        manifest = read_manifest(target)
         objects = _objects(positions.table, placed, tiles, manifest)
         skipped = _skipped(positions, placed, tiles, manifest)
         _write(objects, objects_file(pack.folder))
@@ -80,6 +81,19 @@ def cut_pack(workspace: Workspace, pack: Pack, asked: Cutting, overwrite: bool, 
     noise = {band: noise_ratio(band, sigma) for band, sigma in manifest["sigma"].items()}
     warnings = noise_warnings(str(pack.folder), [(pack.name, noise)])
     return Cut(objects, skipped, [positions.columns, *_notes(tiles, unusable), *warnings])
+
+
+def _without_refused(cache_folder: Path) -> dict:
+    """Return the manifest of a cut, in which what could not be used is no object of the pack that lacks its pixels.
+
+    As in an import: it is listed in skipped.csv and gets no score.
+    """
+    manifest = read_manifest(cache_folder)
+    if "left_out" not in manifest["made_from"]:
+        manifest["made_from"]["left_out"], manifest["refused"] = manifest["refused"], {}
+        with replacing(cache_folder / "manifest.json") as temporary:
+            temporary.write_text(json.dumps(manifest))
+    return manifest
 
 
 def cut_source(pack: Pack, origin: dict, side: int) -> TileSource:
@@ -144,7 +158,7 @@ def _objects(positions: pd.DataFrame, placed: Placed, tiles: list[Tile], manifes
         rows[f"bad_{band}"] = [shares.get(str(object_id), {}).get(band, 0.0) for object_id in rows["ID"]]
     flags = [_flag(tile) for tile in tiles]
     rows["flags"] = [flags[number] for number in placed.windows["tile"].tolist()]
-    cut = ~rows["ID"].astype(str).isin(manifest["refused"])
+    cut = ~rows["ID"].astype(str).isin(manifest["made_from"]["left_out"])
     return rows.loc[cut, list(COLUMNS)].sort_values("ID").reset_index(drop=True)
 
 
@@ -155,7 +169,7 @@ def _skipped(positions: Positions, placed: Placed, tiles: list[Tile], manifest: 
     rows += [(names[row], file, reason) for row, (reason, file) in placed.reasons.items()]
     by_id = dict(zip(positions.table["ID"], names, strict=True))
     tile_of = dict(zip(placed.windows["id"].tolist(), placed.windows["tile"].tolist(), strict=True))
-    for object_id, reason in manifest["refused"].items():
+    for object_id, reason in manifest["made_from"]["left_out"].items():
         file = str(tiles[tile_of[int(object_id)]].mosaics["VIS"].path)
         rows.append((by_id[int(object_id)], file, reason))
     return pd.DataFrame(rows, columns=["name", "file", "reason"])
