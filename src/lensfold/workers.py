@@ -20,7 +20,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Leave Ctrl-C to the parent, which cancels what has not begun; never outlive the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
@@ -34,7 +34,7 @@ def run_chunks(work: Callable[[Task], Result], chunks: Sequence[Task], workers: 
     if workers == 1:
         yield from ((chunk, work(chunk)) for chunk in chunks)
         return
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _start_worker)
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), start_worker)
     try:
         futures = {pool.submit(work, chunk): chunk for chunk in chunks}
         for future in as_completed(futures):

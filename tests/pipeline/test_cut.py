@@ -12,7 +12,6 @@ from fakes.workspace import lensfold
 
 from lensfold.data import cache_build
 from lensfold.data.cache import Cache, read_manifest, split_bands
-from lensfold.paths import Workspace
 from lensfold.pipeline import cut as cutting
 
 OUT = ("--out", "data/mine", "--workers", "1")
@@ -201,4 +200,8 @@ def test_other_objects_in_the_same_folder_never_get_the_old_scores(fitted, sky, 
     assert sorted(first.index) == sorted(names[:2]) and sorted(second.index) == sorted(names[1:])
     for found in (first, second):
         assert found.to_dict() == every[found.index].to_dict()
-    assert Workspace(fitted).pack("mine").folder.is_dir() and every.nunique() == 3
+    assert every.nunique() == 3
+    printed = lensfold(fitted, "rank", "--data", "data/mine", "--trained-on", "fake").stdout
+    ranked = pd.read_csv(fitted / "data" / "mine" / "ranked.csv", dtype={"name": str}).set_index("name")
+    assert ranked["score"].to_dict() == second.to_dict() and "mine is scored by" in printed
+    assert set(ranked["file"]) == set(table(fitted)["file"])

@@ -38,6 +38,7 @@ from lensfold.data.sources import (
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, replacing
 from lensfold.paths import BANDS, SIDES, band_shapes, pixels_per_object
+from lensfold.workers import start_worker
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,7 @@ def _run(tasks: Sequence[ShardTask], workers: int) -> Iterator[dict]:
     if workers == 1 or len(tasks) == 1:
         yield from map(build_shard, tasks)
         return
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), multiprocessing.get_context("spawn"), start_worker)
     try:
         yield from pool.map(build_shard, tasks)
     except BrokenProcessPool as error:
