@@ -67,7 +67,7 @@ def test_a_pack_without_files_has_what_was_asked_for(place, sky):
         "positions from the columns RIGHT_ASCENSION and DECLINATION, names from OBJECT_ID",
         "left out: 1 x too many bad pixels",
         "left out: 1 x in no tile",
-        "data/mine: 2 objects cut out of 1 tiles, 4 left out (listed in skipped.csv)",
+        "data/mine: 2 objects cut out of 1 tile, 4 left out (listed in skipped.csv)",
         "Rank them with: make rank DATA=data/mine",
     ):
         assert line in printed

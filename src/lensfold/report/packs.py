@@ -100,7 +100,8 @@ def show_cut(objects: pd.DataFrame, skipped: pd.DataFrame, notes: Sequence[str],
     for reason, number in reasons.value_counts().items():
         print(f"left out: {number} x {reason}")
     rest = f", {len(skipped)} left out (listed in skipped.csv)" if len(skipped) else ""
-    print(f"{out}: {len(objects)} objects cut out of {objects['file'].nunique()} tiles{rest}")
+    tiles = objects["file"].nunique()
+    print(f"{out}: {len(objects)} objects cut out of {tiles} tile{'s' if tiles > 1 else ''}{rest}")
     print(f"Rank them with: make rank DATA={shlex.quote(str(out))}")
 
 
