@@ -1,6 +1,7 @@
 """Where everything lies. Every other module asks here for a path; none builds one of its own."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,19 +115,39 @@ class Pack:
                 f"{self.folder}: no twins found in twins/Public/. Only simulated packs have them: make the pack with "
                 "`lensfold simulate --twins`."
             )
+        if split == "train" and objects_file(self.folder).is_file():
+            raise InputError(f"{self.folder}: no train split. {self.without_labels}")
         raise InputError(
             f"{self.folder}: no {split} split found. Expected {split}/Public/EUC_VIS/, "
             f"datapack2.0{split}/Public/EUC_VIS/ or the archive datapack2.0{split}.tar.gz (for a test split also a "
             "bare Public/ without a catalog, or the cache that `lensfold cut` makes)."
         )
 
+    def has_files(self, split: Split) -> bool:
+        """Return whether the pack has the cutouts of a split, or their archive."""
+        try:
+            return bool(self.split_source(split))
+        except InputError:
+            return False
+
     @property
     def has_twins(self) -> bool:
         """Whether the pack has the cutouts of its twins, as only simulated ones can."""
-        try:
-            return bool(self.split_source("twins"))
-        except InputError:
-            return False
+        return self.has_files("twins")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the folder has the pack itself, and not only what was made from it."""
+        files = self.catalog, self.key, objects_file(self.folder)
+        return any(file.is_file() for file in files) or self.has_files("test")
+
+    @property
+    def without_labels(self) -> str:
+        """What a message says where people's own cutouts are to be trained on, or scored with a truth."""
+        return (
+            f"These are cutouts without labels, which can be ranked, not trained on: make rank "
+            f"DATA={shlex.quote(str(self.folder))}."
+        )
 
     @property
     def catalog(self) -> Path:

@@ -62,6 +62,32 @@ def test_a_staged_cache_trains_the_same(workspace, trained_workspace):
     assert (workspace / "local" / "fake" / "train" / "manifest.json").is_file()
 
 
+def test_commands_on_cutouts_without_labels(tmp_path, monkeypatch):
+    """What needs no label works by itself, under a name with a space too; the rest says what they are good for."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        written(Path("cut outs") / f"{name}.fits", mer_hdus((210, 210)))
+    place = ("--pack", "mine", "--data", "my data/mine")
+
+    def said(*command):
+        done = CliRunner().invoke(app, [*command, *place])
+        return done.output or str(done.exception)
+
+    done = CliRunner().invoke(app, ["import-euclid", "cut outs", "--out", "my data/mine", "--workers", "1"])
+    assert "make rank DATA='my data/mine'\n" in done.output
+    assert "data/mine/look/test/contact.png" in said("look")
+    shown = said("show", "a", "b").splitlines()
+    assert [Path(line).exists() for line in shown] == [True] * 3
+    assert "cache mine test: 2 objects" in said("cache")
+    assert "cache mine test: every shard is as it was written" in said("verify", "--deep")
+    cannot = "cutouts without labels, which can be ranked, not trained on: make rank DATA='my data/mine'."
+    for command in (["verify", "--split", "train"], ["look", "--split", "train"], ["report"]):
+        assert cannot in said(*command), command
+    assert "it has no labels: `make rank` ranks it" in " ".join(said("leaderboard").split())
+    text = Path("submissions/mine/README.md").read_text()
+    assert "**Pack**: mine, cutouts without labels: scores are those of" in text
+
+
 def test_an_import_says_what_it_made_skipped_and_doubts(tmp_path, monkeypatch):
     """Its exit status is 1 where anything was skipped, which is done after all the rest."""
     monkeypatch.chdir(tmp_path)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from fakes.catalog import REAL_EINSTEIN_RADII, REAL_FIRST_ROWS, fake_catalog
 from fakes.pack import SIGMA, fake_images, write_pack
@@ -319,16 +320,32 @@ def test_show_objects_writes_a_sheet_of_each_and_one_of_all(album, tmp_path):
     assert [path.name for path in show_objects(album, [200001], tmp_path)] == ["200001.png"]
 
 
-def test_unknown_ids_are_named_before_anything_is_written(album, tmp_path):
-    with pytest.raises(InputError, match=r"ID 123 is not in .*: it has 40 IDs: 200001, 200002, 200003, "):
-        show_objects(album, [200001, 123], tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+def test_unknown_objects_are_named(album):
+    for word in ("123", "galaxy"):
+        with pytest.raises(InputError, match=rf"{word} is not in .*: it has 40 objects: 200001, 200002, 200003, "):
+            album.ids_of(["200001", word])
 
 
-def test_a_refused_object_says_why(album, tmp_path):
+def test_a_refused_object_says_why(album):
     album.cache.manifest["refused"]["77"] = "its VIS file is empty"
-    with pytest.raises(InputError, match=r"ID 77 is not in .*: its VIS file is empty"):
-        show_objects(album, [77], tmp_path)
+    with pytest.raises(InputError, match=r"77 is not in .*: its VIS file is empty"):
+        album.ids_of(["77"])
+
+
+def test_objects_are_called_by_their_names(album):
+    names = {
+        "name": ["twice", "twice", "200001"],
+        "ra": 10.0,
+        "dec": -3.5,
+        "flags": ["", "", "noise 3 times the usual"],
+    }
+    named = Album(album.cache, "mine", objects=pd.DataFrame(names, index=[200001, 200002, 200003]))
+    assert named.ids_of(["twice", "200003"]) == [200001, 200002, 200003]
+    assert named.ids_of(["200001"]) == [200003]  # a name, whatever it looks like
+    assert named.title_of(200002) == "twice" and named.title_of(200004) == "200004"
+    facts = object_facts(named, 200003)
+    assert (facts["name"], facts["RA, Dec"]) == ("200001", "10.00000 -3.50000")
+    assert facts["flags"] == "noise 3 times the usual" and "flags" not in object_facts(named, 200001)
 
 
 def test_facts_are_those_of_the_catalog(album, monkeypatch):

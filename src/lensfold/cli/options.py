@@ -21,7 +21,12 @@ TrainedOn = Annotated[
     ),
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable objects out instead of stopping.")]
-SplitName = Annotated[str, typer.Option("--split", help="train or test, or twins of a simulated pack.")]
+AnySplit = Annotated[
+    str | None,
+    typer.Option(
+        "--split", help="train or test, or twins of a simulated pack; default: train where there is one, else test."
+    ),
+]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 BetaSquared = Annotated[
     float, typer.Option("--beta-squared", min=1e-9, max=1e9, help="beta² of F_beta; the challenge's ranking has 0.001.")

@@ -9,6 +9,7 @@ import typer
 
 from lensfold.cli.options import (
     CORES,
+    AnySplit,
     DataFolder,
     FrameSide,
     MagZero,
@@ -17,7 +18,6 @@ from lensfold.cli.options import (
     Pad,
     Root,
     SkipBad,
-    SplitName,
     Workers,
     chosen_pack,
     zero_points,
@@ -84,7 +84,7 @@ def folds(
 
 @app.command()
 def cache(
-    split: SplitName,
+    split: AnySplit = None,
     pack: PackName = None,
     data: DataFolder = None,
     root: Root = Path(),
@@ -92,12 +92,14 @@ def cache(
     workers: Workers = CORES,
 ) -> None:
     """Read the FITS files of a split, or its archive, once, into shards; list what cannot be used by ID and reason."""
-    chosen_split = checked_split(split)
+    asked = None if split is None else checked_split(split)
+    from lensfold.data.cache_check import default_split
     from lensfold.pipeline.cache import cache_split
     from lensfold.report.packs import show_cache
 
     workspace, chosen = chosen_pack(root, pack, data)
-    show_cache(chosen.name, split, cache_split(workspace, chosen, chosen_split, skip_bad, workers))
+    chosen_split = asked or default_split(workspace, chosen)
+    show_cache(chosen.name, chosen_split, cache_split(workspace, chosen, chosen_split, skip_bad, workers))
 
 
 @app.command("import-euclid")
@@ -184,41 +186,47 @@ def inject(
 
 @app.command()
 def show(
-    ids: Annotated[list[int], typer.Argument(help="IDs of objects.")],
-    split: SplitName = "train",
+    objects: Annotated[list[str], typer.Argument(help="IDs of objects, or their names in objects.csv.")],
+    split: AnySplit = None,
     pack: PackName = None,
     data: DataFolder = None,
     root: Root = Path(),
+    skip_bad: SkipBad = False,
+    workers: Workers = CORES,
 ) -> None:
-    """A PNG sheet of each object: VIS, colour, the NISP bands, and the catalog's numbers."""
-    from lensfold.pipeline.look import open_album
+    """A PNG sheet of each object: VIS, colour, the NISP bands, and what catalog or objects.csv say."""
+    asked = None if split is None else checked_split(split)
+    from lensfold.pipeline.look import open_album, split_to_look_at
     from lensfold.report.pictures import show_objects
 
     workspace, chosen = chosen_pack(root, pack, data)
-    chosen_split = checked_split(split)
+    chosen_split = split_to_look_at(workspace, chosen, asked, skip_bad, workers)
     with open_album(workspace, chosen, chosen_split) as album:
-        for path in show_objects(album, ids, workspace.look(chosen, chosen_split)):
+        for path in show_objects(album, album.ids_of(objects), workspace.look(chosen, chosen_split)):
             print(path)
 
 
 @app.command()
 def look(
-    split: SplitName = "train",
+    split: AnySplit = None,
     pack: PackName = None,
     data: DataFolder = None,
     root: Root = Path(),
+    skip_bad: SkipBad = False,
+    workers: Workers = CORES,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     page: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Only a small sheet of the first 40 objects, for a page of text.")
     ] = None,
 ) -> None:
-    """A sheet of objects drawn from each lens size, and the histogram of lens sizes."""
-    from lensfold.pipeline.look import open_album
+    """A sheet of objects, of a pack with a catalog drawn from each lens size, and the histogram of lens sizes."""
+    asked = None if split is None else checked_split(split)
+    from lensfold.pipeline.look import open_album, split_to_look_at
     from lensfold.report.page_sheet import page_sheet
     from lensfold.report.pictures import look as draw
 
     workspace, chosen = chosen_pack(root, pack, data)
-    chosen_split = checked_split(split)
+    chosen_split = split_to_look_at(workspace, chosen, asked, skip_bad, workers)
     with open_album(workspace, chosen, chosen_split) as album:
         folder = workspace.look(chosen, chosen_split)
         for path in draw(album, folder, seed) if page is None else [page_sheet(page, album.cache)]:
@@ -251,7 +259,7 @@ def realism(
 
 @app.command()
 def verify(
-    split: SplitName,
+    split: AnySplit = None,
     pack: PackName = None,
     data: DataFolder = None,
     root: Root = Path(),
@@ -261,12 +269,14 @@ def verify(
     ] = False,
 ) -> None:
     """Compare every shard of a cache with its recorded checksum; name the damaged ones."""
-    chosen_split = checked_split(split)
+    asked = None if split is None else checked_split(split)
+    from lensfold.data.cache_check import default_split
     from lensfold.pipeline.cache import verify_split
     from lensfold.report.packs import show_verified
 
     workspace, chosen = chosen_pack(root, pack, data)
+    chosen_split = asked or default_split(workspace, chosen)
     problems = verify_split(workspace, chosen, chosen_split, rebuild, deep)
-    show_verified(chosen.name, split, problems, rebuild)
+    show_verified(chosen.name, chosen_split, problems, rebuild)
     if problems and (not rebuild or "files" in problems):
         raise typer.Exit(1)

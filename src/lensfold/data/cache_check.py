@@ -52,6 +52,19 @@ def has_manifest(workspace: Workspace, pack: Pack, split: Split) -> bool:
     return True
 
 
+def default_split(workspace: Workspace, pack: Pack) -> Split:
+    """Return the train split where a pack has one, as files or as a cache, else the test split.
+
+    Raises InputError where it has neither.
+    """
+    splits: tuple[Split, ...] = ("train", "test")
+    for split in splits:
+        if has_manifest(workspace, pack, split) or pack.has_files(split):
+            return split
+    pack.split_source("train")  # says what is expected where
+    return "train"
+
+
 def stale_reason(workspace: Workspace, pack: Pack, split: Split, deep: bool = False) -> str:
     """Return why the cache of a split does not stand for its files and its catalog; "" where it does.
 
@@ -62,7 +75,7 @@ def stale_reason(workspace: Workspace, pack: Pack, split: Split, deep: bool = Fa
     folder = workspace.cache(pack, split)
     manifest = read_manifest(folder)
     origin = manifest["made_from"]
-    if is_cut(origin) and not _has_files(pack, split):
+    if is_cut(origin) and not pack.has_files(split):
         _check_table(pack, manifest)
         return ""
     inside = Path(origin["path"]).is_relative_to(pack.folder.resolve())
@@ -89,14 +102,6 @@ def stale_reason(workspace: Workspace, pack: Pack, split: Split, deep: bool = Fa
 def is_cut(origin: dict) -> bool:
     """Return whether a cache was cut out of mosaics: it is then all there is of its objects' pixels."""
     return origin["kind"] == "tiles"
-
-
-def _has_files(pack: Pack, split: Split) -> bool:
-    try:
-        pack.split_source(split)
-    except InputError:
-        return False
-    return True
 
 
 def _check_table(pack: Pack, manifest: dict) -> None:

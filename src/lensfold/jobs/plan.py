@@ -162,19 +162,11 @@ def splits_there(work: Work) -> tuple[Split, ...]:
     """Return the train and test splits that a pack has, as files or as a cache; InputError where it has neither."""
     splits: tuple[Split, ...] = ("train", "test")
     there = tuple(
-        split for split in splits if has_manifest(work.workspace, work.pack, split) or _has_files(work, split)
+        split for split in splits if has_manifest(work.workspace, work.pack, split) or work.pack.has_files(split)
     )
     if not there:
         work.pack.split_source("train")  # says what is expected where
     return there
-
-
-def _has_files(work: Work, split: Split) -> bool:
-    try:
-        work.pack.split_source(split)
-    except InputError:
-        return False
-    return True
 
 
 def _check_experiments(work: Work) -> None:

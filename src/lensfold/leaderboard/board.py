@@ -11,7 +11,7 @@ from lensfold.errors import InputError
 from lensfold.leaderboard.differences import Difference, paired_differences
 from lensfold.leaderboard.history import of_ensemble, read_history
 from lensfold.leaderboard.rows import REPORT_FOLDER, Problem, Row, read_board
-from lensfold.paths import Pack, Workspace
+from lensfold.paths import Pack, Workspace, objects_file
 from lensfold.runs.scores import SCORE_NAMES, Score, ScoreName
 from lensfold.submission.public_scores import PublicScore, known_submissions, read_public_scores
 
@@ -36,7 +36,10 @@ SORTS: Mapping[str, ScoreName] = {
 
 @dataclass(frozen=True)
 class Standing:
-    """Rows of one task, rule and training pack, best first, and what each gains on the row above it."""
+    """Rows of one task, rule and training pack, best first, and what each gains on the row above it.
+
+    ``is_synthetic``: whether the training pack is known to be a simulated one.
+    """
 
     task: Task
     rule: str
@@ -45,11 +48,16 @@ class Standing:
     rows: tuple[Row, ...]
     differences: tuple[Difference | None, ...]
     earlier: tuple[dict, ...] = ()
+    is_synthetic: bool = False
 
 
 @dataclass(frozen=True)
 class Board:
-    """Everything on the leaderboard of a pack. ``is_simulated``: None where the pack's folder is not here."""
+    """Everything on the leaderboard of a pack.
+
+    ``is_simulated``: None where the pack's folder is not here. ``has_labels``: whether it could be scored, for all that
+    is known.
+    """
 
     pack: str
     is_simulated: bool | None
@@ -58,6 +66,7 @@ class Board:
     problems: tuple[Problem, ...]
     newest: str | None
     public: tuple[PublicScore, ...] = ()
+    has_labels: bool = True
 
 
 def build_board(workspace: Workspace, pack: Pack, sort: str = "auc") -> Board:
@@ -74,12 +83,13 @@ def build_board(workspace: Workspace, pack: Pack, sort: str = "auc") -> Board:
     public = _public(workspace, pack, problems)
     return Board(
         pack.name,
-        pack.is_simulated if pack.key.is_file() or pack.catalog.is_file() else None,
+        pack.is_simulated if pack.is_here else None,
         sort,
         tuple(standings),
         tuple(replace(problem, reason=_without_root(problem.reason, workspace)) for problem in problems),
         _newest(rows, history),
         tuple(public),
+        pack.catalog.is_file() or not objects_file(pack.folder).is_file(),
     )
 
 
@@ -110,7 +120,9 @@ def _standings(
         problems.extend(reasons)
         task: Task = "einstein-radius" if is_radius else "lens"
         past = rest.pop((task, rule), []) if trained_on == pack.name else []
-        standings.append(Standing(task, rule, trained_on, by, tuple(ordered), tuple(differences), tuple(past)))
+        standings.append(
+            Standing(task, rule, trained_on, by, tuple(ordered), tuple(differences), tuple(past), source.is_simulated)
+        )
     for (task, rule), past in sorted(rest.items()):  # of rules that no run has any more
         by = "mse" if task == "einstein-radius" else sort
         standings.append(Standing(task, rule, pack.name, by, (), (), tuple(past)))

@@ -83,16 +83,18 @@ def page_of(board: Board) -> Page:
 def _summary(board: Board) -> tuple[Item, ...]:
     lens = [standing for standing in board.standings if standing.rows]
     counts = max((row.scores.n for standing in lens for row in standing.rows), default=0)
-    kind = {
+    what = {
         True: "simulated: these scores are synthetic, never to be set beside published ones",
         False: "not simulated",
         None: "simulated or not is unknown, because its folder is not here",
     }[board.is_simulated]
+    if not board.has_labels:
+        what = "cutouts without labels: scores are those of the networks' training packs, never of this one"
     sort = SORTS[board.sort]
     order = f"{sort.label}, {'less' if sort.is_loss else 'more'} is better"
     count = sum(len(standing.rows) for standing in board.standings)
     return (
-        ("Pack", f"{board.pack}, {kind}"),
+        ("Pack", f"{board.pack}, {what}"),
         ("Objects", f"{counts:,} scored out of fold" if counts else "none scored yet"),
         ("Label rule", ", ".join(dict.fromkeys(standing.rule for standing in lens)) or NOTHING),
         ("Sorted by", f"{order}; Einstein radii by MSE; runs that lack folds stand below, without a place"),
@@ -109,7 +111,8 @@ def _summary(board: Board) -> tuple[Item, ...]:
 
 def _section(standing: Standing, board: Board) -> Section:
     what = "Lenses" if standing.task == "lens" else "Einstein radii"
-    elsewhere = "" if standing.pack == board.pack else f", trained and scored on pack {standing.pack}"
+    synthetic = " (SYNTHETIC)" if standing.is_synthetic else ""
+    elsewhere = "" if standing.pack == board.pack else f", trained and scored on pack {standing.pack}{synthetic}"
     has_rows = bool(standing.rows)
     return Section(
         f"{what}, rule {standing.rule}{elsewhere}{_counts(standing.rows)}",

@@ -135,6 +135,8 @@ def verify_split(workspace: Workspace, pack: Pack, split: Split, rebuild: bool, 
     With ``deep`` every file of the split is read too, and the key "files" says how they differ from the cache.
     """
     cache_folder = workspace.cache(pack, split)
+    if not has_manifest(workspace, pack, split):
+        pack.split_source(split)  # of a split that does not exist there is no cache to build
     problems = verify_cache(cache_folder)
     manifest = read_manifest(cache_folder)
     if is_cut(manifest["made_from"]):

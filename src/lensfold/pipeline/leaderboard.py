@@ -50,8 +50,16 @@ def show_leaderboard(board: Board, paths: Sequence[Path]) -> None:
             table = ranking(standing)
             shown = [number for number, name in enumerate(table.columns) if name in _SHOWN or "95 %" in name]
             rows = [[f"{row[number].text} {row[number].small}".strip() for number in shown] for row in table.rows]
-            title = f"{standing.task} · pack {standing.pack} · rule {standing.rule}"
+            where = f"pack {standing.pack}"
+            if standing.pack != board.pack:
+                where = f"scores on {where}{' (SYNTHETIC)' * standing.is_synthetic}, not on {board.pack}"
+            title = f"{standing.task} · {where} · rule {standing.rule}"
             show_table(title, [table.columns[number] for number in shown], rows, left=2)
+    if not any(standing.rows for standing in board.standings) and not board.problems:
+        show_text(
+            f"nothing is trained on pack {board.pack} or scored for it"
+            + (": train with `make train`" if board.has_labels else "; it has no labels: `make rank` ranks it")
+        )
     for problem in board.problems:
         show_text(f"not shown: {problem.name}: {problem.reason}")
     for row in (row for standing in board.standings for row in standing.rows if row.code):

@@ -9,29 +9,44 @@ import numpy as np
 from lensfold.console import progress
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
+from lensfold.data.cache_check import default_split
 from lensfold.data.fits_reader import read_frame
 from lensfold.data.folds import read_folds
+from lensfold.data.objects import read_objects
 from lensfold.euclid.bands import EuclidBand, read_bands
 from lensfold.euclid.geometry import in_pack_units
 from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import Reading
 from lensfold.euclid.packs import Import, Options
-from lensfold.paths import Pack, Split, Workspace, cutout_file
+from lensfold.paths import Pack, Split, Workspace, cutout_file, objects_file
+from lensfold.pipeline.cache import current_cache
 from lensfold.report.pictures import Album, before_after
 
 #: objects of an import that are shown before and after, of all its packs together
 IMPORT_PICTURES = 8
 
 
+def split_to_look_at(workspace: Workspace, pack: Pack, split: Split | None, skip_bad: bool, workers: int) -> Split:
+    """Return the split that is asked for, or the train split of a pack that has one, else its test split.
+
+    Its cache is built where it is not of the files there are now.
+    """
+    chosen = split or default_split(workspace, pack)
+    current_cache(workspace, pack, chosen, skip_bad, workers)
+    return chosen
+
+
 @contextmanager
 def open_album(workspace: Workspace, pack: Pack, split: Split) -> Iterator[Album]:
-    """What pictures of a split are drawn from: its cache, and for the train split the catalog and the folds."""
+    """What pictures of a split are drawn from: its cache, what its objects are called where people's own cutouts have
+    names, and for the train split the catalog and the folds."""
     catalog = catalogs.read_catalog(pack.catalog) if split == "train" else None
     folds = None
     if catalog is not None and workspace.folds(pack).is_file():
         folds = read_folds(workspace.folds(pack), catalog)
+    objects = read_objects(pack.folder).set_index("ID") if objects_file(pack.folder).is_file() else None
     with Cache(workspace.cache(pack, split)) as cache:
-        yield Album(cache, f"{pack.name}, {split}", catalog, folds, synthetic=pack.is_simulated)
+        yield Album(cache, f"{pack.name}, {split}", catalog, folds, objects, pack.is_simulated)
 
 
 def import_pack(paths: Sequence[Path], out: Path, reading: Reading, options: Options) -> tuple[Import, list[Path]]:

@@ -9,7 +9,7 @@ import numpy as np
 from lensfold.config import Experiment, NetworkLearner, PixelSettings, PredictSettings, StageSettings
 from lensfold.console import progress
 from lensfold.data.cache import Cache, central_rows, split_bands
-from lensfold.data.cache_check import has_manifest
+from lensfold.data.cache_check import default_split
 from lensfold.errors import InputError
 from lensfold.files import write_json
 from lensfold.inputs.batches import Preparation
@@ -54,7 +54,7 @@ def compare_packs(
     """
     if real.folder.resolve() == simulated.folder.resolve():
         raise InputError(f"{real.folder}: given as the real and as the simulated pack. Give two packs.")
-    packs = [(pack, _split_of(workspace, pack, split)) for pack in (real, simulated)]
+    packs = [(pack, split or default_split(workspace, pack)) for pack in (real, simulated)]
     folders = [current_cache(workspace, pack, of, skip_bad, workers) for pack, of in packs]
     with ExitStack() as opened:
         caches = [opened.enter_context(Cache(folder)) for folder in folders]
@@ -69,19 +69,6 @@ def compare_packs(
     draw_comparison(paths[0], found)
     write_json(paths[1], _record(found))
     return found, paths
-
-
-def _split_of(workspace: Workspace, pack: Pack, split: Split | None) -> Split:
-    """The split that is asked for, or the train split where the pack has one as files or as a cache, else the test."""
-    if split is not None:
-        return split
-    if has_manifest(workspace, pack, "train"):
-        return "train"
-    try:
-        pack.split_source("train")
-    except InputError:
-        return "test"
-    return "train"
 
 
 def _side(pack: Pack, split: Split, cache: Cache, frame: int) -> Side:

@@ -116,7 +116,7 @@ def show_injected(made: "Injected", out: Path) -> None:
         print(f"{what}: {number} hosts with their own{rest}")
     for reason, number in made.left_out.items():
         print(f"left out: {number} x {reason}")
-    print(f"Learn from them with: make folds train DATA={out}")
+    print(f"Learn from them with: make folds train DATA={shlex.quote(str(out))}")
 
 
 def show_verified(pack_name: str, split: str, problems: dict[str, str], rebuilt: bool) -> None:

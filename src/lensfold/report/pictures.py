@@ -40,13 +40,41 @@ Frame = tuple[np.ndarray, float]
 
 @dataclass(frozen=True)
 class Album:
-    """What the pictures of a split are made from; ``name``: pack and split, for the titles."""
+    """What the pictures of a split are made from; ``name``: pack and split, for the titles; ``objects``: by ID, as in
+    `lensfold.data.objects`."""
 
     cache: Cache
     name: str
     catalog: pd.DataFrame | None = None
     folds: pd.Series | None = None
+    objects: pd.DataFrame | None = None
     synthetic: bool = False
+
+    def ids_of(self, words: Iterable[str]) -> list[int]:
+        """Return the IDs of objects given by ID or name, of one name all; InputError for one that is not cached."""
+        return [object_id for word in words for object_id in self._ids_of(word)]
+
+    def _ids_of(self, word: str) -> list[int]:
+        called = [] if self.objects is None else self.objects.index[self.objects["name"] == word].tolist()
+        ids = called or ([int(word)] if word.isdecimal() else [])
+        refused = self.cache.manifest["refused"]
+        for object_id in ids:
+            if object_id not in self.cache.ids and str(object_id) in refused:
+                raise InputError(f"{word} is not in {self.cache.folder}: {refused[str(object_id)]}")
+        known = [object_id for object_id in ids if object_id in self.cache.ids]
+        if known:
+            return known
+        there = ", ".join(self.title_of(object_id) for object_id in self.cache.ids[:5].tolist())
+        raise InputError(
+            f"{word} is not in {self.cache.folder}: it has {len(self.cache.ids)} objects: {there}"
+            f"{', …' if len(self.cache.ids) > 5 else ''}. Give an ID or a name of these."
+        )
+
+    def title_of(self, object_id: int) -> str:
+        """Return what an object is called: its name where it has one, else its ID."""
+        if self.objects is None or object_id not in self.objects.index:
+            return str(object_id)
+        return str(self.objects.loc[object_id, "name"])
 
 
 def object_sheet(
@@ -182,6 +210,10 @@ def before_after(
 def object_facts(album: Album, object_id: int) -> dict[str, str]:
     """Return what catalog, folds and cache say of one object, name → text; what is not known is left out."""
     facts: dict[str, str] = {"ID": str(object_id)}
+    if album.objects is not None and object_id in album.objects.index:
+        place = album.objects.loc[object_id]
+        facts |= {"name": album.title_of(object_id), "RA, Dec": f"{place['ra']:.5f} {place['dec']:+.5f}"}
+        facts |= {"flags": str(place["flags"])} if place["flags"] else {}
     if album.catalog is not None and object_id in album.catalog.index:
         part, row = album.catalog.loc[[object_id]], album.catalog.loc[object_id]
         facts["n_pix_source"] = f"{row['n_pix_source']:.0f} px"
@@ -199,20 +231,13 @@ def object_facts(album: Album, object_id: int) -> dict[str, str]:
 
 
 def show_objects(album: Album, ids: Sequence[int], folder: Path) -> list[Path]:
-    """Write ``<ID>.png`` of each object, and contact sheets of several, into a folder; return the paths.
-
-    Raises InputError for an ID that is not cached, before anything is written.
-    """
-    known = album.cache.ids
-    for object_id in ids:
-        if object_id not in known:
-            reason = f"it has {len(known)} IDs: {', '.join(map(str, known[:5]))}, ..."
-            reason = album.cache.manifest["refused"].get(str(object_id), reason)
-            raise InputError(f"ID {object_id} is not in {album.cache.folder}: {reason}")
+    """Write ``<ID>.png`` of each of these objects, and contact sheets of several, into a folder; return the paths."""
     paths = [folder / f"{object_id}.png" for object_id in ids]
     for object_id, path in zip(ids, paths, strict=True):
         images, facts = split_bands(album.cache.read([object_id])[0]), object_facts(album, object_id)
-        object_sheet(path, images, album.cache.sigma, f"{album.name}: {object_id}", facts, album.synthetic)
+        object_sheet(
+            path, images, album.cache.sigma, f"{album.name}: {album.title_of(object_id)}", facts, album.synthetic
+        )
     for start in range(0, len(ids) if len(ids) > 1 else 0, MOST_ON_SHEET):
         part = ids[start : start + MOST_ON_SHEET]
         paths.append(_contact(album, {"": part}, folder / f"contact-{start // MOST_ON_SHEET + 1}.png"))
@@ -253,7 +278,7 @@ def _contact(album: Album, rows: Mapping[str, Sequence[int]], path: Path) -> Pat
     rule = catalogs.DEFAULT_RULE
     words = {"ID": "", "n_pix_source": "", "theta_E": "theta_E ", rule: f"{rule}: "}
     for heading, ids in rows.items():
-        facts = [object_facts(album, object_id) for object_id in ids]
+        facts = [object_facts(album, object_id) | {"ID": album.title_of(object_id)} for object_id in ids]
         captions = [", ".join(word + known[name] for name, word in words.items() if name in known) for known in facts]
         tiles[heading] = list(zip(map(split_bands, album.cache.read(ids)), captions, strict=True))
     title = f"{album.name}: {sum(map(len, rows.values()))} objects"
