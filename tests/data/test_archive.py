@@ -69,6 +69,12 @@ def test_an_archive_of_frames_of_ten_arcsec(split_folder, tmp_path):
         build(pack(tmp_path / "mixed.tar", mixed), tmp_path / "c" / "train")
 
 
+def test_an_archive_without_a_band(split_folder, tmp_path):
+    path = pack(tmp_path / "train.tar", members_of(split_folder, ("H", "VIS")))
+    manifest = build(path, tmp_path / "a" / "train")
+    assert list(manifest["bands"]) == list(manifest["sigma"]) == ["VIS", "H"] and manifest["objects"] == len(IDS)
+
+
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tar"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_archive_and_folder_give_the_same_cache(split_folder, tmp_path, monkeypatch, suffix, workers):

@@ -352,3 +352,40 @@ def test_a_full_disk_in_the_middle_and_the_next_build(split_folder, tmp_path, mo
         assert verify_cache(disk / "cache") == {}
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def without(split_folder, *bands):
+    """Take bands from all objects of a split."""
+    for band in bands:
+        shutil.rmtree(split_folder / "Public" / f"EUC_{band}")
+
+
+@pytest.mark.parametrize("gone", [("Y", "H"), ("Y", "J", "H")])
+def test_bands_that_a_pack_lacks_are_nan(split_folder, tmp_path, gone):
+    without(split_folder, *gone)
+    manifest = build_cache(split_folder, Build(tmp_path / "cache"))
+    there = [band for band in BANDS if band not in gone]
+    assert list(manifest["bands"]) == list(manifest["sigma"]) == there and manifest["objects"] == 5
+    with Cache(tmp_path / "cache") as cache:
+        images = split_bands(cache.read([200002])[0])
+    for band in there:
+        np.testing.assert_array_equal(images[band], read_cutout(split_folder, band, 200002))
+    assert all(np.isnan(images[band]).all() for band in gone)
+    shard = tmp_path / "cache" / "shard-00000.npy"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + b"?")
+    assert rebuild_damaged(FolderSource(split_folder), tmp_path / "cache") == [shard.name]
+    assert shard.read_bytes() == whole
+
+
+def test_an_object_that_alone_lacks_a_band_cannot_be_used(split_folder, tmp_path):
+    without(split_folder, "Y")
+    cutout_file(split_folder, "J", 200003).unlink()
+    with pytest.raises(InputError, match="1 objects cannot be used:\n  200003: .*EUC_J.*no such file"):
+        build_cache(split_folder, Build(tmp_path / "cache"))
+
+
+def test_a_pack_always_has_vis(split_folder, tmp_path):
+    without(split_folder, "VIS")
+    with pytest.raises(InputError, match="5 objects cannot be used:\n  200001: .*EUC_VIS.*no such file"):
+        build_cache(split_folder, Build(tmp_path / "cache"))

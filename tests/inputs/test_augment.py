@@ -90,6 +90,14 @@ def test_images_scaled_by_themselves_too(stretch):
     np.testing.assert_allclose(augmented(made, 1), made.plain(np.array([1])), rtol=1e-5, atol=2e-5)
 
 
+def test_vis_alone_needs_no_other_band():
+    lacking = {band: image if band == "VIS" else np.full_like(image, np.nan) for band, image in IMAGES.items()}
+    whole = linear(only(**EVERYTHING), mix="vis", crop=64)
+    alone = linear(only(**EVERYTHING), lacking, {"VIS": SIGMA["VIS"]}, mix="vis", crop=64)
+    np.testing.assert_array_equal(augmented(alone, 3), augmented(whole, 3))
+    np.testing.assert_array_equal(alone.plain(np.array([1])), whole.plain(np.array([1])))
+
+
 @pytest.mark.parametrize("changes", [*STEPS.values(), EVERYTHING], ids=[*STEPS, "everything"])
 def test_an_image_depends_on_its_seed_words_alone(changes):
     """Not on its neighbours in a batch, nor on what was prepared before it."""

@@ -1,6 +1,7 @@
 """Packs of 10" and networks of 20", and the other way round: what goes together gives the same, the rest is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ from astropy.io import fits
 from fakes.pack import write_objects, write_pack
 from fakes.workspace import SVM, lensfold
 
-from lensfold.paths import Pack
+from lensfold.errors import InputError
+from lensfold.paths import Pack, Workspace
+from lensfold.pipeline.configure import configure_once
+from lensfold.pipeline.predict import check_frames
 from lensfold.runs.logits import read_logits
 
 #: sees all of the frames of the pack that it is trained on, which in VIS have no rim
@@ -54,11 +58,23 @@ def test_what_is_in_the_frame_scores_the_same_in_both(both):
     ours, theirs = (logits(both, "fake", "kernel", pack) for pack in ("fake", "small"))
     assert np.ptp(ours) > 0.1
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    for folder in (both / "data" / "small").glob("t*/Public/EUC_[YJH]"):  # and what sees VIS alone needs no more
+        shutil.rmtree(folder)
     run(both, "folds", "train", "predict", "--pack", "small", "--submission", "whole")
     run(both, "predict", "--pack", "fake", "--trained-on", "small", "--submission", "whole")
     ours, theirs = (logits(both, "small", "whole", pack) for pack in ("fake", "small"))
     assert crop(both, "small") == 100 and np.ptp(ours) > 0.1
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    workspace = Workspace(both)
+    with pytest.raises(
+        InputError, match="kernel: its networks see Y, J and H .*, and pack small has only VIS. Predict"
+    ):
+        check_frames(workspace, workspace.pack("small"), "fake", "kernel")
+    needs = (
+        'kernel.toml: pixels.mix = "paper-rgb" needs Y, J and H, and the train split of pack small has only VIS. Set'
+    )
+    with pytest.raises(InputError, match=needs):
+        configure_once(workspace, workspace.pack("small"), "kernel")
 
 
 def test_simulated_packs_of_ten_arcsec(tmp_path):

@@ -154,6 +154,18 @@ def test_a_single_bright_pixel_is_seen_in_all_bands():
     assert blue[2] > blue[1] >= blue[0]
 
 
+def test_colour_of_what_bands_there_are(images):
+    """VIS alone is grey, as in its own picture; a single NISP band stands for the others."""
+    lacking = images | {band: np.full_like(images[band], np.nan) for band in ("Y", "H")}
+    alone = colour(lacking, {"VIS": SIGMA["VIS"]})
+    np.testing.assert_array_equal(alone, grey(images["VIS"], SIGMA["VIS"], "VIS"))
+    some = {band: SIGMA[band] for band in ("VIS", "J")}
+    same = dict.fromkeys(("Y", "J", "H"), images["J"])
+    np.testing.assert_array_equal(
+        colour(lacking, some), colour(images | same, SIGMA | dict.fromkeys(("Y", "J", "H"), SIGMA["J"]))
+    )
+
+
 def test_typical_colours_are_neither_white_nor_black():
     """An early-type galaxy at redshift 0.7 is three magnitudes brighter in H than in VIS, a young source half a one."""
     vis = 20 * SIGMA["VIS"]

@@ -4,7 +4,6 @@ Unknown keys and wrong types stop the run. Settings are frozen: nothing writes t
 """
 
 from lensfold.config.experiment import (
-    INFRARED_MIXES,
     AugmentSettings,
     Experiment,
     KernelLearner,
@@ -20,8 +19,8 @@ from lensfold.config.experiment import (
     Task,
     TrainSettings,
     TransformSettings,
-    channel_count,
 )
+from lensfold.config.mixes import INFRARED_MIXES, channel_count, check_bands, in_words, missing_bands
 from lensfold.config.reading import Settings, read_toml, validated
 from lensfold.config.resolution import MIN_SIDE, in_frames, without_source_map
 from lensfold.config.submission import ExperimentName, FoldSettings, MemberSettings, SubmissionSettings
@@ -51,7 +50,10 @@ __all__ = [
     "TrainSettings",
     "TransformSettings",
     "channel_count",
+    "check_bands",
     "in_frames",
+    "in_words",
+    "missing_bands",
     "read_toml",
     "validated",
     "without_source_map",

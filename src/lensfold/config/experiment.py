@@ -331,18 +331,3 @@ def _useless_for_kernels(experiment: Experiment) -> list[str]:
         for name, field in type(settings).model_fields.items()
         if name not in used and getattr(settings, name) != field.default
     ]
-
-
-#: Weights of (Y, J, H) in each infrared channel; VIS is always the first channel. The paper's two: one infrared
-#: channel biased to the reddest band, and VIS / mean(Y, J) / H in the place of red, green and blue.
-INFRARED_MIXES: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "bands": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-    "paper-ir": ((0.15, 0.35, 0.5),),
-    "paper-rgb": ((0.5, 0.5, 0.0), (0.0, 0.0, 1.0)),
-    "vis": (),
-}
-
-
-def channel_count(settings: PixelSettings) -> int:
-    """Return the number of channels of a mix."""
-    return 1 + len(INFRARED_MIXES[settings.mix])

@@ -65,6 +65,8 @@ class ScratchSource:
     places: dict[str, dict[int, int]]
     #: of all frames, in VIS pixels
     side: int
+    #: that any object has
+    bands: tuple[str, ...]
 
     def frame(self, band: str, object_id: int) -> Frame:
         """Return one object in one band; its problem where the archive had none."""
@@ -87,7 +89,7 @@ class ScratchSource:
     def part(self, ids: Sequence[int]) -> "ScratchSource":
         """Return what one shard needs of it."""
         places = {band: {i: known[i] for i in ids if i in known} for band, known in self.places.items()}
-        return ScratchSource(self.folder, self.archive, self.sha256, self.stat, places, self.side)
+        return ScratchSource(self.folder, self.archive, self.sha256, self.stat, places, self.side, self.bands)
 
     def origin(self, files: np.ndarray) -> dict:
         """Return the archive's path, size, times, inode and SHA-256."""
@@ -169,7 +171,7 @@ def _known(archive: Path, building: Path) -> ScannedArchive | None:
         side = int(known["side"])
     except (OSError, ValueError, KeyError):
         return None
-    source = ScratchSource(building, archive, known["sha256"], archive_stat(archive), places, side)
+    source = ScratchSource(building, archive, known["sha256"], archive_stat(archive), places, side, _bands(places))
     return ScannedArchive(archive, source, known["refused"])
 
 
@@ -181,8 +183,12 @@ def _scanned(archive: Path, building: Path, progress: Progress | None) -> Scanne
               "refused": scan.refused, "side": side}  # fmt: skip
     with replacing(building / "archive.json") as temporary:
         temporary.write_text(json.dumps(record))
-    source = ScratchSource(building, archive, sha256, stat, scan.places, side)
+    source = ScratchSource(building, archive, sha256, stat, scan.places, side, _bands(scan.places))
     return ScannedArchive(archive, source, scan.refused)
+
+
+def _bands(places: dict[str, dict[int, int]]) -> tuple[str, ...]:
+    return tuple(band for band in BANDS if band == "VIS" or places[band])
 
 
 class _Scan:

@@ -1,8 +1,9 @@
 """The cache of a split: plain ``.npy`` shards and a manifest. Reading, checking and staging; cache_build.py makes it.
 
 A cached object is one row of float32: its VIS frame followed by Y, J and H, all in the pack's flux units
-(zero point 0 AB). Rows are read by ``pread`` into a buffer, without memory maps: memory does not grow with the pack,
-a truncated shard is an error with a name, and network file systems are no slower than they must be.
+(zero point 0 AB). The pixels of NISP bands that the pack lacks are NaN, and its manifest does not list these bands.
+Rows are read by ``pread`` into a buffer, without memory maps: memory does not grow with the pack, a truncated shard is
+an error with a name, and network file systems are no slower than they must be.
 """
 
 import json
@@ -80,6 +81,11 @@ def read_manifest(cache_folder: Path) -> dict:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path}: of another layout than {FORMAT}. Delete the folder {cache_folder}, build it again.")
     return manifest
+
+
+def bands_of(manifest: dict) -> tuple[str, ...]:
+    """Return the bands that a cache's objects have; in the rows the pixels of the others are NaN."""
+    return tuple(manifest["bands"])
 
 
 def frame_side(manifest: dict) -> int:
@@ -180,7 +186,7 @@ class Cache:
 
     @property
     def sigma(self) -> dict[str, float]:
-        """Median background sigma of the split by band, in flux units."""
+        """Median background sigma of the split in each band that its objects have, in flux units."""
         return self.manifest["sigma"]
 
     def read(self, ids: Iterable[int]) -> np.ndarray:

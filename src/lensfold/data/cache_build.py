@@ -24,6 +24,7 @@ from lensfold.data.cache import (
     SHARD_ROWS,
     SOURCES,
     background_sigma,
+    split_bands,
 )
 from lensfold.data.sources import (
     FolderSource,
@@ -68,11 +69,12 @@ class ShardTask:
     ids: tuple[int, ...]
     max_bad_share: float
     side: int
+    bands: tuple[str, ...] = BANDS
 
 
 def build_shard(task: ShardTask) -> dict:
     """Write one shard and its record; where the record of the same sources exists, only return it."""
-    settings = {"ids": task.ids, "max_bad_share": task.max_bad_share, "side": task.side}
+    settings = {"ids": task.ids, "max_bad_share": task.max_bad_share, "side": task.side, "bands": task.bands}
     sources = digest({"of": task.source.fingerprint(task.ids), **settings})
     finished = _finished(task.target, sources)
     if finished:
@@ -82,7 +84,7 @@ def build_shard(task: ShardTask) -> dict:
     # one buffer for the shard: thousands of small arrays would leave the memory in pieces
     rows = np.empty((len(task.ids), pixels_per_object(task.side)), dtype="<f4")
     for object_id in task.ids:
-        frames = {band: task.source.frame(band, object_id) for band in BANDS}
+        frames = {band: task.source.frame(band, object_id) for band in task.bands}
         record["files"] += [frame.file for frame in frames.values() if frame.file]
         problem = _fill_row(task, object_id, frames, rows[len(record["ids"])], record)
         if problem:
@@ -98,7 +100,8 @@ def _fill_row(task: ShardTask, object_id: int, frames: dict[str, Frame], row: np
     """Put one object's bands into ``row`` and its facts into ``record``; return why it cannot be used, else ""."""
     sigmas: list[float] = []
     repaired: dict[str, int] = {}
-    start = 0
+    row.fill(np.nan)
+    places = split_bands(row)
     for band, frame in frames.items():
         if frame.pixels is None:
             return frame.problem
@@ -107,8 +110,7 @@ def _fill_row(task: ShardTask, object_id: int, frames: dict[str, Frame], row: np
             pixels, count = mended(frame.pixels, task.max_bad_share)
         except UnusableFrame as error:
             return f"{task.source.name(band, object_id)}: {error}"
-        row[start : start + pixels.size] = pixels.ravel()
-        start += pixels.size
+        places[band][:] = pixels
         sigmas.append(background_sigma(pixels))
         if count:
             repaired[band] = count
@@ -206,7 +208,7 @@ def assemble(source: FrameSource, where: Path, ids: Sequence[int], refused: dict
         _check_complete(ids, records)
         files = table_of(file for record in records for file in record["files"])
         origin = {**source.origin(files), **_expectation(build), "unread": unread}
-        manifest = _manifest(records, refused, build.max_bad_share, side, origin)
+        manifest = _manifest(records, refused, build.max_bad_share, side, source.bands, origin)
         with replacing(building / SOURCES) as temporary, temporary.open("wb") as stream:
             np.save(stream, files, allow_pickle=False)
         with replacing(building / "manifest.json") as temporary:
@@ -259,7 +261,7 @@ def _tasks(
     tasks = []
     for shard in range(shards * number // count, shards * (number + 1) // count):
         rows = tuple(ids[shard * SHARD_ROWS : (shard + 1) * SHARD_ROWS])
-        tasks.append(ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, bad, side))
+        tasks.append(ShardTask(source.part(rows), folder / f"shard-{shard:05d}.npy", rows, bad, side, source.bands))
     return tasks
 
 
@@ -307,7 +309,14 @@ def _refusal(where: Path, refused: dict[str, str]) -> str:
     )
 
 
-def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: float, side: int, origin: dict) -> dict:
+def _manifest(
+    records: Sequence[dict],
+    refused: dict[str, str],
+    max_bad_share: float,
+    side: int,
+    bands: Sequence[str],
+    origin: dict,
+) -> dict:
     sigmas = np.array([row for record in records for row in record["sigmas"]])
     if not len(sigmas):
         raise InputError(
@@ -320,9 +329,9 @@ def _manifest(records: Sequence[dict], refused: dict[str, str], max_bad_share: f
     return {
         "format": FORMAT,
         "made_from": origin,
-        "bands": {band: list(shape) for band, shape in band_shapes(side).items()},
+        "bands": {band: list(shape) for band, shape in band_shapes(side).items() if band in bands},
         "objects": len(sigmas),
-        "sigma": dict(zip(BANDS, np.median(sigmas, axis=0).tolist(), strict=True)),
+        "sigma": dict(zip(bands, np.median(sigmas, axis=0).tolist(), strict=True)),
         "max_bad_share": max_bad_share,
         "shards": [{key: record[key] for key in ("file", "ids", "sha256")} for record in records if record["ids"]],
         "refused": dict(sorted(refused.items(), key=lambda item: int(item[0]))),

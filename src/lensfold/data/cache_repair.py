@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lensfold.console import Progress
-from lensfold.data.cache import frame_side, read_manifest, verify_cache
+from lensfold.data.cache import bands_of, frame_side, read_manifest, verify_cache
 from lensfold.data.cache_build import ShardTask, build_shard, building_folder
 from lensfold.data.sources import FrameSource
 from lensfold.errors import InputError
@@ -47,7 +47,9 @@ def _made_again(source: FrameSource, cache_folder: Path, shards: Sequence[dict])
     try:
         for shard in shards:
             ids, made = tuple(shard["ids"]), building / shard["file"]
-            task = ShardTask(source.part(ids), made, ids, manifest["max_bad_share"], frame_side(manifest))
+            task = ShardTask(
+                source.part(ids), made, ids, manifest["max_bad_share"], frame_side(manifest), bands_of(manifest)
+            )
             yield shard, made, build_shard(task)["sha256"]
             made.unlink(missing_ok=True)
     finally:

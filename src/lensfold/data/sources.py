@@ -63,6 +63,10 @@ class Frame:
 class FrameSource(Protocol):
     """Where the frames of a split come from; travels to worker processes."""
 
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The bands that its objects have, in the order of BANDS, VIS among them."""
+
     def frame(self, band: str, object_id: int) -> Frame:
         """Return one object in one band; InputError where its shape is that of no pack."""
 
@@ -143,6 +147,11 @@ class FolderSource:
     """The FITS files of a split's folder."""
 
     split_folder: Path
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """VIS and the NISP bands that there is a folder of: a band that only some objects lack counts as there."""
+        return tuple(b for b in BANDS if b == "VIS" or (self.split_folder / "Public" / f"EUC_{b}").is_dir())
 
     def frame(self, band: str, object_id: int) -> Frame:
         """Read one file; its problem where it cannot be used, InputError where its shape is not the challenge's."""

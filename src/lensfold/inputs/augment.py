@@ -127,7 +127,7 @@ class Augmentation:
 def _weights(pixels: PixelSettings, sigma: dict[str, float]) -> np.ndarray:
     """Return what each channel takes of the sum of a window in each band, float32, (channels, 4), in its own sigmas."""
     mixes = np.array([(1.0, 0.0, 0.0, 0.0), *((0.0, *mix) for mix in INFRARED_MIXES[pixels.mix])])
-    noise = np.sqrt(((mixes * [sigma[band] for band in BANDS]) ** 2).sum(axis=1))
+    noise = np.sqrt(((mixes * [sigma.get(band, 0.0) for band in BANDS]) ** 2).sum(axis=1))
     weights = mixes * (pixels.bin / noise)[:, None]
     weights[0] /= pixels.bin**2  # windows of VIS are summed, those of NISP averaged
     return weights.astype(np.float32)

@@ -20,7 +20,7 @@ LOG_STRETCH = np.float32(1000)
 
 
 class StretchConstants(TypedDict):
-    """What the train split fixes: sigma per band in flux units, mean and scale per stretched channel."""
+    """What the train split fixes: sigma of each band it has in flux units, mean and scale per stretched channel."""
 
     sigma: dict[str, float]
     mean: list[float]
@@ -37,7 +37,7 @@ def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigm
     for weights in INFRARED_MIXES[settings.mix]:
         parts = [np.float32(w) * images[band] for w, band in zip(weights, BANDS[1:], strict=True) if w]
         mixed = sum(parts[1:], start=parts[0])
-        noise = np.sqrt(sum((w * sigma[band]) ** 2 for w, band in zip(weights, BANDS[1:], strict=True)))
+        noise = np.sqrt(sum((w * sigma[band]) ** 2 for w, band in zip(weights, BANDS[1:], strict=True) if w))
         channels.append(_cropped(on_vis_grid(mixed), settings, noise))
     return cv2.merge(channels).reshape(settings.side, settings.side, -1)
 

@@ -11,7 +11,7 @@ from lensfold.errors import InputError
 from lensfold.leaderboard.differences import Difference, paired_differences
 from lensfold.leaderboard.history import of_ensemble, read_history
 from lensfold.leaderboard.rows import REPORT_FOLDER, Problem, Row, read_board
-from lensfold.paths import Pack, Workspace, objects_file
+from lensfold.paths import Pack, Workspace
 from lensfold.runs.scores import SCORE_NAMES, Score, ScoreName
 from lensfold.submission.public_scores import PublicScore, known_submissions, read_public_scores
 
@@ -89,7 +89,7 @@ def build_board(workspace: Workspace, pack: Pack, sort: str = "auc") -> Board:
         tuple(replace(problem, reason=_without_root(problem.reason, workspace)) for problem in problems),
         _newest(rows, history),
         tuple(public),
-        pack.catalog.is_file() or not objects_file(pack.folder).is_file(),
+        pack.catalog.is_file() or pack.key.is_file() or not pack.is_here,
     )
 
 

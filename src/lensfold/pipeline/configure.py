@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lensfold.config import Experiment, in_frames, read_toml
+from lensfold.config import Experiment, check_bands, in_frames, read_toml
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import Cache, frame_side, pixels_hash, read_manifest, split_bands
+from lensfold.data.cache import Cache, bands_of, frame_side, pixels_hash, read_manifest, split_bands
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.errors import InputError
 from lensfold.files import exclusive, file_sha256, has_marker, write_if_changed, write_marker
@@ -52,10 +52,12 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
 
 
 def _resolved(workspace: Workspace, pack: Pack, name: str) -> Experiment:
-    """Return an experiment for the frames of a pack; InputError where it sees more of them than there is."""
+    """Return an experiment for the frames of a pack; InputError where it sees more than there is."""
     path = workspace.experiment(name)
     experiment = read_toml(path, Experiment)
-    side = frame_side(read_manifest(workspace.cache(pack, "train")))
+    manifest = read_manifest(workspace.cache(pack, "train"))
+    side = frame_side(manifest)
+    check_bands(experiment.pixels, bands_of(manifest), path, f"the train split of pack {pack.name}")
     if experiment.train.twins:
         twins = frame_side(read_manifest(workspace.cache(pack, "twins")))
         if twins != side:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lensfold.config import Experiment
+from lensfold.config import Experiment, in_words, missing_bands
 from lensfold.console import progress
-from lensfold.data.cache import Cache, cached_ids, frame_side, pixels_hash, read_manifest
+from lensfold.data.cache import Cache, bands_of, cached_ids, frame_side, pixels_hash, read_manifest
 from lensfold.errors import InputError
 from lensfold.inputs.batches import Preparation
 from lensfold.models.saved import load_model
@@ -37,9 +37,15 @@ def _predictions(
 
 
 def check_frames(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None:
-    """Raise InputError where the networks of a run see more than the frames of a pack's test split have."""
-    run, side = Run(workspace.run(trained_on, name)), frame_side(read_manifest(workspace.cache(pack, "test")))
-    crop = run.settings.pixels.crop
+    """Raise InputError where the networks of a run see more than the test split of a pack has: pixels, or bands."""
+    run, manifest = Run(workspace.run(trained_on, name)), read_manifest(workspace.cache(pack, "test"))
+    pixels, side = run.settings.pixels, frame_side(manifest)
+    if missing := missing_bands(pixels, bands_of(manifest)):
+        raise InputError(
+            f'{run.folder}: its networks see {missing} (pixels.mix = "{pixels.mix}"), and pack {pack.name} has only '
+            f'{in_words(bands_of(manifest))}. Predict with a run of an experiment with pixels.mix = "vis".'
+        )
+    crop = pixels.crop
     if crop > side:
         raise InputError(
             f"{run.folder}: its networks see {crop} VIS pixels a side, and the frames of pack {pack.name} have {side} "

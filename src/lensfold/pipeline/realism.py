@@ -1,12 +1,13 @@
 """How far apart are two packs? Measurements, a probe on frozen features, a sheet of pictures and their numbers."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from lensfold.config import Experiment, NetworkLearner, PixelSettings, PredictSettings, StageSettings
+from lensfold.config import Experiment, NetworkLearner, PixelSettings, PredictSettings, StageSettings, in_words
 from lensfold.console import progress
 from lensfold.data.cache import Cache, central_rows, split_bands
 from lensfold.data.cache_check import default_split
@@ -58,6 +59,7 @@ def compare_packs(
     folders = [current_cache(workspace, pack, of, skip_bad, workers) for pack, of in packs]
     with ExitStack() as opened:
         caches = [opened.enter_context(Cache(folder)) for folder in folders]
+        _check_bands(caches)
         frame = min(cache.side for cache in caches)
         sides = [_side(pack, of, cache, frame) for (pack, of), cache in zip(packs, caches, strict=True)]
         sigma = {band: float(np.sqrt(caches[0].sigma[band] * caches[1].sigma[band])) for band in BANDS}
@@ -69,6 +71,13 @@ def compare_packs(
     draw_comparison(paths[0], found)
     write_json(paths[1], _record(found))
     return found, paths
+
+
+def _check_bands(caches: Sequence[Cache]) -> None:
+    """Raise InputError where a pack lacks bands: the comparison and its probe are of all four."""
+    for cache in caches:
+        if lacking := [band for band in BANDS if band not in cache.sigma]:
+            raise InputError(f"{cache.folder}: has no {in_words(lacking)}, and packs are compared in all four bands.")
 
 
 def _side(pack: Pack, split: Split, cache: Cache, frame: int) -> Side:

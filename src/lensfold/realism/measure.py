@@ -101,9 +101,13 @@ def measured(
 
 
 def measure(images: Mapping[str, Frame]) -> dict[str, float]:
-    """Return the QUANTITIES of one object from its bands, in magnitudes, flux units, arcsec and counts."""
+    """Return the QUANTITIES of one object from its bands, in magnitudes, flux units, arcsec and counts.
+
+    Without those of a band that is NaN, as where the pack lacks it.
+    """
     found: dict[str, float] = {}
-    for band in BANDS:
+    bands = [band for band in BANDS if not np.isnan(images[band]).all()]
+    for band in bands:
         image, scale = images[band], SCALE[band]
         sky = background(image, scale)
         light = image - np.float32(sky.level)
@@ -114,7 +118,8 @@ def measure(images: Mapping[str, Frame]) -> dict[str, float]:
         if band == "VIS":
             found["half_light"], found["peaks"] = half_light(light, sky.sigma, scale), sky.peaks
     for one, two in zip(BANDS, BANDS[1:], strict=False):
-        found[f"{one}_{two}"] = found[f"mag_{one}"] - found[f"mag_{two}"]
+        if one in bands and two in bands:
+            found[f"{one}_{two}"] = found[f"mag_{one}"] - found[f"mag_{two}"]
     return found
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lensfold.config import in_words
 from lensfold.console import show_table
 from lensfold.data import catalog as catalogs
 from lensfold.data.folds import imbalance, strata_counts, strata_table
-from lensfold.paths import objects_file, skipped_file
+from lensfold.paths import BANDS, objects_file, skipped_file
 
 if TYPE_CHECKING:  # the simulator and astropy take long to import
     from lensfold.euclid.packs import Import, ImportedPack
@@ -52,6 +53,8 @@ def show_cache(pack_name: str, split: str, manifest: dict) -> None:
         f"cache {pack_name} {split}: {manifest['objects']} objects, {len(manifest['shards'])} shards; "
         f"background sigma {sigma}"
     )
+    if lacking := [band for band in BANDS if band not in manifest["bands"]]:
+        print(f"  without {in_words(lacking)}: only experiments that do not need these can be used")
     if manifest["repaired"]:
         pixels = sum(count for bands in manifest["repaired"].values() for count in bands.values())
         print(f"  mended {pixels} pixels of {len(manifest['repaired'])} objects (listed in the cache's manifest.json)")

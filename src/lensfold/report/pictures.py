@@ -80,18 +80,19 @@ class Album:
 def object_sheet(
     path: Path, images: Images, sigma: Sigmas, title: str, facts: Mapping[str, str], synthetic: bool = False
 ) -> None:
-    """Write a PNG of one object: VIS, colour, Y, J and H with scale bars, and a column of ``facts``, name → text.
+    """Write a PNG of one object: VIS, colour, the NISP bands with scale bars, and a column of ``facts``, name → text.
 
     ``images``: flux per pixel by band, shapes ``band_shapes``, NaN allowed; ``sigma``: of the background, in the same
     units, the cache's. ``synthetic`` writes the word on the picture. Raises InputError where it cannot be written.
     """
     larger = zoom(len(images["VIS"]))
     side, small = VIS_ZOOM * SIDES[0], NISP_ZOOM * band_shapes(SIDES[0])["Y"][0]
+    shown = "colour: H, mean(Y, J), VIS" if _has_all(sigma) else "VIS and the NISP bands there are"
     column, below = 2 * (MARGIN + side) + 40, TOP + side + 46
     page = Canvas(column + 440, max(below + small + MARGIN, TOP + 38 * len(facts) + 200), title, synthetic)
     page.frame(MARGIN, TOP, grey(images["VIS"], sigma["VIS"], "VIS"), larger * VIS_ZOOM, 0.1, 'VIS, 0.1"/px')
-    page.frame(MARGIN + side + 20, TOP, colour(images, sigma), larger * VIS_ZOOM, 0.1, "colour: H, mean(Y, J), VIS")
-    for left, band in zip(itertools.count(MARGIN, small + 16), BANDS[1:], strict=False):
+    page.frame(MARGIN + side + 20, TOP, colour(images, sigma), larger * VIS_ZOOM, 0.1, shown)
+    for left, band in zip(itertools.count(MARGIN, small + 16), filter(sigma.__contains__, BANDS[1:]), strict=False):
         page.frame(left, below, grey(images[band], sigma[band], band), larger * NISP_ZOOM, 0.3, f'{band}, 0.3"/px')
     for top, (name, text) in zip(itertools.count(TOP, 38), facts.items(), strict=False):
         page.text(column, top, name, 10, room=200, color="0.4")
@@ -109,7 +110,8 @@ def contact_sheet(path: Path, rows: Rows, sigma: Sigmas, title: str, synthetic: 
     columns, above, width, height = min(columns, max(2, *map(len, rows.values()), 2)), 32, 412, 234
     total = sum(height * -(-len(tiles) // columns) + above * bool(heading and tiles) for heading, tiles in rows.items())
     page = Canvas(columns * width - 12 + 2 * MARGIN, TOP + total, title, synthetic)
-    page.text(MARGIN, 62, SHEET_LEGEND, 8, color="0.4")
+    legend = SHEET_LEGEND if _has_all(sigma) else f"{SHEET_LEGEND} Bands that there are stand for those the pack lacks."
+    page.text(MARGIN, 62, legend, 8, room=page.width - 2 * MARGIN, color="0.4")
     top = TOP
     for heading, tiles in rows.items():
         if heading and tiles:
@@ -123,6 +125,10 @@ def contact_sheet(path: Path, rows: Rows, sigma: Sigmas, title: str, synthetic: 
             page.text(left, down + 205, caption, 7.5, room=width)
         top += height * -(-len(tiles) // columns)
     page.save(path)
+
+
+def _has_all(sigma: Sigmas) -> bool:
+    return all(band in sigma for band in BANDS)
 
 
 def size_histogram(path: Path, sizes: Iterable[float], title: str, synthetic: bool = False) -> None:
@@ -225,6 +231,8 @@ def object_facts(album: Album, object_id: int) -> dict[str, str]:
             facts[rule] = "dropped" if np.isnan(label) else "lens" if label else "non-lens"
     if album.folds is not None and object_id in album.folds.index:
         facts["fold"] = str(album.folds.loc[object_id])
+    if not _has_all(album.cache.sigma):
+        facts["bands"] = ", ".join(album.cache.sigma)
     mended = album.cache.manifest["repaired"].get(str(object_id), {})
     facts["mended pixels"] = ", ".join(f"{band} {count}" for band, count in mended.items()) or "none"
     return facts

@@ -48,11 +48,17 @@ def grey(image: np.ndarray, sigma: float, band: str, white: float | None = None)
 def colour(images: Images, sigma: Sigmas, gain: float = 1.0) -> np.ndarray:
     """Return H, mean(Y, J), VIS as red, green, blue: uint8 (side, side, 3), NO_DATA where any band has no data.
 
+    Of packs that lack NISP bands, those that ``sigma`` has stand for the others, and VIS for all, which gives grey.
+
     Blue is VIS blurred to the width of NISP, so that cores are not blue; VIS over that then sharpens all three.
     ``gain`` multiplies the result: more than 1 shows fainter light.
     """
-    y, j, h = (on_vis_grid(images[band] / (sigma[band] or 1)) for band in BANDS[1:])
-    planes: np.ndarray = np.stack([h, (y + j) / 2, images["VIS"] / (sigma["VIS"] or 1)])
+    if not any(band in sigma for band in BANDS[1:]):
+        return grey(images["VIS"], sigma["VIS"], "VIS", WHITE["VIS"] / gain)
+    nisp = {band: on_vis_grid(images[band] / (sigma[band] or 1)) for band in BANDS[1:] if band in sigma}
+    green = [nisp[band] for band in ("Y", "J") if band in nisp] or [nisp["H"]]
+    red = nisp.get("H", green[-1])
+    planes: np.ndarray = np.stack([red, sum(green[1:], green[0]) / len(green), images["VIS"] / (sigma["VIS"] or 1)])
     bad = ~np.isfinite(planes).all(axis=0)
     planes = np.where(bad, 0, planes).astype(np.float32)
     blurred = cv2.GaussianBlur(planes[2], (0, 0), VIS_BLUR)
