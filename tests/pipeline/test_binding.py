@@ -107,7 +107,10 @@ def test_nothing_left_to_do_reads_no_catalog_and_no_cutout(submitted, monkeypatc
 
 
 def test_an_import_repeated_with_overwrite_is_another_pack(trained):
-    """The old objects' scores came out under the new IDs, and a third object got no row."""
+    """The old objects' scores came out under the new ones' IDs, and a third object got no row.
+
+    Names and places on the sky are the same, and so the IDs are: the pixels are others.
+    """
     for name, seed in (("a1", 0), ("a2", 10), ("b1", 20), ("b2", 30), ("b3", 40)):
         written(trained / name[0] / f"cutout_{name[1]}.fits", mer_hdus(seed=seed))
     predict = ("run", "predict", "--data", "data/m", "--trained-on", "fake")
@@ -121,7 +124,7 @@ def test_an_import_repeated_with_overwrite_is_another_pack(trained):
     out = lensfold(trained, *predict).stdout
     assert "cache m test is built again" in out
     after = scores(trained, "m")
-    assert after.index.tolist() == [1, 2, 3] and (after[[1, 2]] != before).all()
+    assert len(before) == 2 and len(after) == 3 and (after[before.index] != before).all()
 
 
 def test_two_folders_of_one_name_are_refused_with_both(trained, tmp_path):
