@@ -77,7 +77,7 @@ def test_real_cutouts_beside_a_simulated_pack(workspace):
 def test_what_cannot_be_compared_is_refused(workspace, tmp_path):
     (tmp_path / "empty").mkdir()
     both = ("--simulated", "data/fake", "--workers", "1")
-    assert "no test split found" in refused(workspace, "--real", str(tmp_path / "empty"), *both)
+    assert "no train split found" in refused(workspace, "--real", str(tmp_path / "empty"), *both)
     assert "no test split found" in refused(workspace, "--real", "data/gone", *both)
     assert "given as the real and as the simulated pack" in refused(workspace, "--real", "data/fake", *both)
     assert "expected train or test" in refused(workspace, "--real", "data/fake", *both, "--split", "valid")
