@@ -115,7 +115,7 @@ class Pack:
                 f"{self.folder}: no twins found in twins/Public/. Only simulated packs have them: make the pack with "
                 "`lensfold simulate --twins`."
             )
-        if split == "train" and objects_file(self.folder).is_file():
+        if split == "train" and self.lacks_labels:
             raise InputError(f"{self.folder}: no train split. {self.without_labels}")
         raise InputError(
             f"{self.folder}: no {split} split found. Expected {split}/Public/EUC_VIS/, "
@@ -140,6 +140,12 @@ class Pack:
         """Whether the folder has the pack itself, and not only what was made from it."""
         files = self.catalog, self.key, objects_file(self.folder)
         return any(file.is_file() for file in files) or self.has_files("test")
+
+    @property
+    def lacks_labels(self) -> bool:
+        """Whether the pack is people's own cutouts: objects of a test split, without a catalog or a key."""
+        is_known = self.catalog.is_file() or self.key.is_file()
+        return not is_known and (objects_file(self.folder).is_file() or (self.folder / "Public").is_dir())
 
     @property
     def without_labels(self) -> str:

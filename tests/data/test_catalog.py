@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
+from lensfold.report.packs import show_folds
 from lensfold.scoring.metrics import BIN_COUNT
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -280,6 +281,12 @@ def test_identical_rows_are_kept_once_and_that_is_said(write):
     pd.testing.assert_frame_equal(found, table)
     assert found.attrs["notes"] == [f"{path}: 2 rows are there twice (200002, 200004); one of each counts"]
     assert catalogs.read_catalog(write(catalog_text(table))).attrs["notes"] == []
+
+
+def test_making_folds_says_which_rows_were_left_out(write, capsys):
+    table = catalogs.read_catalog(write(catalog_text(early_release())))
+    show_folds("p", table, pd.Series(np.arange(len(table)) % 3, index=table.index))
+    assert f"note: {table.attrs['notes'][0]}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

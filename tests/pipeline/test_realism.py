@@ -78,7 +78,7 @@ def test_what_cannot_be_compared_is_refused(workspace, tmp_path):
     (tmp_path / "empty").mkdir()
     both = ("--simulated", "data/fake", "--workers", "1")
     assert "no train split found" in refused(workspace, "--real", str(tmp_path / "empty"), *both)
-    assert "no test split found" in refused(workspace, "--real", "data/gone", *both)
+    assert "no train split found" in refused(workspace, "--real", "data/gone", *both)
     assert "given as the real and as the simulated pack" in refused(workspace, "--real", "data/fake", *both)
     assert "expected train or test" in refused(workspace, "--real", "data/fake", *both, "--split", "valid")
     write_pack(workspace / "data" / "mine", n_train=36, n_test=2, seed=30)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.errors import InputError
-from lensfold.paths import Pack, objects_file
+from lensfold.paths import Pack
 
 #: The 27 names of the catalog file, in order. The first is empty in the file: a simulation index.
 COLUMNS = (
@@ -62,8 +62,8 @@ def _read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        if objects_file(path.parent).is_file():
-            pack = Pack(path.parent.name, path.parent)
+        pack = Pack(path.parent.name, path.parent)
+        if pack.lacks_labels:
             raise InputError(f"{path}: no such catalog. {pack.without_labels}") from error
         raise InputError(f"{path}: no such catalog. Put image_catalog2.0train.csv there.") from error
     except IsADirectoryError as error:

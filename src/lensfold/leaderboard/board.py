@@ -89,7 +89,7 @@ def build_board(workspace: Workspace, pack: Pack, sort: str = "auc") -> Board:
         tuple(replace(problem, reason=_without_root(problem.reason, workspace)) for problem in problems),
         _newest(rows, history),
         tuple(public),
-        pack.catalog.is_file() or pack.key.is_file() or not pack.is_here,
+        not pack.lacks_labels,
     )
 
 

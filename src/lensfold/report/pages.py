@@ -20,7 +20,7 @@ from PIL import Image
 import lensfold
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed
-from lensfold.paths import Pack, Workspace, objects_file
+from lensfold.paths import Pack, Workspace
 from lensfold.report import gallery as galleries
 from lensfold.report.contents import (
     Refused,
@@ -79,7 +79,7 @@ def write_report(
     """
     if gallery < 0:
         raise InputError(f"--gallery {gallery}: expected 0 or more objects a list.")
-    if not pack.catalog.is_file() and objects_file(pack.folder).is_file():
+    if pack.lacks_labels:
         raise InputError(f"{pack.folder}: a report is of runs that were trained on a pack. {pack.without_labels}")
     names = run_names(workspace.runs(pack.name), runs)
     truth = read_truth(workspace, pack)
