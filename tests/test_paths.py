@@ -64,6 +64,7 @@ def test_a_pack_is_filed_under_its_folder_or_given_name(tmp_path):
     assert workspace.pack(None).folder == tmp_path / "data" / "sample"
     assert workspace.pack(None, tmp_path / "q1").name == "q1"
     assert workspace.pack("mine", tmp_path / "q1").name == "mine"
+    assert workspace.pack(None, tmp_path / ".my Q1 (2)").name == "my_Q1_2_"
     for name in ("../x", "a/b", ".hidden", "a b"):
         with pytest.raises(InputError, match="pack name"):
             workspace.pack(name)

@@ -70,8 +70,11 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 def pack_name(files: Sequence[Path]) -> str:
     """Return what a pack of these files or folders is called: as the first folder, "_" for what names cannot have."""
     first = files[0].resolve()
-    name = (first if first.is_dir() else first.parent).name
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip(".-") or "cutouts"
+    return _as_name((first if first.is_dir() else first.parent).name) or "cutouts"
+
+
+def _as_name(folder: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", folder).lstrip(".-")
 
 
 def checked_name(what: str, name: str) -> str:
@@ -206,11 +209,14 @@ class Workspace:
     root: Path
 
     def pack(self, name: str | None, data: Path | None = None) -> Pack:
-        """The pack called ``name``, or the one in the folder ``data``, filed under ``name`` or the folder's name."""
+        """The pack called ``name``, or the one in the folder ``data``, filed under ``name`` or the folder's name.
+
+        Where the folder's name has spaces and the like, "_" stands for them.
+        """
         if data is None:
             name = checked_name("pack", name or "sample")
             data = self.root / "data" / name
-        return Pack(checked_name("pack", name or data.resolve().name), data)
+        return Pack(checked_name("pack", name or _as_name(data.resolve().name)), data)
 
     def cache(self, pack: Pack, split: Split) -> Path:
         """Cache folder of a split; always inside the project, since a pack's own folder may be read-only.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from fakes.pack import write_objects, write_pack
-from fakes.workspace import SVM, lensfold
+from fakes.workspace import SVM, TINY, lensfold
 
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
@@ -71,10 +71,24 @@ def test_what_is_in_the_frame_scores_the_same_in_both(both):
     ):
         check_frames(workspace, workspace.pack("small"), "fake", "kernel")
     needs = (
-        'kernel.toml: pixels.mix = "paper-rgb" needs Y, J and H, and the train split of pack small has only VIS. Set'
+        'kernel.toml: pixels.mix = "paper-rgb" needs Y, J and H, and the train split of pack small has only VIS. Train'
     )
     with pytest.raises(InputError, match=needs):
         configure_once(workspace, workspace.pack("small"), "kernel")
+
+
+def test_bands_that_a_later_step_needs_are_asked_for_before_anything_is_trained(both):
+    """Of the test split, which is only predicted, and of twins, which only some experiments see."""
+    for folder in (both / "data" / "small").glob("test/Public/EUC_[YJH]"):
+        shutil.rmtree(folder)
+    message = refused(both, "folds", "train", "predict", "--pack", "small", "--submission", "kernel")
+    assert message.startswith("error: runs/small/kernel: its networks see Y, J and H") and "\n" not in message
+    assert not [*(both / "runs" / "small").rglob("fold*")]
+    write_objects(both / "data" / "small" / "twins", [200001, 200002], [False] * 2, seed=3, side=100)
+    shutil.rmtree(both / "data" / "small" / "twins" / "Public" / "EUC_J")
+    (both / "experiments" / "map.toml").write_text(TINY.replace("[train]", "[train]\nsource_map = 1.0"))
+    message = refused(both, "train", "--pack", "small", "--experiment", "map")
+    assert 'map.toml: pixels.mix = "paper-rgb" needs J, and the twins of pack small has only VIS, Y and H.' in message
 
 
 def test_simulated_packs_of_ten_arcsec(tmp_path):

@@ -67,25 +67,35 @@ def test_commands_on_cutouts_without_labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
         written(Path("cut outs") / f"{name}.fits", mer_hdus((210, 210)))
-    place = ("--pack", "mine", "--data", "my data/mine")
+    place = ("--data", "my data/my cuts")
 
     def said(*command):
         done = CliRunner().invoke(app, [*command, *place])
         return done.output or str(done.exception)
 
-    done = CliRunner().invoke(app, ["import-euclid", "cut outs", "--out", "my data/mine", "--workers", "1"])
-    assert "make rank DATA='my data/mine'\n" in done.output
-    assert "data/mine/look/test/contact.png" in said("look")
+    done = CliRunner().invoke(app, ["import-euclid", "cut outs", "--out", "my data/my cuts", "--workers", "1"])
+    assert "make rank DATA='my data/my cuts'\n" in done.output
+    assert "cache my_cuts test: 2 objects" in (first := said("look")) and "data/my_cuts/look/test/contact.png" in first
     shown = said("show", "a", "b").splitlines()
     assert [Path(line).exists() for line in shown] == [True] * 3
-    assert "cache mine test: 2 objects" in said("cache")
-    assert "cache mine test: every shard is as it was written" in said("verify", "--deep")
-    cannot = "cutouts without labels, which can be ranked, not trained on: make rank DATA='my data/mine'."
-    for command in (["verify", "--split", "train"], ["look", "--split", "train"], ["report"]):
+    assert "cache my_cuts test: 2 objects" in said("cache")
+    assert "cache my_cuts test: every shard is as it was written" in said("verify", "--deep")
+    cannot = "cutouts without labels, which can be ranked, not trained on: make rank DATA='my data/my cuts'."
+    for command in (["verify", "--split", "train"], ["look", "--split", "train"], ["report"], ["grade"]):
         assert cannot in said(*command), command
     assert "it has no labels: `make rank` ranks it" in " ".join(said("leaderboard").split())
-    text = Path("submissions/mine/README.md").read_text()
-    assert "**Pack**: mine, cutouts without labels: scores are those of" in text
+    text = Path("submissions/my_cuts/README.md").read_text()
+    assert "**Pack**: my_cuts, cutouts without labels: scores are those of" in text
+
+
+def test_pictures_of_a_pack_say_what_was_left_out(workspace):
+    file = workspace / "data" / "fake" / "test" / "Public" / "EUC_Y" / "imageEUC_Y-200003.fits"
+    file.unlink()
+    shutil.rmtree(workspace / "data" / "fake" / "cache" / "test")
+    look = ("look", "--split", "test", *PACK)
+    assert "with SKIP_BAD=1" in lensfold(workspace, *look, check=False).stderr
+    lines = lensfold(workspace, *look, "--skip-bad").stdout.splitlines()
+    assert "  left out 200003: data/fake/test/Public/EUC_Y/imageEUC_Y-200003.fits: no such file" in lines
 
 
 def test_an_import_says_what_it_made_skipped_and_doubts(tmp_path, monkeypatch):

@@ -403,6 +403,10 @@ def test_folders_that_are_no_hosts_or_no_place_for_a_pack(mine, tmp_path):
     refused("is the folder of the hosts", mine_folder, mine_folder)
     refused("is the folder of the hosts, or inside it", mine_folder, mine_folder / "deeper")
     refused("few: is not empty", mine_folder, copy_of(mine_folder, tmp_path / "few"))
+    bare = copy_of(mine_folder, tmp_path / "bare")
+    for band in "YH":
+        shutil.rmtree(bare / "Public" / f"EUC_{band}")
+    refused("bare: has no Y and H, and arcs are put into all four bands", bare, out)
     refused("arcs a host = 0", mine_folder, out, count=0)
     refused("seed = -1", mine_folder, out, seed=-1)
     inject(tmp_path / "few", out, "sample")

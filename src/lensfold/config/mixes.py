@@ -46,6 +46,6 @@ def check_bands(settings: "PixelSettings", there: Collection[str], source: Path,
     missing = missing_bands(settings, there)
     if missing:
         raise InputError(
-            f'{source}: pixels.mix = "{settings.mix}" needs {missing}, and {pack} has only {in_words(there)}. Set '
-            'pixels.mix = "vis", or take a pack that has them.'
+            f'{source}: pixels.mix = "{settings.mix}" needs {missing}, and {pack} has only {in_words(there)}. Train '
+            'an experiment with pixels.mix = "vis", or take a pack that has them.'
         )

@@ -12,8 +12,6 @@ from pathlib import Path
 import pandas as pd
 
 from lensfold.console import show_text
-from lensfold.data.cache import read_manifest
-from lensfold.data.cache_check import has_manifest
 from lensfold.errors import InputError
 from lensfold.euclid.layouts import Reading
 from lensfold.euclid.packs import Options
@@ -171,14 +169,9 @@ def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first:
 
 def _look(workspace: Workspace, pack: Pack) -> None:
     """Build the cache where it is not of the files there are now, and draw a sheet of objects where that is older."""
-    from lensfold.report.packs import show_cache
     from lensfold.report.pictures import look
 
-    target = workspace.cache(pack, "test")
-    before = read_manifest(target) if has_manifest(workspace, pack, "test") else None
-    manifest = read_manifest(current_cache(workspace, pack, "test", True, cores()))
-    if manifest != before:
-        show_cache(pack.name, "test", manifest)
+    target = current_cache(workspace, pack, "test", True, cores())
     folder = workspace.look(pack, "test")
     if not is_newer(folder / "contact.png", target / "manifest.json"):
         with open_album(workspace, pack, "test") as album:

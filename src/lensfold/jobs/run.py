@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from lensfold.config import CHALLENGE_BETA_SQUARED
-from lensfold.data.cache import read_manifest
 from lensfold.data.cache_check import discard_cache, is_cached
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, is_locked
@@ -16,7 +15,7 @@ from lensfold.jobs.local import local_engine
 from lensfold.jobs.plan import Work, find_stale, jobs_of, needed, splits_of, splits_there
 from lensfold.jobs.process import cores
 from lensfold.jobs.progress import Follower, show_progress
-from lensfold.pipeline.cache import cache_split_once
+from lensfold.pipeline.cache import cache_and_show
 from lensfold.pipeline.configure import configure_once
 from lensfold.pipeline.folds import are_folds_made, make_pack_folds
 from lensfold.pipeline.predict import check_frames
@@ -116,11 +115,7 @@ def _make_folds(order: Order) -> None:
 def _build_caches(work: Work) -> None:
     """On this machine the caches come first, with all cores; elsewhere they are jobs among the others."""
     for split in splits_of(work):
-        if not is_cached(work.workspace, work.pack, split):
-            from lensfold.report.packs import show_cache
-
-            cache_split_once(work.workspace, work.pack, split, work.skip_bad, cores())
-            show_cache(work.pack.name, split, read_manifest(work.workspace.cache(work.pack, split)))
+        cache_and_show(work.workspace, work.pack, split, work.skip_bad, cores())
 
 
 def run_needed(work: Work, executor: Executor, brief: bool = False) -> bool:
@@ -130,11 +125,12 @@ def run_needed(work: Work, executor: Executor, brief: bool = False) -> bool:
     job fails again and again, or the engine is not there.
     """
     known = jobs_of(work)
-    if is_cached(work.workspace, work.pack, "train"):
+    has_train = is_cached(work.workspace, work.pack, "train")
+    if has_train:
         for name in work.trained:  # settings are resolved first: a job is known by what it is made from
             configure_once(work.workspace, work.pack, name)
-    if work.trained_on and is_cached(work.workspace, work.pack, "test"):
-        for name in work.predicted:
+    if (work.trained_on or has_train) and is_cached(work.workspace, work.pack, "test"):
+        for name in work.predicted:  # what cannot be predicted is not trained either
             check_frames(work.workspace, work.pack, work.source, name)
     missing = needed(work, known)
     if not missing:

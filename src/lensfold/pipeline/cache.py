@@ -29,6 +29,16 @@ def cache_split_once(workspace: Workspace, pack: Pack, split: Split, skip_bad: b
             _cache_split(workspace, pack, split, skip_bad, workers)
 
 
+def cache_and_show(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> None:
+    """Build the cache of one split unless it is there; print what is in it then, and what was left out and why."""
+    if is_cached(workspace, pack, split):
+        return
+    from lensfold.report.packs import show_cache
+
+    cache_split_once(workspace, pack, split, skip_bad, workers)
+    show_cache(pack.name, split, read_manifest(workspace.cache(pack, split)))
+
+
 def exclusive_cache(workspace: Workspace, pack: Pack, split: Split) -> AbstractContextManager[None]:
     """Lock the cache of a split: one process at a time builds it."""
     lock = workspace.cache(pack, split).with_name(f".{split}.lock")
@@ -60,11 +70,14 @@ def _side_of_others(workspace: Workspace, pack: Pack, split: Split) -> int | Non
 
 
 def current_cache(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool, workers: int) -> Path:
-    """Return the folder of a split's cache, built where there is none of the files and the catalog there are now."""
+    """Return the folder of a split's cache, built where there is none of the files and the catalog there are now.
+
+    What is in a new one, and what was left out, is printed.
+    """
     if has_manifest(workspace, pack, split) and (reason := stale_reason(workspace, pack, split)):
         print(f"cache {pack.name} {split} is built again: {reason}")
         discard_cache(workspace, pack, split)
-    cache_split_once(workspace, pack, split, skip_bad, workers)
+    cache_and_show(workspace, pack, split, skip_bad, workers)
     return workspace.cache(pack, split)
 
 

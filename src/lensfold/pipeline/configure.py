@@ -58,12 +58,13 @@ def _resolved(workspace: Workspace, pack: Pack, name: str) -> Experiment:
     manifest = read_manifest(workspace.cache(pack, "train"))
     side = frame_side(manifest)
     check_bands(experiment.pixels, bands_of(manifest), path, f"the train split of pack {pack.name}")
-    if experiment.train.twins:
-        twins = frame_side(read_manifest(workspace.cache(pack, "twins")))
-        if twins != side:
+    if experiment.train.sees_twins(pack.has_twins):
+        twins = read_manifest(workspace.cache(pack, "twins"))
+        check_bands(experiment.pixels, bands_of(twins), path, f"the twins of pack {pack.name}")
+        if frame_side(twins) != side:
             raise InputError(
                 f"{pack.folder}: the frames of its train split have {side} VIS pixels a side, those of its twins "
-                f"{twins}. Simulate the pack again."
+                f"{frame_side(twins)}. Simulate the pack again."
             )
     return in_frames(experiment, side, path)
 

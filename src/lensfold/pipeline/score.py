@@ -80,6 +80,8 @@ def grade_submission(workspace: Workspace, pack: Pack, name: str, beta_squared: 
 
     The file of Einstein radii too, where the submission has one.
     """
+    if pack.lacks_labels:
+        raise InputError(f"{pack.folder}: there is no key to grade by. {pack.without_labels}")
     if not pack.key.is_file():
         raise InputError(f"{pack.key}: no key. Only simulated packs have one; the challenge's was never published.")
     target = workspace.submission(pack, name)

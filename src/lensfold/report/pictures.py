@@ -65,8 +65,9 @@ class Album:
         if known:
             return known
         there = ", ".join(self.title_of(object_id) for object_id in self.cache.ids[:5].tolist())
+        count = "1 object" if len(self.cache.ids) == 1 else f"{len(self.cache.ids)} objects"
         raise InputError(
-            f"{word} is not in {self.cache.folder}: it has {len(self.cache.ids)} objects: {there}"
+            f"{word} is not in {self.cache.folder}: it has {count}: {there}"
             f"{', …' if len(self.cache.ids) > 5 else ''}. Give an ID or a name of these."
         )
 

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 
 import lensfold
+from lensfold.config import in_words
+from lensfold.data.sources import FolderSource
 from lensfold.errors import InputError
 from lensfold.files import abandoned
 from lensfold.paths import BANDS, INJECTED, Pack, cutout_file
@@ -93,6 +95,7 @@ def inject(
     p = get_population(profile)
     _check(hosts, out, count, seed, workers)
     table = host_table(hosts)
+    _check_bands(hosts)
     excluded = known_lenses(exclude, table) if exclude else set()
     chosen = table[~table.index.isin(excluded)]
     if not len(chosen):
@@ -138,6 +141,15 @@ def _check(hosts: Path, out: Path, count: int, seed: int, workers: int) -> None:
     if taken and not ours:
         raise InputError(
             f"{out}: is not empty (found {', '.join(taken[:5])}) and not a pack of this command. Choose another folder."
+        )
+
+
+def _check_bands(hosts: Path) -> None:
+    """Raise InputError where the hosts' pack lacks bands: theta_E follows from H, and arcs are seen in all four."""
+    bands = FolderSource(host_folder(hosts)).bands
+    if lacking := [band for band in BANDS if band not in bands]:
+        raise InputError(
+            f"{hosts}: has no {in_words(lacking)}, and arcs are put into all four bands. Give other hosts."
         )
 
 
