@@ -64,7 +64,12 @@ def test_a_pack_is_filed_under_its_folder_or_given_name(tmp_path):
     assert workspace.pack(None).folder == tmp_path / "data" / "sample"
     assert workspace.pack(None, tmp_path / "q1").name == "q1"
     assert workspace.pack("mine", tmp_path / "q1").name == "mine"
-    assert workspace.pack(None, tmp_path / ".my Q1 (2)").name == "my_Q1_2_"
+    odd, other = tmp_path / ".my Q1 (2)", tmp_path / "data" / "my_Q1_2_" / "test" / "Public"
+    assert workspace.pack(None, odd).name == "my_Q1_2_"
+    other.mkdir(parents=True)
+    assert workspace.pack(None, other.parents[1]).name == "my_Q1_2_" and workspace.pack("q1", odd).name == "q1"
+    with pytest.raises(InputError, match=r"\(2\): would be filed under my_Q1_2_, which is the name of .*PACK=<name>"):
+        workspace.pack(None, odd)
     for name in ("../x", "a/b", ".hidden", "a b"):
         with pytest.raises(InputError, match="pack name"):
             workspace.pack(name)

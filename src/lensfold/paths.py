@@ -211,12 +211,21 @@ class Workspace:
     def pack(self, name: str | None, data: Path | None = None) -> Pack:
         """The pack called ``name``, or the one in the folder ``data``, filed under ``name`` or the folder's name.
 
-        Where the folder's name has spaces and the like, "_" stands for them.
+        Where the folder's name has spaces and the like, "_" stands for them; InputError where another pack has that
+        name.
         """
         if data is None:
             name = checked_name("pack", name or "sample")
             data = self.root / "data" / name
-        return Pack(checked_name("pack", name or _as_name(data.resolve().name)), data)
+        folder = data.resolve().name
+        filed = checked_name("pack", name or _as_name(folder))
+        other = self.root / "data" / filed
+        if filed not in (name, folder) and Pack(filed, other).is_here:
+            raise InputError(
+                f"{data}: would be filed under {filed}, which is the name of {other}. Give it a name of its own: "
+                "PACK=<name> (make) or --pack <name>."
+            )
+        return Pack(filed, data)
 
     def cache(self, pack: Pack, split: Split) -> Path:
         """Cache folder of a split; always inside the project, since a pack's own folder may be read-only.
