@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lensfold.config import in_words
-from lensfold.console import show_table
+from lensfold.console import show_table, show_text
 from lensfold.data import catalog as catalogs
 from lensfold.data.folds import imbalance, strata_counts, strata_table
 from lensfold.paths import BANDS, objects_file, skipped_file
@@ -49,7 +49,7 @@ def show_strata(catalog: pd.DataFrame, folds: pd.Series) -> None:
 def show_cache(pack_name: str, split: str, manifest: dict) -> None:
     """Print what is in a cache, and what was left out and why."""
     sigma = ", ".join(f"{band} {value:.3g}" for band, value in manifest["sigma"].items())
-    print(
+    show_text(
         f"cache {pack_name} {split}: {manifest['objects']} objects, {len(manifest['shards'])} shards; "
         f"background sigma {sigma}"
     )
