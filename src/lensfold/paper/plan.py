@@ -71,9 +71,9 @@ SCALES = {
         "SCALE=smoke proves that everything runs, and nothing else: its scores mean nothing.",
     ),
     "default": Scale(
-        "default", 8_000, 3_000, 6_000, 1_500, 2, (1, 2, 3), 16, 144, 200, 2, 0.0, 45, 12, (1, 4, 6, 28), 1000, 8,
-        "The paper had 15,000 images of 20 arcsec at 0.1 arcsec a pixel; here they are 8,000, of which each network "
-        "sees 4,000, and 3,000 fresh ones, at 0.2 arcsec a pixel, in Table 2 the central 14.4 arcsec of them. The "
+        "default", 5_000, 2_000, 3_000, 1_000, 2, (1, 2, 3), 8, 144, 200, 2, 0.0, 50, 8, (1, 2, 4, 14), 1000, 4,
+        "The paper had 15,000 images of 20 arcsec at 0.1 arcsec a pixel; here they are 5,000, of which each network "
+        "sees 2,500, and 2,000 fresh ones, at 0.2 arcsec a pixel, in Table 2 the central 14.4 arcsec of them. The "
         "paper's small CNN drops nothing out: 0.5 wants more epochs.",
     ),
     "full": Scale(

@@ -46,6 +46,7 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
     starts = np.flatnonzero((stage != stage.shift()).to_numpy())
     last = float(history["epoch"].iloc[-1])
     axes.set_xlim(float(history["epoch"].iloc[0]) - 0.5, last + 0.5)
+    rows, previous_narrow = 0, False
     for number, start in enumerate(starts):
         edge = float(history["epoch"].iloc[start]) - 0.5
         end = float(history["epoch"].iloc[starts[number + 1]]) - 0.5 if number + 1 < len(starts) else last + 0.5
@@ -58,14 +59,12 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
             learning += f", bin {resolution.iloc[start]}"
         narrow = end - edge < 0.2 * last
         text = f"> {history['min_size'].iloc[start]:g}{'' if narrow else ' px'}{learning}"
-        size = 8 if narrow else 9.5
-        place: dict[str, Any] = {
-            "transform": axes.get_xaxis_transform(),
-            "ha": "center",
-            "va": "bottom",
-            "fontsize": size,
-        }
-        axes.text((edge + end) / 2, 1.01, text, color="0.35", parse_math=False, **place)
+        place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        # labels of narrow stages side by side stand one above the other
+        rows = (rows + 1) % 3 if narrow and previous_narrow else 0
+        previous_narrow = narrow
+        height = 1.008 + 0.036 * rows
+        axes.text((edge + end) / 2, height, text, color="0.35", parse_math=False, fontsize=8 if narrow else 9.5, **place)
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
 
 
