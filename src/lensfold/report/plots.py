@@ -63,8 +63,8 @@ def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
         # labels of narrow stages side by side stand one above the other
         rows = (rows + 1) % 3 if narrow and previous_narrow else 0
         previous_narrow = narrow
-        height = 1.008 + 0.036 * rows
-        axes.text((edge + end) / 2, height, text, color="0.35", parse_math=False, fontsize=8 if narrow else 9.5, **place)
+        place |= {"fontsize": 8 if narrow else 9.5, "color": "0.35", "parse_math": False}
+        axes.text((edge + end) / 2, 1.008 + 0.036 * rows, text, **place)
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
 
 
