@@ -151,6 +151,11 @@ class Pack:
         return not is_known and (objects_file(self.folder).is_file() or (self.folder / "Public").is_dir())
 
     @property
+    def is_own(self) -> bool:
+        """Whether the pack is people's own cutouts, with or without labels of theirs."""
+        return self.lacks_labels or labels_file(self.folder).is_file()
+
+    @property
     def without_labels(self) -> str:
         """What a message says where people's own cutouts are to be trained on, or scored with a truth."""
         return (
@@ -243,6 +248,10 @@ class Workspace:
         """The pack's objects, those most like lenses first; the page of the first is beside it, as .html."""
         return self.root / "data" / pack.name / "ranked.csv"
 
+    def rounds(self, pack: Pack) -> Path:
+        """Folder of the rounds of marking a pack's objects, each in a folder of its number."""
+        return self.root / "data" / pack.name / "rounds"
+
     def ranked_from(self, pack: Pack) -> Path:
         """File that says which cutouts a ranking imported into a pack."""
         return self.root / "data" / pack.name / ".ranked-from.json"
@@ -299,6 +308,11 @@ class Workspace:
 def objects_file(folder: Path) -> Path:
     """Table of the objects of a pack of people's own cutouts: which ID is which object."""
     return folder / "objects.csv"
+
+
+def labels_file(folder: Path) -> Path:
+    """Labels of a pack of people's own cutouts, in place of a catalog."""
+    return folder / "labels.csv"
 
 
 def skipped_file(folder: Path) -> Path:

@@ -12,6 +12,7 @@ from fakes.catalog import give_radii
 from fakes.runs import write_run_with_history
 from fakes.workspace import lensfold
 
+from lensfold.data.cache import Cache, row_hash
 from lensfold.report.ranked import Ranking, write_ranked_page
 
 selenium = pytest.importorskip("selenium")
@@ -184,45 +185,58 @@ def test_filter_by_list_size_and_label(first):
     assert shown(first) == [] and not first.find_element(By.ID, "list-missed").is_displayed()
 
 
-def test_marks_survive_a_reload_and_are_exported(first):
+def exported(driver, name: str) -> pd.DataFrame:
+    """The rows of a file that was just exported, which is deleted."""
+    target, limit = driver.downloads / name, time.monotonic() + 20
+    while not target.is_file() and time.monotonic() < limit:
+        time.sleep(0.1)
+    rows = pd.read_csv(target, keep_default_na=False)
+    target.unlink()
+    return rows
+
+
+def test_marks_survive_a_reload_and_are_exported(first, report):
     first.find_element(By.CSS_SELECTOR, "#list-missed .card").click()
     object_id = large_id(first)
-    press(first, "m", "n")
+    press(first, "n")
     first.find_element(By.ID, "note").send_keys('an arc, "faint"', Keys.ENTER)
-    press(first, Keys.ARROW_RIGHT, "m")
+    press(first, "a")
     second_id = large_id(first)
+    assert second_id != object_id  # a mark moves on
+    first.find_element(By.CSS_SELECTOR, "[data-mark='not a lens']").click()
     first.refresh()
     marked = first.find_elements(By.CSS_SELECTOR, ".card.marked")
     assert [card.get_attribute("data-id") for card in marked] == [object_id, second_id]
     first.find_element(By.CSS_SELECTOR, "#list-missed .card").click()
     assert first.find_element(By.ID, "note").get_property("value") == 'an arc, "faint"'
+    pressed = first.find_elements(By.CSS_SELECTOR, "#large [aria-pressed=true]")
+    assert [button.text for button in pressed] == ["A"]
     press(first, Keys.ESCAPE, "e")
-    target, limit = first.downloads / "marks-first.csv", time.monotonic() + 20
-    while not target.is_file() and time.monotonic() < limit:
-        time.sleep(0.1)
-    rows = pd.read_csv(target, keep_default_na=False)
-    assert rows.to_dict("list") == {
-        "ID": [int(object_id), int(second_id)],
+    ids = [int(object_id), int(second_id)]
+    with Cache(report.parents[2] / "data" / "fake" / "cache" / "train") as cache:
+        pixels = [row_hash(row) for row in cache.read(ids)]
+    assert exported(first, "marks-first.csv").to_dict("list") == {
+        "ID": ids,
         "list": ["missed"] * 2,
-        "mark": ["marked"] * 2,
+        "mark": ["A", "not a lens"],
         "note": ['an arc, "faint"', ""],
+        "pixels": pixels,
     }
-    target.unlink()
 
 
 def test_marks_of_one_page_are_not_on_another(first, report):
-    press(first, Keys.ARROW_RIGHT, "m")
+    press(first, Keys.ARROW_RIGHT, "l")
     first.get((report / "second%20%3Ci%3E.html").as_uri().replace("%25", "%"))
     assert text(first, "h1") == "second <i>" and not first.find_elements(By.CSS_SELECTOR, ".card.marked")
 
 
-def test_m_takes_a_mark_away_and_typing_a_note_is_no_command(first):
-    press(first, Keys.ARROW_RIGHT, "m", "m")
+def test_0_takes_a_mark_away_and_typing_a_note_is_no_command(first):
+    press(first, Keys.ARROW_RIGHT, "u", Keys.ARROW_LEFT, "0")
     assert not first.find_elements(By.CSS_SELECTOR, ".card.marked")
     press(first, "n")
-    first.find_element(By.ID, "note").send_keys("same")
+    first.find_element(By.ID, "note").send_keys("same as all")
     assert "faint" not in (first.find_element(By.ID, "gallery").get_attribute("class") or "")
-    assert len(first.find_elements(By.CSS_SELECTOR, ".card.marked")) == 1
+    assert not first.find_elements(By.CSS_SELECTOR, ".card.marked")
 
 
 def test_marks_of_a_ranked_pack_are_exported_with_names_and_positions(browser, report, tmp_path):
@@ -236,24 +250,24 @@ def test_marks_of_a_ranked_pack_are_exported_with_names_and_positions(browser, r
     browser.execute_script("localStorage.clear()")
     browser.refresh()
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
-    press(browser, Keys.ARROW_RIGHT, "m")
+    press(browser, Keys.ARROW_RIGHT)
     assert text(browser, "#large-caption b") == '1. -1, "a"'
-    press(browser, Keys.ARROW_RIGHT, "n")
+    press(browser, "l", "n")
     browser.find_element(By.ID, "note").send_keys("an arc", Keys.ENTER)
     press(browser, Keys.ESCAPE, "f")
     Select(browser.find_element(By.NAME, "flagged")).select_by_value("yes")
     assert [card.get_attribute("data-name") for card in shown(browser)] == ["NA", "c"]
     press(browser, Keys.TAB, Keys.TAB, "e")
-    target, limit = browser.downloads / "marks-ranked-p.csv", time.monotonic() + 20
-    while not target.is_file() and time.monotonic() < limit:
-        time.sleep(0.1)
-    rows = pd.read_csv(target, keep_default_na=False).drop(columns=["list", "mark"]).to_dict("list")
-    target.unlink()
+    rows = exported(browser, "marks-ranked-p.csv")
+    assert rows["mark"].tolist() == ["lens", ""] and rows["pixels"].str.fullmatch("[0-9a-f]{16}").all()
+    rows = rows.drop(columns=["list", "mark", "pixels"]).to_dict("list")
     columns = ("rank", "score", "name", "ra", "dec", "flags")
     assert rows == {"ID": [200001, 200002], "note": ["", "an arc"], **table[list(columns)].head(2).to_dict("list")}
 
 
-def test_only_marked_ones_can_be_shown(first):
-    press(first, Keys.ARROW_RIGHT, "m", Keys.ESCAPE)
-    first.find_element(By.NAME, "marked").click()
-    assert len(shown(first)) == 1
+def test_only_those_that_are_marked_or_are_not_can_be_shown(first):
+    everything = len(shown(first))
+    press(first, Keys.ARROW_RIGHT, "b", "x", Keys.ESCAPE)
+    for choice, count_shown in (("marked", 2), ("not marked yet", everything - 2)):
+        Select(first.find_element(By.NAME, "marked")).select_by_visible_text(choice)
+        assert len(shown(first)) == count_shown

@@ -280,3 +280,17 @@ def verify(
     show_verified(chosen.name, chosen_split, problems, rebuild)
     if problems and (not rebuild or "files" in problems):
         raise typer.Exit(1)
+
+
+@app.command()
+def label(
+    marks: Annotated[list[Path], typer.Option("--marks", help="A file that a gallery exported (key e); one a person.")],
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE…]", help="More of them.")] = None,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+) -> None:
+    """Merge what people marked into labels.csv of the pack, and keep it as a round: who disagreed, what was found."""
+    from lensfold.pipeline.label import label as do
+
+    do(*chosen_pack(root, pack, data), [*marks, *(more or ())])

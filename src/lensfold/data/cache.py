@@ -6,6 +6,7 @@ Rows are read by ``pread`` into a buffer, without memory maps: memory does not g
 an error with a name, and network file systems are no slower than they must be.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -101,6 +102,11 @@ def row_bytes(side: int) -> int:
 def pixels_hash(manifest: dict) -> str:
     """Return a hash of which objects a cache has and of their pixels: IDs and sha256 of its shards in their order."""
     return digest({"shards": [[shard["ids"], shard["sha256"]] for shard in manifest["shards"]]})
+
+
+def row_hash(row: np.ndarray) -> str:
+    """Return what tells one object's pixels from any others: the first 16 hex digits of the sha256 of its row."""
+    return hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest()[:16]
 
 
 def cached_ids(manifest: dict) -> set[int]:

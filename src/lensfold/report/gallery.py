@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import expit
 
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import Cache, split_bands
+from lensfold.data.cache import Cache, row_hash, split_bands
 from lensfold.errors import InputError
 from lensfold.files import digest, replacing
 from lensfold.report.stretch import colour, grey, zoom
@@ -39,10 +39,14 @@ LISTS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """An object's picture: its file's name in the page's folder of pictures, or why there is none."""
+    """An object's picture: its file's name in the page's folder of pictures, or why there is none.
+
+    ``pixels``: what tells the pixels it shows from any others (`lensfold.data.cache.row_hash`).
+    """
 
     file: str | None
     reason: str = ""
+    pixels: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,16 +200,15 @@ def _picture(folder: Path, cache: Cache, i: int, name: str | None, drawn: Sequen
     """Return an object's picture, drawn unless its file is among those ``drawn``; the others show other pixels."""
     if name is None:
         return Picture(None, cache.manifest["refused"].get(str(i), f"its cutout is not in {cache.folder}"))
-    if folder / name in drawn:
-        return Picture(name)
     try:
-        images = split_bands(cache.read([i])[0])
+        row = cache.read([i])[0]
     except InputError as error:
         return Picture(None, str(error))
-    for old in drawn:
-        old.unlink(missing_ok=True)
-    draw(folder / name, images, cache.sigma)
-    return Picture(name)
+    if folder / name not in drawn:
+        for old in drawn:
+            old.unlink(missing_ok=True)
+        draw(folder / name, split_bands(row), cache.sigma)
+    return Picture(name, pixels=row_hash(row))
 
 
 def draw(path: Path, images: Mapping[str, np.ndarray], sigma: Mapping[str, float]) -> None:

@@ -112,43 +112,46 @@
     const factsOf = (card) => columns.map((column) => card.dataset[column]);
     const visible = () => cards.filter((card) => !card.hidden);
 
+    const markOf = (card) => (marks[name(card)] && marks[name(card)].mark) || "";
+
     function showMark(card) {
-      const mark = marks[name(card)];
-      card.classList.toggle("marked", Boolean(mark && mark.mark));
-      if (card === current) {
-        byId("large-mark").textContent = mark && mark.mark ? "★ marked" : "mark";
-        byId("note").value = (mark && mark.note) || "";
+      const mark = markOf(card);
+      card.classList.toggle("marked", Boolean(mark));
+      card.dataset.mark = mark;
+      if (card !== current) return;
+      for (const button of dialog.querySelectorAll("[data-mark]")) {
+        button.setAttribute("aria-pressed", String(Boolean(mark) && button.dataset.mark === mark));
       }
+      byId("note").value = (marks[name(card)] && marks[name(card)].note) || "";
     }
 
-    function toggleMark(card) {
-      if (!card) return;
-      const mark = marks[name(card)] || { mark: false, note: "" };
-      mark.mark = !mark.mark;
-      mark.facts = factsOf(card);
-      if (mark.mark || mark.note) marks[name(card)] = mark;
+    function keep(card, mark, note) {
+      if (mark || note) marks[name(card)] = { mark, note, pixels: card.dataset.pixels, facts: factsOf(card) };
       else delete marks[name(card)];
       keepMarks();
-      showMark(card);
-      if (filter.elements.marked.checked && !dialog.open) applyFilter();
+    }
+
+    // in the large view a mark moves on to the next object: whoever looks through hundreds presses one key for each
+    function setMark(mark) {
+      if (!current) return;
+      keep(current, mark, (marks[name(current)] && marks[name(current)].note) || "");
+      showMark(current);
+      const shown = visible();
+      const last = shown.indexOf(current) === shown.length - 1;
+      if (dialog.open && mark && !last) step(1);
+      if (!dialog.open) applyFilter();
     }
 
     function setNote(card, note) {
-      const mark = marks[name(card)] || { mark: true, note: "" };
-      mark.note = note;
-      mark.facts = factsOf(card);
-      marks[name(card)] = mark;
-      keepMarks();
-      card.classList.toggle("marked", mark.mark);
-      byId("large-mark").textContent = mark.mark ? "★ marked" : "mark";
+      keep(card, markOf(card), note);
     }
 
     function applyFilter() {
-      const wanted = [...filter.querySelectorAll("select")].map((choice) => [choice.name, choice.value]);
+      const wanted = [...filter.querySelectorAll("select:not([name=marked])")].map((choice) => [choice.name, choice.value]);
       for (const card of cards) {
         const fits = wanted.every(([field, value]) => !value || card.dataset[field] === value);
-        const marked = marks[name(card)] && marks[name(card)].mark;
-        card.hidden = !fits || (filter.elements.marked.checked && !marked);
+        const marked = filter.elements.marked.value;
+        card.hidden = !fits || (marked && (marked === "yes") !== Boolean(markOf(card)));
       }
       for (const list of gallery.querySelectorAll(".list")) {
         list.hidden = Boolean(list.querySelector(".card")) && !list.querySelector(".card:not([hidden])");
@@ -204,9 +207,9 @@
         const [list, id] = place.split("|");
         const card = cards.find((one) => name(one) === place);
         const facts = card ? factsOf(card) : mark.facts || []; // it may have left the page since
-        return [id, list, mark.mark ? "marked" : "", mark.note, ...facts].map(quoted).join(",");
+        return [id, list, mark.mark, mark.note, mark.pixels, ...facts].map(quoted).join(",");
       });
-      const head = ["ID", "list", "mark", "note", ...columns].join(",");
+      const head = ["ID", "list", "mark", "note", "pixels", ...columns].join(",");
       const file = new Blob([[head, ...rows].join("\n") + "\n"], { type: "text/csv" });
       const link = document.createElement("a");
       link.href = URL.createObjectURL(file);
@@ -225,7 +228,13 @@
         filter.querySelector("select, input").focus();
       },
       s: toggleStretch,
-      m: () => toggleMark(current),
+      l: () => setMark("lens"),
+      a: () => setMark("A"),
+      b: () => setMark("B"),
+      c: () => setMark("C"),
+      x: () => setMark("not a lens"),
+      u: () => setMark("unsure"),
+      0: () => setMark(""),
       n: () => dialog.open && byId("note").focus(),
       e: exportMarks,
     };
@@ -256,7 +265,9 @@
     byId("before").addEventListener("click", () => step(-1));
     byId("after").addEventListener("click", () => step(1));
     byId("close").addEventListener("click", () => dialog.close());
-    byId("large-mark").addEventListener("click", () => toggleMark(current));
+    for (const button of dialog.querySelectorAll("[data-mark]")) {
+      button.addEventListener("click", () => setMark(button.dataset.mark));
+    }
     applyFilter();
   }
 

@@ -1,0 +1,145 @@
+"""The rounds of ranking, marking and training again: their folders, what a person is told of them, their curve."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from lensfold.console import show_table, show_text
+from lensfold.data.marks import Marks
+from lensfold.errors import InputError
+from lensfold.files import write_if_changed, write_json
+from lensfold.paths import Pack, labels_file
+from lensfold.report.figure import FOLD_COLOURS, GREY, Plot, PlotHeading, legend
+
+#: disagreements in the terminal; all of them are in the round's folder
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round. ``given``: a hash of the marks; ``inspected``: what was labelled for the first time (rank, score, ID,
+    name, label, people, disagree), in the order of the ranking."""
+
+    number: int
+    given: str
+    inspected: pd.DataFrame
+
+    def folder(self, rounds: Path) -> Path:
+        """Folder of the round."""
+        return rounds / str(self.number)
+
+    def marks(self, rounds: Path) -> list[Path]:
+        """The files of marks that were given."""
+        return sorted((self.folder(rounds) / "marks").glob("*.csv"))
+
+    def write(self, rounds: Path) -> None:
+        """Write the table, and last what says that the round is whole."""
+        folder = self.folder(rounds)
+        write_if_changed(folder / "inspected.csv", self.inspected.to_csv(index=False).encode())
+        write_json(
+            folder / "round.json", {"given": self.given, "inspected": len(self.inspected), "lenses": self.lenses}
+        )
+
+    @property
+    def lenses(self) -> int:
+        """Objects that more speaks for than against."""
+        return int((self.inspected["label"] > 0.5).sum())
+
+
+def read_rounds(folder: Path) -> list[Round]:
+    """Return the whole rounds in their order; InputError where one is damaged."""
+    numbers = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+    return [_read(folder / str(number)) for number in numbers if (folder / str(number) / "round.json").is_file()]
+
+
+def _read(folder: Path) -> Round:
+    try:
+        content = json.loads((folder / "round.json").read_text())
+        table = pd.read_csv(
+            folder / "inspected.csv", dtype={"name": str}, keep_default_na=False, na_values={"rank": [""]}
+        )
+        found = Round(int(folder.name), content["given"], table)
+        if len(table) != content["inspected"] or found.lenses != content["lenses"]:
+            raise ValueError(f"{len(table)} rows, {content['inspected']} in round.json")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{folder}: a damaged round ({error}). Restore it, or delete the folder.") from error
+    return found
+
+
+def found_lenses(rounds: Sequence[Round]) -> np.ndarray:
+    """Return how many lenses were found among the first 1, 2, 3, … objects inspected, int64, over all rounds."""
+    labels = [one.inspected["label"].to_numpy() > 0.5 for one in rounds]
+    return np.cumsum(np.concatenate(labels)) if labels else np.empty(0, dtype=np.int64)
+
+
+def write_curve(folder: Path, rounds: Sequence[Round], pack: str, synthetic: bool) -> Path:
+    """Draw lenses found against objects inspected, a colour a round; return the PNG's path."""
+    path = folder / "rounds.png"
+    lenses, start = found_lenses(rounds), 0
+    counts = f"{len(lenses):,} inspected, {lenses[-1] if len(lenses) else 0:,} lenses"
+    plot = Plot("Lenses found", PlotHeading("marks of people", pack, "given", counts, synthetic))
+    axes = plot.axes(0.075, 0.72, "objects inspected", "lenses found")
+    for one in rounds:
+        stop = start + len(one.inspected)
+        x, y = np.arange(start, stop + 1), np.append(lenses[start - 1] if start else 0, lenses[start:stop])
+        colour = FOLD_COLOURS[(one.number - 1) % len(FOLD_COLOURS)]
+        axes.plot(x, y, color=colour, linewidth=2, label=f"round {one.number}: {one.lenses:,} of {len(x) - 1:,}")
+        start = stop
+    most = max(len(lenses), 1)
+    axes.plot([0, most], [0, most], color=GREY, linestyle="--", linewidth=1, label="every one a lens")
+    axes.set_xlim(0, most)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+    axes.set_ylim(bottom=0, top=max(1.0, 1.08 * (lenses[-1] if len(lenses) else 0)))
+    legend(axes, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    plot.save(path)
+    return path
+
+
+def show_labelled(
+    pack: Pack,
+    marks: Sequence[Marks],
+    table: pd.DataFrame,
+    names: pd.Series,
+    changed: Sequence[int],
+    rounds: Sequence[Round],
+    curve: Path,
+) -> None:
+    """Print who marked what, where they disagree, how the rounds went, and what to do next."""
+    rows = [_person(one, table) for one in marks]
+    show_table("marks", ["person", "marked", "lens", "undecided", "not", "against the others"], rows, left=1)
+    split = table[table["disagree"]]
+    if len(split):
+        columns = [one.person for one in marks]
+        cells = [[names[i], *("" if pd.isna(x) else f"{x:g}" for x in row)] for i, row in
+                 zip(split.index[:SHOWN], split[columns].to_numpy(), strict=False)]  # fmt: skip
+        show_table(f"{len(split)} that they do not agree on (1 lens, 0 not)", ["name", *columns], cells, left=1)
+    total = found_lenses(rounds)
+    ends = np.cumsum([len(one.inspected) for one in rounds])
+    cells = [
+        [one.number, f"{len(one.inspected):,}", f"{one.lenses:,}", _rate(one), f"{total[end - 1] if end else 0:,}"]
+        for one, end in zip(rounds, ends, strict=True)
+    ]
+    show_table("rounds", ["round", "inspected", "lenses", "inspected per lens", "lenses in all"], cells, left=1)
+    again = f", {len(changed):,} of those labelled before have another label now" if changed else ""
+    show_text(f"{labels_file(pack.folder)}: {len(rounds[-1].inspected):,} new labels{again}. Curve: {curve}")
+
+
+def _person(one: Marks, table: pd.DataFrame) -> list[object]:
+    """Return a person's row: how many of each kind, and how often the others' mean is on the other side of a half."""
+    values = one.values
+    people = table.loc[values.index, "people"]
+    others = (table.loc[values.index, "label"] * people - values) / (people - 1).where(people > 1)
+    against = int((((values > 0.5) & (others < 0.5)) | ((values < 0.5) & (others > 0.5))).sum())
+    shared = int((people > 1).sum())
+    kinds = [int(kind.sum()) for kind in (values > 0.5, values == 0.5, values < 0.5)]
+    return [one.person, len(values), *kinds, f"{against} of {shared}" if shared else "–"]
+
+
+def _rate(one: Round) -> str:
+    return f"{len(one.inspected) / one.lenses:.1f}" if one.lenses else "–"
