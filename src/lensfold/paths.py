@@ -61,6 +61,8 @@ def checked_side(side: int) -> int:
     raise InputError(f"--side {side}: expected {expected}, in VIS pixels.")
 
 
+#: the pack that networks which ship are runs of; it has no objects
+SHIPPED = "lensfold"
 #: how the catalog of a pack of real cutouts with simulated arcs begins
 INJECTED = "# SYNTHETIC: simulated arcs in real cutouts"
 #: what names may be: they become parts of paths
@@ -275,6 +277,10 @@ class Workspace:
     def experiment(self, name: str) -> Path:
         """Settings of an experiment."""
         return self.root / "experiments" / f"{checked_name('experiment', name)}.toml"
+
+    def shipped(self, name: str) -> Path:
+        """File of a network that ships."""
+        return self.root / "weights" / f"{checked_name('network', name)}.safetensors"
 
     def run(self, pack_name: str, experiment: str) -> Path:
         """Folder of an experiment trained on a pack."""

@@ -195,3 +195,19 @@ def paper(
     from lensfold.paper import reproduce_paper
 
     print(reproduce_paper(root, scale, pack, data, jobs, skip_bad))
+
+
+@app.command()
+def publish(
+    experiment: ExperimentName,
+    name: Annotated[str, typer.Option(help="Name of the file in weights/, without its ending.")],
+    fold: Annotated[int, typer.Option(min=0, help="The fold whose network it is.")] = 0,
+    pack: PackName = None,
+    data: DataFolder = None,
+    root: Root = Path(),
+) -> None:
+    """Write a trained network into weights/, in 16 bits and without code, where `lensfold rank` finds it."""
+    from lensfold.pipeline.shipped import publish as write
+
+    path = write(*chosen_pack(root, pack, data), experiment, fold, name)
+    typer.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")

@@ -26,6 +26,7 @@ from lensfold.pipeline.look import import_pack, open_album
 from lensfold.pipeline.outcome import about_another_sky
 from lensfold.pipeline.predict import check_frames
 from lensfold.pipeline.ranking import write_ranking
+from lensfold.pipeline.shipped import unpack_shipped
 from lensfold.report.ranked import Ranking, show_ranking, write_ranked_page
 
 
@@ -47,6 +48,7 @@ def rank(workspace: Workspace, pack: Pack, wanted: Wanted) -> None:
     Raises InputError where there is no trained network, before anything is imported; where the pack's name is taken by
     other cutouts; and where no pack can be ranked, with the reasons.
     """
+    unpack_shipped(workspace)
     known = candidates(workspace, wanted.trained_on, wanted.submission)
     packs = _imported(workspace, pack, wanted) if wanted.files else [pack]
     rankings, refused = [], []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lensfold.errors import InputError
 from lensfold.leaderboard.rows import Row, read_board
-from lensfold.paths import Pack, Workspace
+from lensfold.paths import SHIPPED, Pack, Workspace
 from lensfold.runs.scores import Score
 from lensfold.submission.settings import read_submission_settings
 
@@ -74,7 +74,7 @@ def _of_pack(workspace: Workspace, pack: Pack) -> list[Candidate]:
     sky = pack.is_injected or pack.profile == EUCLID
     together = [_submission(workspace, pack, name, runs, made.get(name), sky) for name in names]
     alone = [
-        Candidate(pack.name, name, (name,), (name,), row.scores.auc, sky)
+        Candidate(pack.name, name, (name,), (name,), row.scores.auc, sky or row.members[0].config.get("sky") == EUCLID)
         for name, row in runs.items()
         if name not in names and row.scores.task == "lens"
     ]
@@ -108,6 +108,8 @@ def why(chosen: Candidate, others: Sequence[Candidate]) -> str:
     """Return in words which networks are taken, and why these rather than ``others`` that would fit too."""
     kind = "run" if chosen.members == (chosen.submission,) else "submission"
     what = f"{kind} {chosen.submission} of pack {chosen.trained_on}"
+    if chosen.trained_on == SHIPPED:
+        what = f"{chosen.submission}, which ships with lensfold"
     if not others:
         return f"{what}, the only one that fits"
     rest, reasons = list(others), []
