@@ -63,6 +63,8 @@ def checked_side(side: int) -> int:
 
 #: the pack that networks which ship are runs of; it has no objects
 SHIPPED = "lensfold"
+#: file of the user's own labels, in a pack's folder
+LABELS = "labels.csv"
 #: how the catalog of a pack of real cutouts with simulated arcs begins
 INJECTED = "# SYNTHETIC: simulated arcs in real cutouts"
 #: what names may be: they become parts of paths
@@ -105,16 +107,8 @@ class Pack:
         Raises InputError where there is neither. A folder is preferred to an archive. A bare ``Public/`` without a
         catalog is a test split.
         """
-        names = (split, f"datapack2.0{split}", f"datapack2.0{split}_v2")
-        for name in names:
-            if (self.folder / name / "Public").is_dir():
-                return self.folder / name
-        if split == "test" and (self.folder / "Public").is_dir() and not self.catalog.exists():
-            return self.folder
-        for suffix in ARCHIVE_SUFFIXES:
-            for name in names:
-                if (self.folder / f"{name}{suffix}").is_file():
-                    return self.folder / f"{name}{suffix}"
+        if source := self._source(self.stored_as(split)):
+            return source
         if split == "twins":
             raise InputError(
                 f"{self.folder}: no twins found in twins/Public/. Only simulated packs have them: make the pack with "
@@ -122,11 +116,41 @@ class Pack:
             )
         if split == "train" and self.lacks_labels:
             raise InputError(f"{self.folder}: no train split. {self.without_labels}")
+        if split == "train" and self.labels.is_file():
+            raise InputError(
+                f"{self.labels}: labels of a train split that is not here, neither train/Public/ nor an archive of it. "
+                "A test split alone may have other objects of the same IDs, unless objects.csv or a bare Public/ says "
+                "that they are your own."
+            )
         raise InputError(
             f"{self.folder}: no {split} split found. Expected {split}/Public/EUC_VIS/, "
             f"datapack2.0{split}/Public/EUC_VIS/ or the archive datapack2.0{split}.tar.gz (for a test split also a "
             "bare Public/ without a catalog, or the cache that `lensfold cut` makes)."
         )
+
+    def _source(self, split: Split) -> Path | None:
+        names = (split, f"datapack2.0{split}", f"datapack2.0{split}_v2")
+        for name in names:
+            if (self.folder / name / "Public").is_dir():
+                return self.folder / name
+        if split == "test" and (self.folder / "Public").is_dir() and not self.challenge_catalog.exists():
+            return self.folder
+        archives = (self.folder / f"{name}{suffix}" for suffix in ARCHIVE_SUFFIXES for name in names)
+        return next((archive for archive in archives if archive.is_file()), None)
+
+    def stored_as(self, split: Split) -> Split:
+        """Return the split whose cutouts and cache a split has: of a pack with one split "test" for "train" too."""
+        return "test" if split == "train" and self.has_one_split else split
+
+    @property
+    def has_one_split(self) -> bool:
+        """Whether the train split is a part of the test split: the labelled ones of people's own cutouts."""
+        return self.labels.is_file() and self.is_own and self._source("train") is None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the pack is people's own cutouts, so that an ID is one object in all of it."""
+        return objects_file(self.folder).is_file() or (self.folder / "Public").is_dir()
 
     def has_files(self, split: Split) -> bool:
         """Return whether the pack has the cutouts of a split, or their archive."""
@@ -148,25 +172,29 @@ class Pack:
 
     @property
     def lacks_labels(self) -> bool:
-        """Whether the pack is people's own cutouts: objects of a test split, without a catalog or a key."""
-        is_known = self.catalog.is_file() or self.key.is_file()
-        return not is_known and (objects_file(self.folder).is_file() or (self.folder / "Public").is_dir())
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the pack is people's own cutouts, with or without labels of theirs."""
-        return self.lacks_labels or labels_file(self.folder).is_file()
+        """Whether the pack is people's own cutouts: objects of a test split, without labels, a catalog or a key."""
+        return self.is_own and not (self.catalog.is_file() or self.key.is_file())
 
     @property
     def without_labels(self) -> str:
         """What a message says where people's own cutouts are to be trained on, or scored with a truth."""
         return (
             f"These are cutouts without labels, which can be ranked, not trained on: make rank "
-            f"DATA={shlex.quote(str(self.folder))}."
+            f"DATA={shlex.quote(str(self.folder))}. To train on them put {LABELS} there (docs/labels.md)."
         )
 
     @property
+    def labels(self) -> Path:
+        """The user's own labels of train objects, which may be there in place of the catalog."""
+        return self.folder / LABELS
+
+    @property
     def catalog(self) -> Path:
+        """What says which train objects are lenses: the user's own labels where they are there, else the catalog."""
+        return self.labels if self.labels.is_file() else self.challenge_catalog
+
+    @property
+    def challenge_catalog(self) -> Path:
         """The train catalog: that of the challenge's first name, else of its second version's, where it is there."""
         first, second = (self.folder / f"image_catalog2.0train{version}.csv" for version in ("", "_v2"))
         return second if second.is_file() and not first.is_file() else first
@@ -237,8 +265,9 @@ class Workspace:
     def cache(self, pack: Pack, split: Split) -> Path:
         """Cache folder of a split; always inside the project, since a pack's own folder may be read-only.
 
-        A folder in ``data/`` has one cache, whatever names it is used under.
+        A folder in ``data/`` has one cache, whatever names it is used under; a pack with one split has one for both.
         """
+        split = pack.stored_as(split)
         inside = pack.folder.resolve().parent == (self.root / "data").resolve()
         return self.root / "data" / (pack.folder.resolve().name if inside else pack.name) / "cache" / split
 
@@ -314,11 +343,6 @@ class Workspace:
 def objects_file(folder: Path) -> Path:
     """Table of the objects of a pack of people's own cutouts: which ID is which object."""
     return folder / "objects.csv"
-
-
-def labels_file(folder: Path) -> Path:
-    """Labels of a pack of people's own cutouts, in place of a catalog."""
-    return folder / "labels.csv"
 
 
 def skipped_file(folder: Path) -> Path:

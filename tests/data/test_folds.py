@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes.catalog import fake_catalog
+from fakes.labels import given_catalog
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from lensfold.data import catalog as catalogs
 from lensfold.data.folds import folds_hash, make_folds, read_folds, strata_table, write_folds
 from lensfold.errors import InputError
+from lensfold.report.packs import show_folds, show_strata
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "folds_first_twenty.csv"
 
@@ -292,3 +294,34 @@ def test_strata_table_without_a_labelled_object(catalog):
     catalog = catalog.assign(mag_eff=1.5, n_sources=1.0)
     folds = make_folds(fake_catalog(600, absent=3), 3, seed=1)
     assert strata_table(catalog, folds)[0]["official-2019"] is None
+
+
+# The user's own labels
+
+
+def test_given_labels_are_spread_evenly_and_groups_kept_together():
+    label = np.where(np.arange(90) % 9 == 0, 0.8, 0.1)
+    folds = make_folds(given_catalog(label), 3, seed=1)
+    lenses = folds[label > 0.5]
+    assert lenses.value_counts().max() - lenses.value_counts().min() <= 1
+    grouped = given_catalog(label, group=np.arange(90) // 5)
+    folds = make_folds(grouped, 3, seed=1, group=True)
+    assert (folds.groupby(grouped["group"]).nunique() == 1).all()
+
+
+def test_too_few_given_labels_of_a_class():
+    with pytest.raises(InputError, match="3 folds need at least 3 lenses and non-lenses; labels.csv has 2 lenses"):
+        make_folds(given_catalog(np.array([1.0, 0.9, 0.5, 0.0, 0.1, 0.2])), 3, seed=1)
+
+
+def test_strata_of_given_labels_say_only_what_is_known(capsys):
+    catalog = given_catalog(np.array([1.0, 0.9, 0.5, 0.0, 0.1, 0.2]))
+    folds = make_folds(catalog, 2, seed=1)
+    assert set(strata_table(catalog, folds)[0]) == {"fold", "n", "given"}
+    show_folds("mine", catalog, folds)
+    sized = catalog.assign(n_pix_source=[30.0, *[np.nan] * 5], group=[1, 1, 2, 2, 3, 3])
+    show_folds("mine", sized, folds)
+    show_strata(sized, folds)
+    printed = capsys.readouterr().out
+    assert "halo" not in printed and "largest group" in printed and "shared groups" in printed
+    assert strata_table(sized, folds)[-1]["21-40"] == 1 and "unknown" in printed

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes.catalog import fake_catalog
+from fakes.labels import given_catalog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -305,3 +306,14 @@ def test_twins_are_a_function_of_the_arguments():
     first = twinned(rows, rows.index[:9])
     for one, other in zip(first, twinned(rows, rows.index[:9][::-1]), strict=True):
         assert np.array_equal(one, other)
+
+
+# The user's own labels
+
+
+def test_without_size_stages_every_lens_counts_its_size_known_or_not():
+    catalog = given_catalog(np.array([0.9, 1.0, 0.6, 0.5, 0.2]), n_pix_source=[np.nan, 0.0, 50.0, np.nan, np.nan])
+    found = stage_labels(catalog, catalog.index, "given", StageSettings(min_size=0))
+    assert found.to_dict() == {1: 1.0, 2: 1.0, 3: 1.0, 5: 0.0}
+    found = stage_labels(catalog.iloc[1:], [2, 3, 5], "given", StageSettings(min_size=20), "negative")
+    assert found.to_dict() == {2: 0.0, 3: 1.0, 5: 0.0}

@@ -34,6 +34,13 @@ def test_weights_of_objects_enter_cross_entropy():
     assert weighted == pytest.approx((3 * -log_expit(-1.0) - log_expit(2.0)) / 2, rel=1e-5)
 
 
+def test_graders_probabilities_are_targets_of_cross_entropy():
+    targets, values, weights = np.array([[0.7], [0.1]]), np.array([[0.4], [-2.0]]), np.array([0.5, 1.5])
+    own = -(targets * log_expit(values) + (1 - targets) * log_expit(-values))[:, 0]
+    found = float(loss_of(EXPERIMENT)(targets, keras.ops.convert_to_tensor(values), weights))
+    assert found == pytest.approx(np.mean(weights * own), rel=1e-5)
+
+
 @pytest.mark.parametrize("task", ["lens", "einstein-radius"])
 def test_the_map_of_the_source_adds_its_weighted_cross_entropy(task):
     train = TrainSettings(source_map=0.3)

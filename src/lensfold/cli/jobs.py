@@ -18,7 +18,6 @@ from lensfold.cli.options import (
     Root,
     SkipBad,
     Stage,
-    SubmissionName,
     TrainedOn,
     Workers,
     chosen_pack,
@@ -35,6 +34,13 @@ Experiments = Annotated[
     typer.Option("--experiment", help="Experiment to train; several times for several; default: the submission's."),
 ]
 Folds = Annotated[list[int] | None, typer.Option("--fold", min=0, help="Train only this fold; several times.")]
+AnySubmission = Annotated[
+    str | None,
+    typer.Option(
+        "--submission",
+        help="Name of a file in submissions/, without .toml; default: default, or few_labels of labels without sizes.",
+    ),
+]
 Parts = Annotated[
     int | None, typer.Option("--parts", min=1, help="Parts of each split; default: one for every 8,192 objects.")
 ]
@@ -45,7 +51,7 @@ def run(
     steps: Steps,
     experiment: Experiments = None,
     fold: Folds = None,
-    submission: SubmissionName = "default",
+    submission: AnySubmission = None,
     pack: PackName = None,
     data: DataFolder = None,
     root: Root = Path(),
@@ -121,7 +127,7 @@ def jobs(
     steps: Annotated[list[str] | None, typer.Argument(metavar="STEP…", help="As for run; default: all.")] = None,
     experiment: Experiments = None,
     fold: Folds = None,
-    submission: SubmissionName = "default",
+    submission: AnySubmission = None,
     parts: Parts = None,
     pack: PackName = None,
     data: DataFolder = None,

@@ -22,7 +22,7 @@ from lensfold.config.experiment import (
 )
 from lensfold.config.mixes import INFRARED_MIXES, channel_count, check_bands, in_words, missing_bands
 from lensfold.config.reading import Settings, read_toml, validated
-from lensfold.config.resolution import MIN_SIDE, in_frames, without_source_map
+from lensfold.config.resolution import MIN_SIDE, given_labels_problem, in_frames, with_given_labels, without_source_map
 from lensfold.config.submission import ExperimentName, FoldSettings, MemberSettings, SubmissionSettings
 
 __all__ = [
@@ -51,11 +51,13 @@ __all__ = [
     "TransformSettings",
     "channel_count",
     "check_bands",
+    "given_labels_problem",
     "in_frames",
     "in_words",
     "missing_bands",
     "read_toml",
     "validated",
+    "with_given_labels",
     "without_source_map",
 ]
 

@@ -7,7 +7,8 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from lensfold.config.reading import Settings
 from lensfold.config.resolution import resolution_problem, source_map_problem
 
-LabelRule = Literal["any-source", "official-2019", "official-2020"]
+#: how a catalog's columns make a lens; "given": the user's own labels, which a pack that has them is trained on anyhow
+LabelRule = Literal["any-source", "official-2019", "official-2020", "given"]
 Mix = Literal["bands", "paper-ir", "paper-rgb", "vis"]
 Task = Literal["lens", "einstein-radius"]
 #: networks that frozen features can come from: those with ImageNet weights

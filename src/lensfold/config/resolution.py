@@ -52,6 +52,28 @@ def without_source_map(experiment: "Experiment") -> "Experiment":
     return experiment.model_copy(update={"train": experiment.train.model_copy(update={"source_map": 0.0})})
 
 
+def with_given_labels(experiment: "Experiment") -> "Experiment":
+    """Return an experiment as it is trained on a pack with the user's own labels, which need no rule."""
+    return experiment.model_copy(update={"label_rule": "given"})
+
+
+def given_labels_problem(experiment: "Experiment", lenses: int, without_size: int) -> str:
+    """Return why an experiment cannot learn from the user's own labels, ``without_size`` of whose lenses have no size.
+
+    "" where it can.
+    """
+    if experiment.task == "einstein-radius":
+        return 'task = "einstein-radius" needs the radii of a catalog. Train an experiment with task = "lens"'
+    least = max(stage.min_size for stage in experiment.stage)
+    if least and without_size:
+        return (
+            f"a [[stage]] with min_size = {least} needs the size of each lens, and the column n_pix_source has none "
+            f"for {without_size} of {lenses}. Train few_labels or another experiment with min_size = 0, or give the "
+            "sizes"
+        )
+    return ""
+
+
 def in_frames(experiment: "Experiment", side: int, source: Path) -> "Experiment":
     """Return an experiment for frames of ``side`` VIS pixels: where it names no crop, it sees all of them.
 

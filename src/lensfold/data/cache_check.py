@@ -22,8 +22,11 @@ QUIET = 5000
 
 
 def expected_ids(pack: Pack, split: Split) -> list[int] | None:
-    """Return the IDs that a split should have by its catalog; None where no catalog says."""
-    if split != "train":
+    """Return the IDs that a split should have by its catalog; None where no catalog says.
+
+    The user's own labels do not: of a split some objects may have none.
+    """
+    if split != "train" or pack.labels.is_file():
         return None
     from lensfold.data import catalog as catalogs
 
@@ -136,7 +139,7 @@ def _compare(source: Path, folder: Path, origin: dict, deep: bool, title: str) -
 
 def _catalog_difference(pack: Pack, split: Split, origin: dict) -> str:
     """How the objects that the catalog says have images differ from those that a cache was made for."""
-    if split != "train" or not pack.catalog.is_file() or file_sha256(pack.catalog) == origin["catalog"]:
+    if split != "train" or not _has_catalog(pack) or file_sha256(pack.catalog) == origin["catalog"]:
         return ""
     from lensfold.data.cache_build import ids_hash
 
@@ -149,10 +152,14 @@ def _catalog_difference(pack: Pack, split: Split, origin: dict) -> str:
     )
 
 
+def _has_catalog(pack: Pack) -> bool:
+    return pack.catalog.is_file() and not pack.labels.is_file()
+
+
 def _remember(pack: Pack, split: Split, source: Path, folder: Path, manifest: dict, table: np.ndarray | None) -> None:
     """Keep what a comparison found to be the same, so that the next one need not read it again."""
     seen: dict = {"path": str(source.resolve())}
-    if split == "train" and pack.catalog.is_file():
+    if split == "train" and _has_catalog(pack):
         seen["catalog"] = file_sha256(pack.catalog)
     if manifest["made_from"]["kind"] == "archive":
         from lensfold.data.archive import archive_stat

@@ -1,18 +1,20 @@
-"""What a challenge catalog says of its objects: label rules, bins, haloes. The only reader of truth columns.
+"""What a catalog or the user's own labels say of objects: label rules, bins, haloes. The only reader of truth columns.
 
 Every column but ID leaks the label: nothing read here may reach a model's input.
 """
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lensfold.data.catalog_file import COLUMNS as COLUMNS
-from lensfold.data.catalog_file import INDEX_COLUMN
-from lensfold.data.catalog_file import read_catalog as read_catalog
+from lensfold.data.catalog_file import INDEX_COLUMN, read_challenge_catalog
+from lensfold.data.labels_file import EVEN, read_labels
 from lensfold.errors import InputError
+from lensfold.paths import LABELS
 
 #: ``sb_contrast`` where there is no source.
 NO_SOURCE = -1e130
@@ -22,6 +24,8 @@ ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 
 LABEL_RULES = ("any-source", "official-2019", "official-2020")
 DEFAULT_RULE = "official-2020"
+#: the rule of the user's own labels, and of nothing else
+GIVEN = "given"
 
 #: Upper edges, inclusive, of the size bins in pixels of ``n_pix_source``; the last bin is open.
 SIZE_BINS = (20, 40, 70, 150, 300)
@@ -39,6 +43,34 @@ BIN_NAMES = {
 }
 
 
+def read_catalog(path: Path | str) -> pd.DataFrame:
+    """Read what says which objects are lenses: a catalog, or the user's own ``labels.csv``.
+
+    Raises InputError as `read_challenge_catalog` and `read_labels`, which say what is returned, raise it.
+    """
+    return read_labels(path) if Path(path).name == LABELS else read_challenge_catalog(path)
+
+
+def is_given(catalog: pd.DataFrame) -> bool:
+    """Return whether these are the user's own labels."""
+    return "label" in catalog
+
+
+def rules_of(catalog: pd.DataFrame) -> tuple[str, ...]:
+    """Return the label rules that can be applied, the usual one last."""
+    return (GIVEN,) if is_given(catalog) else LABEL_RULES
+
+
+def has_sizes(catalog: pd.DataFrame) -> bool:
+    """Return whether the size of any object is known; of the user's own labels it need not be."""
+    return bool(catalog["n_pix_source"].notna().any())
+
+
+def has_groups(catalog: pd.DataFrame) -> bool:
+    """Return whether any two objects share a halo, or a group of the user's own labels."""
+    return bool(halo_groups(catalog).duplicated().any())
+
+
 def has_images(catalog: pd.DataFrame) -> pd.Series:
     """Return a bool Series by ID: False where the catalog says that there is no image.
 
@@ -49,8 +81,9 @@ def has_images(catalog: pd.DataFrame) -> pd.Series:
 
 
 def without_source(catalog: pd.DataFrame) -> pd.Series:
-    """Return a bool Series by ID: True for objects without a background source."""
-    return (catalog["n_sources"] == 0).rename("without_source")
+    """Return a bool Series by ID: True for objects without a background source; of given labels for non-lenses."""
+    sourceless = catalog["label"] < EVEN if is_given(catalog) else catalog["n_sources"] == 0
+    return sourceless.rename("without_source")
 
 
 def labels(catalog: pd.DataFrame, rule: str) -> pd.Series:
@@ -58,11 +91,17 @@ def labels(catalog: pd.DataFrame, rule: str) -> pd.Series:
 
     ``any-source``: a background source was put in. ``official-2019``: mag_eff > 2 against mag_eff < 1.2 or no
     source, the middle dropped; without a source it is never a lens. ``official-2020``: n_source_im > 0,
-    mag_eff > 1.6 and n_pix_source > 20 against everything else. A NaN mag_eff compares false.
-    Raises InputError for an unknown rule.
+    mag_eff > 1.6 and n_pix_source > 20 against everything else. A NaN mag_eff compares false. ``given``: the user's own
+    label is above 0.5, against below; at 0.5 it is dropped.
+    Raises InputError for an unknown rule, and for one that needs what is not there.
     """
-    if rule not in LABEL_RULES:
+    if rule not in (*LABEL_RULES, GIVEN):
         raise InputError(f"label rule {rule!r} is unknown. Choose one of: {', '.join(LABEL_RULES)}.")
+    if rule not in rules_of(catalog):
+        there, needed = (LABELS, "a catalog") if is_given(catalog) else ("a catalog", LABELS)
+        raise InputError(f"label rule {rule!r} needs {needed}, and the pack has {there}.")
+    if rule == GIVEN:
+        return _label_series(catalog, catalog["label"] > EVEN, catalog["label"] < EVEN)
     magnification, sourceless = catalog["mag_eff"], without_source(catalog)
     if rule == "any-source":
         lens = catalog["n_sources"] > 0
@@ -76,13 +115,36 @@ def labels(catalog: pd.DataFrame, rule: str) -> pd.Series:
     return _label_series(catalog, lens, non_lens)
 
 
+def taught(catalog: pd.DataFrame, labels: pd.Series) -> pd.Series:
+    """Return what a network is taught of objects with these labels (0 or 1 by ID, an ID may repeat), float64.
+
+    That is the label, or the probability that the user's graders gave where that is on the label's side of 0.5: a stage
+    may call a lens a non-lens, and a twin is none.
+    """
+    if not is_given(catalog):
+        return labels
+    given = catalog["label"].loc[labels.index]
+    return labels.where((given > EVEN) != (labels == 1), given)
+
+
+def loss_weights(catalog: pd.DataFrame, train_ids: ArrayLike) -> pd.Series | None:
+    """Return by how much each training object counts in the loss, float64 by ID, on average 1; None where all alike."""
+    if not is_given(catalog):
+        return None
+    weights = catalog["weight"].loc[np.asarray(train_ids)]
+    return None if (weights == weights.iloc[0]).all() else weights / weights.mean()
+
+
 def training_hash(catalog: pd.DataFrame, rule: str, task: str = "lens") -> str:
     """Return a SHA-256 (hex) of all that training a task under a rule reads of a catalog.
 
     These are the IDs, the labels, the lens sizes, which objects have no source, and for the task "einstein-radius"
-    theta_E. Another catalog with the same hash trains the same networks.
+    theta_E; of given labels their probabilities and weights too. Another catalog with the same hash trains the same
+    networks.
     """
     values = [labels(catalog, rule), catalog["n_pix_source"], without_source(catalog)]
+    if is_given(catalog):
+        values += [catalog["label"], catalog["weight"]]
     if task == "einstein-radius":
         values.append(log_einstein_radius(catalog))
     columns = [np.asarray(catalog.index, dtype="<i8"), *(np.asarray(column, dtype="<f8") for column in values)]
@@ -90,9 +152,11 @@ def training_hash(catalog: pd.DataFrame, rule: str, task: str = "lens") -> str:
 
 
 def size_bins(catalog: pd.DataFrame) -> pd.Series:
-    """Return the size bin of each object by ID, int64: 0 (at most 20 pixels of ``n_pix_source``) to 5 (above 300)."""
-    bins = np.searchsorted(SIZE_BINS, catalog["n_pix_source"].to_numpy(), side="left")
-    return pd.Series(bins.astype(np.int64), index=catalog.index, name="size_bin")
+    """Return the size bin of each object by ID, int64: 0 (at most 20 pixels of ``n_pix_source``) to 5 (above 300).
+
+    -1 where the size is not known.
+    """
+    return pd.Series(_bins(catalog["n_pix_source"], SIZE_BINS), index=catalog.index, name="size_bin")
 
 
 def radius_bins(radii: ArrayLike) -> NDArray[np.int64]:
@@ -111,11 +175,13 @@ def score_bins(catalog: pd.DataFrame) -> pd.DataFrame:
         "lens_magnitude": (catalog["mag_lens"], LENS_MAGNITUDE_BINS),
         "source_magnitude": (catalog["mag_source"], SOURCE_MAGNITUDE_BINS),
     }
-    bins = {
-        name: np.where(np.isnan(value), -1, np.searchsorted(edges, value, side="left"))
-        for name, (value, edges) in values.items()
-    }
+    bins = {name: _bins(value, edges) for name, (value, edges) in values.items()}
     return pd.DataFrame({"size": size_bins(catalog), **bins}, index=catalog.index).astype(np.int64)
+
+
+def _bins(values: ArrayLike, edges: tuple[float, ...]) -> NDArray[np.int64]:
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="left")).astype(np.int64)
 
 
 def large_lens_labels(catalog: pd.DataFrame, rule: str, min_size: int = 150) -> pd.Series:
@@ -142,8 +208,11 @@ def log_einstein_radius(catalog: pd.DataFrame) -> pd.Series:
 def halo_groups(catalog: pd.DataFrame) -> pd.Series:
     """Return the halo number by ID, int64 from 0: objects with the same ``z_lens`` and ``halo_mass`` share one.
 
-    The simulator re-used every halo with a random rotation, so the same halo occurs in many objects.
+    The simulator re-used every halo with a random rotation, so the same halo occurs in many objects. Of given labels it
+    is the group, and each object its own where that is not given.
     """
+    if is_given(catalog):
+        return catalog["group"].rename("halo")
     return catalog.groupby(["z_lens", "halo_mass"], sort=True).ngroup().astype(np.int64).rename("halo")
 
 

@@ -34,7 +34,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LARGEST_ID = 2**53  # IDs pass through float64 while reading, where whole numbers below this are exact
 
 
-def read_catalog(path: Path | str) -> pd.DataFrame:
+def read_challenge_catalog(path: Path | str) -> pd.DataFrame:
     """Read a catalog file, with or without comment lines at its top.
 
     Returns a table indexed by ``ID`` (int64, unique, ascending) with ``simulation_index`` and the other 25

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
 from lensfold.files import replacing
+from lensfold.paths import LABELS
 
 HEADER = "ID,fold"
 #: The separate lensed images of an object are counted up to this number when strata are formed.
@@ -23,10 +25,11 @@ _ROW = re.compile(r"\d{1,18},\d{1,9}", re.ASCII)
 def make_folds(catalog: pd.DataFrame, k: int, seed: int, group: bool = False) -> pd.Series:
     """Divide a catalog into ``k`` folds, stratified on size bin, n_source_im (up to 3) and n_sources.
 
-    With ``group`` all objects of one halo fall into the same fold. Returns a Series "fold" (int64, 0 to
+    Labels of the user's own are stratified on the label, and on the size where it is known. With ``group`` all objects
+    of one halo fall into the same fold. Returns a Series "fold" (int64, 0 to
     k - 1) indexed by ID, ascending, each catalog ID once. The row order of ``catalog`` does not matter.
-    Raises InputError for k < 2, and where there are fewer lenses or non-lenses (of the official-2020 rule;
-    with ``group`` fewer haloes that have one) than folds.
+    Raises InputError for k < 2, and where there are fewer lenses or non-lenses (of the usual rule; with ``group``
+    fewer haloes that have one) than folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import, only needed here
 
@@ -84,21 +87,29 @@ def strata_table(catalog: pd.DataFrame, folds: pd.Series) -> list[dict[str, obje
     """Return rows for printing: one per fold and a last one, "all".
 
     Keys: ``fold`` (int or "all"), ``n``; per label rule its name with the share of lenses among the labelled
-    objects (None where none is labelled); per size bin its name with a count; ``largest_halo``, the share of
-    the fold's objects that its most frequent halo has; ``shared_haloes``, the share of its objects whose halo
-    also occurs in another fold (0 for grouped folds).
+    objects (None where none is labelled); where sizes are known, per size bin its name with a count; where objects
+    share haloes ``largest_halo``, the share of the fold's objects that its most frequent halo has, and
+    ``shared_haloes``, the share of its objects whose halo also occurs in another fold (0 for grouped folds).
     """
     folds = folds.reindex(catalog.index)
-    table = pd.DataFrame({rule: catalogs.labels(catalog, rule) for rule in catalogs.LABEL_RULES})
-    table["bin"] = catalogs.size_bins(catalog)
-    table["halo"] = catalogs.halo_groups(catalog)
-    table["shared"] = folds.groupby(table["halo"]).transform("nunique") > 1
-    rows = [_strata_row(int(number), table[folds == number]) for number in np.unique(folds)]
-    return [*rows, _strata_row("all", table)]
+    table = pd.DataFrame({rule: catalogs.labels(catalog, rule) for rule in catalogs.rules_of(catalog)})
+    if catalogs.has_sizes(catalog):
+        table["bin"] = catalogs.size_bins(catalog)
+    if catalogs.has_groups(catalog) or not catalogs.is_given(catalog):
+        table["halo"] = catalogs.halo_groups(catalog)
+        table["shared"] = folds.groupby(table["halo"]).transform("nunique") > 1
+    rules = catalogs.rules_of(catalog)
+    rows = [_strata_row(int(number), table[folds == number], rules) for number in np.unique(folds)]
+    return [*rows, _strata_row("all", table, rules)]
 
 
 def strata_counts(catalog: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
-    """Return objects by stratum (rows: lens size, lensed images, source put in) and fold (columns)."""
+    """Return objects by stratum (rows: lens size, lensed images, source put in) and fold (columns).
+
+    Of the user's own labels the rows are the label, and the lens size where it is known of any object.
+    """
+    if catalogs.is_given(catalog):
+        return _given_counts(catalog, folds)
     images = np.clip(catalog["n_source_im"].to_numpy(), 0, MOST_IMAGES).astype(int)
     sizes = catalogs.size_bins(catalog).tolist()
     strata = pd.DataFrame(
@@ -112,6 +123,17 @@ def strata_counts(catalog: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
     return strata.groupby(["size", "images", "source", "fold"], observed=True).size().unstack("fold", fill_value=0)
 
 
+def _given_counts(catalog: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
+    label = catalogs.labels(catalog, catalogs.GIVEN).map({1.0: "lens", 0.0: "non-lens"}).fillna("undecided")
+    strata = pd.DataFrame({"label": label, "fold": folds.reindex(catalog.index)})
+    if catalogs.has_sizes(catalog):
+        names = ("unknown", *catalogs.SIZE_BIN_NAMES)
+        codes = (catalogs.size_bins(catalog) + 1).tolist()
+        strata["size"] = pd.Categorical.from_codes(codes, pd.Index(names), ordered=True)
+    rows = [name for name in ("label", "size") if name in strata]
+    return strata.groupby([*rows, "fold"], observed=True).size().unstack("fold", fill_value=0)
+
+
 def imbalance(catalog: pd.DataFrame, folds: pd.Series) -> str | None:
     """Return why the folds differ in size, in words; None where the largest has at most 1 % more than the smallest."""
     counts = np.bincount(folds)
@@ -120,22 +142,25 @@ def imbalance(catalog: pd.DataFrame, folds: pd.Series) -> str | None:
     haloes = catalogs.halo_groups(catalog)
     share = haloes.value_counts(normalize=True)
     row = catalog.loc[haloes.index[haloes == share.index[0]][0]]
+    halo = f"halo (z_lens {row['z_lens']:g}, halo_mass {row['halo_mass']:g})"
     return (
-        f"The folds have {counts.min()} to {counts.max()} objects. The largest halo (z_lens {row['z_lens']:g}, "
-        f"halo_mass {row['halo_mass']:g}) has {share.iloc[0]:.1%} of all objects, and a grouped fold cannot split it; "
-        f"an equal fold would have {1 / len(counts):.1%}. Fewer folds make it matter less."
+        f"The folds have {counts.min()} to {counts.max()} objects. The largest "
+        f"{'group' if catalogs.is_given(catalog) else halo} has {share.iloc[0]:.1%} of all objects, and a grouped fold "
+        f"cannot split it; an equal fold would have {1 / len(counts):.1%}. Fewer folds make it matter less."
     )
 
 
-def _strata_row(name: int | str, part: pd.DataFrame) -> dict[str, object]:
+def _strata_row(name: int | str, part: pd.DataFrame, rules: Sequence[str]) -> dict[str, object]:
     row: dict[str, object] = {"fold": name, "n": len(part)}
-    for rule in catalogs.LABEL_RULES:
+    for rule in rules:
         labelled = part[rule].dropna()
         row[rule] = float(labelled.mean()) if len(labelled) else None
-    counts = np.bincount(part["bin"], minlength=len(catalogs.SIZE_BIN_NAMES))
-    row.update({bin_name: int(n) for bin_name, n in zip(catalogs.SIZE_BIN_NAMES, counts, strict=True)})
-    row["largest_halo"] = float(part["halo"].value_counts(normalize=True).iloc[0])
-    row["shared_haloes"] = float(part["shared"].mean())
+    if "bin" in part:
+        counts = np.bincount(part["bin"][part["bin"] >= 0], minlength=len(catalogs.SIZE_BIN_NAMES))
+        row.update({bin_name: int(n) for bin_name, n in zip(catalogs.SIZE_BIN_NAMES, counts, strict=True)})
+    if "halo" in part:
+        row["largest_halo"] = float(part["halo"].value_counts(normalize=True).iloc[0])
+        row["shared_haloes"] = float(part["shared"].mean())
     return row
 
 
@@ -145,9 +170,7 @@ def _strata(catalog: pd.DataFrame, k: int) -> np.ndarray:
     Objects of a rare stratum are pooled with those of other rare ones that agree in size bin and n_sources,
     then in n_sources only, then with all; what is left over joins the most frequent stratum.
     """
-    size = catalogs.size_bins(catalog).to_numpy()
-    sources = (catalog["n_sources"].to_numpy() > 0).astype(np.int64)
-    images = np.clip(catalog["n_source_im"].to_numpy(), 0, MOST_IMAGES).astype(np.int64)
+    size, images, sources = _qualities(catalog)
     stratum = _number(0, size, images, sources)
     kept: tuple[tuple[np.ndarray | int, np.ndarray | int], ...] = ((size, sources), (0, sources), (0, 0))
     for level, (kept_size, kept_sources) in enumerate(kept, 1):
@@ -156,6 +179,17 @@ def _strata(catalog: pd.DataFrame, k: int) -> np.ndarray:
     _, numbers, counts = np.unique(stratum, return_inverse=True, return_counts=True)
     numbers[counts[numbers] < k] = np.argmax(counts)
     return numbers
+
+
+def _qualities(catalog: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return size bin, lensed images and whether there is a source, int64; in their place, of the user's own labels,
+    1 where the graders were undecided, and whether it is a lens."""
+    size = catalogs.size_bins(catalog).to_numpy()
+    if catalogs.is_given(catalog):
+        label = catalogs.labels(catalog, catalogs.GIVEN)
+        return size, label.isna().to_numpy(dtype=np.int64), (label == 1).to_numpy(dtype=np.int64)
+    images = np.clip(catalog["n_source_im"].to_numpy(), 0, MOST_IMAGES).astype(np.int64)
+    return size, images, (catalog["n_sources"].to_numpy() > 0).astype(np.int64)
 
 
 def _number(level: int, size: np.ndarray | int, images: np.ndarray | int, sources: np.ndarray | int) -> np.ndarray:
@@ -169,17 +203,19 @@ def _rare(stratum: np.ndarray, k: int) -> np.ndarray:
 
 
 def _check_enough(catalog: pd.DataFrame, k: int, haloes: np.ndarray | None) -> None:
-    label = catalogs.labels(catalog, catalogs.DEFAULT_RULE).to_numpy()
-    unit = "" if haloes is None else "haloes with "
+    is_given, rule = catalogs.is_given(catalog), catalogs.rules_of(catalog)[-1]
+    label = catalogs.labels(catalog, rule).to_numpy()
+    unit = "" if haloes is None else "groups with " if is_given else "haloes with "
+    source = LABELS if is_given else f"by {rule} the catalog"
     counts = [
         int(np.sum(label == value)) if haloes is None else len(np.unique(haloes[label == value]))
         for value in (1.0, 0.0)
     ]
     if min(counts) < k:
         raise InputError(
-            f"{k} folds need at least {k} {unit}lenses and {unit}non-lenses; by {catalogs.DEFAULT_RULE} the "
-            f"catalog has {counts[0]} {unit}lenses and {counts[1]} {unit}non-lenses. "
-            "Take fewer folds or more objects."
+            f"{k} folds need at least {k} {unit}lenses and {unit}non-lenses; {source} has "
+            f"{counts[0]} {unit}lenses and {counts[1]} {unit}non-lenses. "
+            "Take fewer folds (k in folds/folds.toml) or more objects."
         )
 
 

@@ -92,7 +92,7 @@ def jobs_of(work: Work) -> dict[Job, set[Job]]:
         parts = [Job("cache", split, number, count) for count in [_parts(work, split)] for number in range(count)]
         jobs |= {job: set() for job in parts} | {Job("merge", split): set(parts)}
     for name in work.trained:
-        needs = {Job("merge", split) for split in splits if split == "train" or _wants_twins(work, name, split)}
+        needs = {Job("merge", split) for split in splits if _learns_from(work, name, split)}
         jobs |= {Job("train", name, fold): needs for fold in _folds(work, name)}
     for name in work.predicted:
         jobs |= _prediction_jobs(work, name, [job for job in jobs if job.kind == "train" and job.name == name])
@@ -155,7 +155,8 @@ def splits_of(work: Work) -> list[Split]:
     """Return the splits whose caches are needed for what is asked for."""
     twins = any(_wants_twins(work, name, "twins") for name in work.trained)
     wanted: dict[Split, bool] = {"train": bool(work.trained), "twins": twins, "test": bool(work.predicted)}
-    return [split for split in wanted if wanted[split] or split in work.cached]
+    asked = [split for split in wanted if wanted[split] or split in work.cached]
+    return list(dict.fromkeys(map(work.pack.stored_as, asked)))
 
 
 def splits_there(work: Work) -> tuple[Split, ...]:
@@ -172,6 +173,10 @@ def splits_there(work: Work) -> tuple[Split, ...]:
 def _check_experiments(work: Work) -> None:
     for name in (*work.trained, *work.predicted):
         work.experiment(name)
+
+
+def _learns_from(work: Work, name: str, split: Split) -> bool:
+    return split == work.pack.stored_as("train") or _wants_twins(work, name, split)
 
 
 def _wants_twins(work: Work, name: str, split: Split) -> bool:
@@ -203,7 +208,7 @@ def find_stale(work: Work) -> dict[Split, str]:
     Each file of the pack is looked at once. Raises InputError where a cache is of another folder of the same name.
     """
     stale = {}
-    for split in get_args(Split):
+    for split in dict.fromkeys(map(work.pack.stored_as, get_args(Split))):
         if has_manifest(work.workspace, work.pack, split):
             reason = stale_reason(work.workspace, work.pack, split)
             if reason:

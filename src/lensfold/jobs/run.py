@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from lensfold.config import CHALLENGE_BETA_SQUARED
+from lensfold.console import show_text
 from lensfold.data.cache_check import discard_cache, is_cached
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, is_locked
@@ -16,12 +17,12 @@ from lensfold.jobs.plan import Work, find_stale, jobs_of, needed, splits_of, spl
 from lensfold.jobs.process import cores
 from lensfold.jobs.progress import Follower, show_progress
 from lensfold.pipeline.cache import cache_and_show
-from lensfold.pipeline.configure import configure_once
+from lensfold.pipeline.configure import configure_once, experiment_for
 from lensfold.pipeline.folds import are_folds_made, make_pack_folds
 from lensfold.pipeline.predict import check_frames
 from lensfold.runs.run import Run
 from lensfold.submission.identity import is_submitted
-from lensfold.submission.settings import read_submission_settings
+from lensfold.submission.settings import FEW_LABELS, USUAL, read_submission_settings, usual_submission
 
 STEPS = ("folds", "cache", "train", "predict")
 EXECUTORS = ("local", "ray", "slurm")
@@ -54,27 +55,34 @@ class Order:
 
     work: Work
     steps: tuple[str, ...]
-    submission: str = "default"
+    submission: str = USUAL
     beta_squared: float = CHALLENGE_BETA_SQUARED
+    #: why it is another submission than usual, for whoever named none
+    note: str = ""
 
 
 def order_of(
     work: Work,
     steps: tuple[str, ...],
     experiments: tuple[str, ...] = (),
-    submission: str = "default",
+    submission: str | None = None,
     beta_squared: float = CHALLENGE_BETA_SQUARED,
 ) -> Order:
     """Return the order of some steps on ``work``'s pack: which experiments they train, which runs predict.
 
-    ``experiments`` are trained where "train" is among the steps, by default the members of the submission. Raises
+    ``experiments`` are trained where "train" is among the steps, by default the members of the submission, which by
+    default is the pack's usual one. Raises
     InputError for an unknown step, and for a submission that does not exist where its members are needed.
     """
     unknown = [step for step in steps if step not in STEPS]
     if unknown or not steps:
         raise InputError(f"step {', '.join(map(repr, unknown)) or 'missing'}: expected some of {', '.join(STEPS)}.")
     members: tuple[str, ...] = ()
+    named, submission = submission, submission or usual_submission(work.pack, work.trained_on)
+    note = ""
     if "predict" in steps or ("train" in steps and not experiments):
+        if named is None and submission == FEW_LABELS:
+            note = f"{work.pack.labels} gives no lens sizes: SUBMISSION={FEW_LABELS}, which needs none"
         members = read_submission_settings(work.workspace, submission, work.source).experiments
     trained = tuple(experiments or members) if "train" in steps else ()
     predicted = members if "predict" in steps else ()
@@ -82,7 +90,7 @@ def order_of(
         trained = tuple(dict.fromkeys((*trained, *predicted)))
     cached = splits_there(work) if "cache" in steps else ()
     asked = replace(work, trained=trained, predicted=predicted, cached=cached)
-    return Order(asked, steps, submission, beta_squared)
+    return Order(asked, steps, submission, beta_squared, note)
 
 
 def run(order: Order, executor: Executor) -> None:
@@ -92,8 +100,12 @@ def run(order: Order, executor: Executor) -> None:
     that is absent or wrong, before anything is made.
     """
     work = order.work
+    if order.note:
+        show_text(order.note)
     for name in (*work.trained, *work.predicted):
         work.experiment(name)  # a mistake in a file of settings comes before hours of work
+    for name in work.trained:
+        experiment_for(work.workspace, work.pack, name)
     for split, reason in find_stale(work).items():
         print(f"cache {work.pack.name} {split} is built again: {reason}")
         discard_cache(work.workspace, work.pack, split)

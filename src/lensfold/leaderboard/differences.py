@@ -157,8 +157,10 @@ def _lens_difference(
     groups = asked.haloes if grouped else None
     if score in AREAS:
         y, rows = asked.labels, np.arange(len(asked.ids))
-        if score == "auc_large":
+        if score == "auc_large" and asked.large is not None:
             y, rows = asked.large, np.flatnonzero(np.isfinite(asked.large))
+        elif score != "auc" and "size" not in asked.bins:
+            raise InputError("the labels give no lens sizes.")
         elif score != "auc":
             in_bin = asked.bins["size"] == catalogs.SIZE_BIN_NAMES.index(score)
             rows = np.flatnonzero((y == 0) | in_bin)

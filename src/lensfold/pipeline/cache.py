@@ -41,7 +41,8 @@ def cache_and_show(workspace: Workspace, pack: Pack, split: Split, skip_bad: boo
 
 def exclusive_cache(workspace: Workspace, pack: Pack, split: Split) -> AbstractContextManager[None]:
     """Lock the cache of a split: one process at a time builds it."""
-    lock = workspace.cache(pack, split).with_name(f".{split}.lock")
+    folder = workspace.cache(pack, split)
+    lock = folder.with_name(f".{folder.name}.lock")
     return exclusive(lock, f"cache {pack.name} {split}: another process builds it; waiting for that one to end")
 
 
@@ -65,7 +66,8 @@ def _cache_split(workspace: Workspace, pack: Pack, split: Split, skip_bad: bool,
 
 def _side_of_others(workspace: Workspace, pack: Pack, split: Split) -> int | None:
     """Return the side of the frames of the pack's other splits; None where none of them has a cache."""
-    others = [other for other in get_args(Split) if other != split and has_manifest(workspace, pack, other)]
+    splits = {pack.stored_as(other) for other in get_args(Split)} - {pack.stored_as(split)}
+    others = [other for other in sorted(splits) if has_manifest(workspace, pack, other)]
     return frame_side(read_manifest(workspace.cache(pack, others[0]))) if others else None
 
 
@@ -195,4 +197,4 @@ def _rebuild_damaged(source: Path, cache_folder: Path) -> None:
 def staged(workspace: Workspace, pack: Pack, split: Split, stage: Path | None) -> Path:
     """Return the cache folder to read from: the split's own, or its copy under ``stage``."""
     cache_folder = workspace.cache(pack, split)
-    return cache_folder if stage is None else stage_cache(cache_folder, stage / pack.name / split)
+    return cache_folder if stage is None else stage_cache(cache_folder, stage / pack.name / cache_folder.name)

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lensfold.config import Experiment, check_bands, in_frames, read_toml
+import numpy as np
+import pandas as pd
+
+from lensfold.config import Experiment, check_bands, given_labels_problem, in_frames, read_toml, with_given_labels
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, bands_of, frame_side, pixels_hash, read_manifest, split_bands
 from lensfold.data.folds import folds_hash, read_folds
@@ -30,7 +33,7 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     """
     experiment = _resolved(workspace, pack, name)
     catalog = catalogs.read_catalog(pack.catalog)
-    constants = _constants(workspace.cache(pack, "train"), experiment)
+    constants = _constants(workspace.cache(pack, "train"), experiment, catalog.index)
     content = {
         "pack": pack.name,
         "experiment": experiment.model_dump(mode="json", exclude={"predict"}),
@@ -54,7 +57,7 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
 def _resolved(workspace: Workspace, pack: Pack, name: str) -> Experiment:
     """Return an experiment for the frames of a pack; InputError where it sees more than there is."""
     path = workspace.experiment(name)
-    experiment = read_toml(path, Experiment)
+    experiment = experiment_for(workspace, pack, name)
     manifest = read_manifest(workspace.cache(pack, "train"))
     side = frame_side(manifest)
     check_bands(experiment.pixels, bands_of(manifest), path, f"the train split of pack {pack.name}")
@@ -69,8 +72,21 @@ def _resolved(workspace: Workspace, pack: Pack, name: str) -> Experiment:
     return in_frames(experiment, side, path)
 
 
-def _constants(cache_folder: Path, experiment: Experiment) -> "dict[int, StretchConstants]":
-    """Return the stretch of a run by bin, each fitted to objects spread evenly over the train split.
+def experiment_for(workspace: Workspace, pack: Pack, name: str) -> Experiment:
+    """Return an experiment as a pack's labels have it trained; InputError where they lack what it learns from."""
+    path = workspace.experiment(name)
+    experiment = read_toml(path, Experiment)
+    if not pack.labels.is_file():
+        return experiment
+    catalog = catalogs.read_catalog(pack.labels)
+    sizes = catalog["n_pix_source"][catalogs.labels(catalog, catalogs.GIVEN) == 1]
+    if problem := given_labels_problem(experiment, len(sizes), int(sizes.isna().sum())):
+        raise InputError(f"{path}: {problem} ({pack.labels}).")
+    return with_given_labels(experiment)
+
+
+def _constants(cache_folder: Path, experiment: Experiment, train_ids: pd.Index) -> "dict[int, StretchConstants]":
+    """Return the stretch of a run by bin, each fitted to objects spread evenly over ``train_ids``.
 
     Each resolution has its own, so that a network sees channels of mean 0 and deviation 1 whatever the stage: larger
     pixels show more of an object above the sky's noise, and that of NISP is correlated.
@@ -78,7 +94,7 @@ def _constants(cache_folder: Path, experiment: Experiment) -> "dict[int, Stretch
     from lensfold.inputs.pixels import fit_constants
 
     with Cache(cache_folder) as cache:
-        ids = sample_ids(cache.ids, CONSTANTS_SAMPLE)
+        ids = sample_ids(cache.ids[np.isin(cache.ids, train_ids)], CONSTANTS_SAMPLE)
         sample = [split_bands(row) for object_id in ids for row in cache.read([object_id])]
         return {bin: fit_constants(sample, experiment.at(bin).pixels, cache.sigma) for bin in experiment.bins}
 

@@ -16,7 +16,7 @@ from lensfold.data.marks import Marks, merged, read_marks, updated
 from lensfold.data.objects import read_objects
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, write_if_changed
-from lensfold.paths import Pack, Workspace, labels_file, objects_file
+from lensfold.paths import Pack, Workspace, objects_file
 from lensfold.report.rounds import Round, read_rounds, show_labelled, write_curve
 
 #: columns of a round's inspected.csv: those that had no label before, in the order they were ranked in
@@ -29,7 +29,7 @@ def label(workspace: Workspace, pack: Pack, files: Sequence[Path]) -> None:
     The same files once more change nothing. Raises InputError, before anything is written, where a file is no export
     of marks, where marks are of other objects or pixels than the pack's, and for a pack that has a catalog.
     """
-    if not pack.is_own:
+    if pack.challenge_catalog.is_file() or not pack.is_own:
         raise InputError(f"{pack.folder}: has a catalog, and its labels are those. Marks label people's own cutouts.")
     marks = [read_marks(path) for path in files]
     if not sum(len(one.values) for one in marks):
@@ -75,7 +75,7 @@ def _check_pixels(workspace: Workspace, pack: Pack, marks: Sequence[Marks]) -> N
 
 def _known_labels(pack: Pack) -> pd.DataFrame:
     """Return the labels that there are, as text by ID, in the columns of the file; empty where there is no file."""
-    path = labels_file(pack.folder)
+    path = pack.labels
     if not path.is_file():
         return pd.DataFrame({"label": pd.Series(dtype=str)}, index=pd.Index([], dtype="int64", name="ID"))
     table = pd.read_csv(path, dtype=str, keep_default_na=False, comment="#")
@@ -121,4 +121,4 @@ def _write_labels(pack: Pack, known: pd.DataFrame, table: pd.DataFrame, names: p
     every = known.reindex(known.index.union(labels.index), fill_value="")
     every = every.reindex(columns=list(dict.fromkeys(["name", "label", *every.columns])), fill_value="")
     every.loc[labels.index, ["name", "label"]] = labels
-    write_if_changed(labels_file(pack.folder), every.rename_axis("ID").reset_index().to_csv(index=False).encode())
+    write_if_changed(pack.labels, every.rename_axis("ID").reset_index().to_csv(index=False).encode())

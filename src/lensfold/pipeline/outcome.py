@@ -87,6 +87,11 @@ def _show_files(target: Path, content: dict) -> None:
         f"{target}: {content['rows']} rows, scores {content['min']:.3g} to {content['max']:.3g}, "
         f"{content['ties_at_top']} at the top; re-read and valid. Manifest: {target.with_suffix('.json').name}"
     )
+    if content.get("out_of_fold"):
+        show_text(
+            f"{content['out_of_fold']} of these objects are labelled: each has the score of the networks that did not "
+            "learn from its label."
+        )
     refused = content["refused"]
     if content["absent"]:
         print(f"{content['absent']} objects have no images or were refused; {len(refused)} refused:")

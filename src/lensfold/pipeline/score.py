@@ -94,15 +94,15 @@ def grade_submission(workspace: Workspace, pack: Pack, name: str, beta_squared: 
         )
     header, second = manifest.settings["header"], manifest.radius
     key = catalogs.read_catalog(pack.key)
+    # the key knows nothing of labels of the user's own
+    rule = catalogs.DEFAULT_RULE if manifest.label_rule == catalogs.GIVEN else manifest.label_rule
     row = {"name": f"{name} on the test key", "pack": pack.name, "of_folds": 1, "seconds": None}
     table = _graded_rows(target, key, header, "probability")
     probabilities = manifest.settings.get("score", "probability") == "probability"
-    scores = score_oof(key, table, manifest.label_rule, beta_squared=beta_squared, probabilities=probabilities)
+    scores = score_oof(key, table, rule, beta_squared=beta_squared, probabilities=probabilities)
     show_scores(pack.name, [{**row, **scores}], kind="test")
     if pack.classes.is_file():
-        show_classes(
-            false_positives(table["logit"], catalogs.labels(key, manifest.label_rule), read_classes(pack.classes))
-        )
+        show_classes(false_positives(table["logit"], catalogs.labels(key, rule), read_classes(pack.classes)))
     if second:
         table = _graded_rows(workspace.submission(pack, f"{name}_radius"), key, header, "radius")
         scores = score_radii(key, table["logit"], table["fold"], second.label_rule, calibrate=False)

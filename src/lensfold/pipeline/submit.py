@@ -55,6 +55,8 @@ def submit(
         )
     combiner = ensemble.combiner if ensemble else Combiner(recipe.how, recipe.weights)
     logits = pd.Series(combiner.apply(test.to_numpy()), index=test.index, name="logit")
+    held_out = _held_out(workspace, pack, training, ensemble, source)
+    logits.update(held_out)
     radii = _test_radii(workspace, pack, training, source, name, settings.radius) if settings.radius else None
     cached = read_manifest(workspace.cache(pack, "test"))
     targets = [workspace.submission(pack, file) for file in (name, f"{name}_radius")]
@@ -70,6 +72,7 @@ def submit(
         "ensemble": record,
         **made_with(workspace, name, training, cached),
         "refused": _refused_scores(targets[0], settings.header, cached["refused"]),
+        "out_of_fold": len(held_out),
         "scores": rows,
         "radius": second,
         **summary,
@@ -77,6 +80,29 @@ def submit(
     write_json(targets[0].with_suffix(".json"), content)
     _keep_history(workspace, training, name, content)
     return content
+
+
+def _held_out(
+    workspace: Workspace, pack: Pack, training: Pack, ensemble: Ensemble | None, source: TrainingData | None
+) -> pd.Series:
+    """Return the logits, by ID, of the test objects that the networks were trained on: those of their held-out fold.
+
+    No network and no weight of the ensemble that learnt from an object's label gives that object its score. Empty
+    where train and test split are not of one cache. Raises InputError where an object's own fold is not trained.
+    """
+    if workspace.cache(pack, "test") != workspace.cache(training, "train"):
+        return pd.Series(dtype=np.float64)
+    remedy = f"Train all folds: make folds train PACK={training.name}."
+    if ensemble is None or source is None:
+        raise InputError(f"{workspace.folds(training)}: absent, and some of the objects were trained on. {remedy}")
+    there = source.folds.index.intersection(pd.Index(sorted(source.present or ())))
+    unheld = there.difference(ensemble.oof.index)
+    if len(unheld):
+        raise InputError(
+            f"{pack.name}: {len(unheld)} labelled objects (first: ID {unheld[0]}) were trained on by all of the folds "
+            f"that there are, and would get a score from networks that know their label. {remedy}"
+        )
+    return ensemble.oof["logit"]
 
 
 def _keep_history(workspace: Workspace, pack: Pack, name: str, content: dict) -> None:

@@ -167,8 +167,8 @@ def read_run(folder: Path, truth: Truth) -> ShownRun | Refused:
 def _read(run: Run, truth: Truth) -> ShownRun:
     folder, config = run.folder, run.config
     run.check_pack()
-    if run.label_rule not in catalogs.LABEL_RULES:
-        raise InputError(f"{folder / 'config.json'}: label rule {run.label_rule!r} is unknown. Train again.")
+    if run.label_rule not in catalogs.rules_of(truth.catalog):
+        raise InputError(f"{folder / 'config.json'}: the pack has no labels by rule {run.label_rule!r}. Train again.")
     oof, notes = run.oof(), []
     if config["folds_hash"] == truth.folds_hash:
         _check_ids(folder, oof, truth, run.complete_folds)

@@ -78,7 +78,8 @@ class Filter:
 def lens_lists(table: pd.DataFrame, objects: pd.DataFrame, count: int) -> dict[str, list[int]]:
     """Return the IDs of the lists of a lens run, up to ``count`` each. ``table``: logit and label (0 or 1) by ID.
 
-    The missed lenses come equally from all size bins; where a bin has too few, the others fill up. Of equal logits
+    The missed lenses come equally from all size bins, those of unknown size as one; where a bin has too few, the others
+    fill up. Of equal logits
     the lower ID comes first.
     """
     table = table.sort_index()
@@ -86,8 +87,8 @@ def lens_lists(table: pd.DataFrame, objects: pd.DataFrame, count: int) -> dict[s
     wrong = others.index[np.argsort(-others.to_numpy(), kind="stable")[:count]].tolist()
     lenses = table[table["label"] == 1]["logit"]
     lowest = lenses.iloc[np.argsort(lenses.to_numpy(), kind="stable")]
-    bins = objects["bin"].loc[lowest.index].to_numpy()
-    shares = _shared_out(np.bincount(bins, minlength=len(catalogs.SIZE_BIN_NAMES)), count)
+    bins = objects["bin"].loc[lowest.index].to_numpy() + 1  # from 0, the unknown
+    shares = _shared_out(np.bincount(bins, minlength=1 + len(catalogs.SIZE_BIN_NAMES)), count)
     missed = [lowest.index[bins == i][: shares[i]].tolist() for i in reversed(range(len(shares)))]
     return {"false-positives": wrong, "missed": [object_id for part in missed for object_id in part]}
 
@@ -139,24 +140,32 @@ def radius_cards(
 
 
 def _card(i: int, name: str, label: str, fold: int, score: str, objects: pd.DataFrame, note: str) -> Card:
-    row = objects.loc[i]
+    row, place = objects.loc[[i]].iloc[0], int(objects["bin"].loc[i])
+    size = "unknown" if place < 0 else catalogs.SIZE_BIN_NAMES[place]
+    facts = _given_facts(row) if np.isnan(row["n_sources"]) else _catalog_facts(row)
+    return Card(int(i), name, str(i), label, f"fold {fold}", (score, facts), note, {"label": label, "size": size})
+
+
+def _given_facts(row: pd.Series) -> str:
+    """What labels of the user's own say of an object."""
+    return "size unknown" if np.isnan(row["n_pix_source"]) else f"{row['n_pix_source']:.0f} px"
+
+
+def _catalog_facts(row: pd.Series) -> str:
     theta = "–" if np.isnan(row["theta_E"]) else f'{row["theta_E"]:.2f}"'
     facts = f"θ_E {theta}, lens {row['mag_lens']:.1f} mag; "
     if row["n_sources"] > 0:
         images = f"{row['n_source_im']:.0f} image{'' if row['n_source_im'] == 1 else 's'}"
         magnified = "" if np.isnan(row["mag_eff"]) else f", μ = {row['mag_eff']:.1f}"
-        facts += f"source {row['mag_source']:.1f} mag, {row['n_pix_source']:.0f} px, {images}{magnified}"
-    else:
-        facts += "no source"
-    size = catalogs.SIZE_BIN_NAMES[int(objects["bin"].loc[i])]
-    return Card(int(i), name, str(i), label, f"fold {fold}", (score, facts), note, {"label": label, "size": size})
+        return facts + f"source {row['mag_source']:.1f} mag, {row['n_pix_source']:.0f} px, {images}{magnified}"
+    return facts + "no source"
 
 
-def run_filters(names: Iterable[str]) -> list[Filter]:
-    """Return the filters of a run's page, which has these lists."""
+def run_filters(names: Iterable[str], has_sizes: bool = True) -> list[Filter]:
+    """Return the filters of a run's page, which has these lists; ``has_sizes``: whether any lens size is known."""
     return [
         Filter("list", {name: LISTS[name][0] for name in names}),
-        Filter("size", {size: f"{size} px" for size in catalogs.SIZE_BIN_NAMES}),
+        *([Filter("size", {size: f"{size} px" for size in catalogs.SIZE_BIN_NAMES})] if has_sizes else []),
         Filter("label", {"lens": "lens", "non-lens": "non-lens"}),
     ]
 

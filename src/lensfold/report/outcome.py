@@ -24,7 +24,8 @@ def show_outcome(
         print("No out-of-fold scores: the runs have no score.json here.")
         return
     key = "mse" if rows[0].get("task", "lens") == "einstein-radius" else "auc"
-    others = _RADIUS if key == "mse" else _LENS_NARROW if width() < WIDEST else _LENS
+    wanted: tuple[str, ...] = _RADIUS if key == "mse" else _LENS_NARROW if width() < WIDEST else _LENS
+    others = tuple(name for name in wanted if name in rows[0])
     first = f"{SCORE_NAMES[key].label} (95 % over {rows[0]['bootstrap']['over']})"
     columns = ["run", first, *(SCORE_NAMES[name].label for name in others), "n"]
     cells = [

@@ -22,17 +22,19 @@ LISTED = 20
 
 
 def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:
-    """Print each fold's objects, share of lenses by rule, objects by lens size, and how haloes are shared."""
+    """Print each fold's objects, share of lenses by rule, and what is known of lens sizes and shared haloes."""
     rows = strata_table(catalog, folds)
-    columns = ("fold", "n", *catalogs.LABEL_RULES, *catalogs.SIZE_BIN_NAMES, "largest halo", "shared haloes")
-    cells = []
-    for row in rows:
-        shares = [("–" if row[rule] is None else f"{row[rule]:.3f}") for rule in catalogs.LABEL_RULES]
-        counts = [row[name] for name in catalogs.SIZE_BIN_NAMES]
-        cells.append(
-            [row["fold"], row["n"], *shares, *counts, f"{row['largest_halo']:.3f}", f"{row['shared_haloes']:.3f}"]
-        )
-    show_table(f"folds · pack {pack_name} · share of lenses by rule, objects by lens size in pixels", columns, cells)
+    rules, what = catalogs.rules_of(catalog), "share of lenses by rule"
+    written = {rule: (lambda share: "–" if share is None else f"{share:.3f}") for rule in rules}
+    if catalogs.has_sizes(catalog):
+        what += ", objects by lens size in pixels"
+        written |= dict.fromkeys(catalogs.SIZE_BIN_NAMES, str)
+    written |= {name: "{:.3f}".format for name in ("largest_halo", "shared_haloes") if name in rows[0]}
+    cells = [[row["fold"], row["n"], *(write(row[name]) for name, write in written.items())] for row in rows]
+    names = [name.replace("_", " ") for name in written]
+    if catalogs.is_given(catalog):
+        names = [name.replace("haloes", "groups").replace("halo", "group") for name in names]
+    show_table(f"folds · pack {pack_name} · {what}", ("fold", "n", *names), cells)
     if warning := imbalance(catalog, folds):
         print(warning)
     for note in catalog.attrs.get("notes", ()):
@@ -42,8 +44,11 @@ def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:
 def show_strata(catalog: pd.DataFrame, folds: pd.Series) -> None:
     """Print the objects of each stratum in each fold, and what makes the folds unequal where something does."""
     counts = strata_counts(catalog, folds)
-    names = ["lens size", "images", "source", *(f"fold {fold}" for fold in counts.columns), "all"]
-    show_table("objects by stratum", names, [[*key, *row, sum(row)] for key, *row in counts.itertuples()])
+    titles = ["lens size" if name == "size" else str(name) for name in counts.index.names]
+    names = [*titles, *(f"fold {fold}" for fold in counts.columns), "all"]
+    keys = counts.index.to_frame().to_numpy().tolist()
+    rows = counts.to_numpy().tolist()
+    show_table("objects by stratum", names, [[*key, *row, sum(row)] for key, row in zip(keys, rows, strict=True)])
 
 
 def show_cache(pack_name: str, split: str, manifest: dict) -> None:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from PIL import Image
 
 import lensfold
+from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed
 from lensfold.paths import Pack, Workspace
@@ -181,7 +182,7 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
         lists=lists,
         pictures=_pictures(site, ids),
         explained=_explained(site, run, ids),
-        filters=galleries.run_filters(part["key"] for part in lists),
+        filters=galleries.run_filters((part["key"] for part in lists), catalogs.has_sizes(site.truth.catalog)),
         left_out=left_out,
         settings=json.dumps(run.run.experiment, indent=1, sort_keys=True),
     )

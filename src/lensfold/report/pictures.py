@@ -222,12 +222,10 @@ def object_facts(album: Album, object_id: int) -> dict[str, str]:
         facts |= {"name": album.title_of(object_id), "RA, Dec": f"{place['ra']:.5f} {place['dec']:+.5f}"}
         facts |= {"flags": str(place["flags"])} if place["flags"] else {}
     if album.catalog is not None and object_id in album.catalog.index:
-        part, row = album.catalog.loc[[object_id]], album.catalog.loc[object_id]
-        facts["n_pix_source"] = f"{row['n_pix_source']:.0f} px"
-        facts["theta_E"] = f'{np.degrees(np.sqrt(max(row["ein_area"], 0) / np.pi)) * 3600:.2f}"'
-        for name in FACTS:
-            facts[name] = f"{row[name]:.4g}" if abs(row[name]) < -catalogs.NO_SOURCE else "-"
-        for rule in catalogs.LABEL_RULES:
+        part = album.catalog.loc[[object_id]]
+        row = part.iloc[0]
+        facts |= _given_facts(row) if catalogs.is_given(part) else _catalog_facts(row)
+        for rule in catalogs.rules_of(part):
             label = catalogs.labels(part, rule).iloc[0]
             facts[rule] = "dropped" if np.isnan(label) else "lens" if label else "non-lens"
     if album.folds is not None and object_id in album.folds.index:
@@ -237,6 +235,20 @@ def object_facts(album: Album, object_id: int) -> dict[str, str]:
     mended = album.cache.manifest["repaired"].get(str(object_id), {})
     facts["mended pixels"] = ", ".join(f"{band} {count}" for band, count in mended.items()) or "none"
     return facts
+
+
+def _catalog_facts(row: pd.Series) -> dict[str, str]:
+    facts = {
+        "n_pix_source": f"{row['n_pix_source']:.0f} px",
+        "theta_E": f'{np.degrees(np.sqrt(max(row["ein_area"], 0) / np.pi)) * 3600:.2f}"',
+    }
+    values = {name: row[name] for name in FACTS}
+    return facts | {name: f"{v:.4g}" if abs(v) < -catalogs.NO_SOURCE else "-" for name, v in values.items()}
+
+
+def _given_facts(row: pd.Series) -> dict[str, str]:
+    size = {} if np.isnan(row["n_pix_source"]) else {"n_pix_source": f"{row['n_pix_source']:.0f} px"}
+    return {**size, "label": f"{row['label']:g}", "weight": f"{row['weight']:g}"}
 
 
 def show_objects(album: Album, ids: Sequence[int], folder: Path) -> list[Path]:
@@ -257,7 +269,8 @@ def look(album: Album, folder: Path, seed: int = 0, per_bin: int = 8, without_so
     """Write ``contact.png`` of a seeded sample, and ``sizes.png``, into a folder; return the paths.
 
     The sample: up to ``per_bin`` objects with a source of each size bin, large first, then ``without_source`` without
-    one. Without a catalog (a test split) as many at random, and no histogram. Raises InputError for more objects than
+    one. Of the user's own labels without sizes half lenses, half non-lenses, and without a catalog (a test split) as
+    many at random; both without a histogram. Raises InputError for more objects than
     a sheet has room for.
     """
     count = per_bin * len(catalogs.SIZE_BIN_NAMES) + without_source
@@ -266,12 +279,16 @@ def look(album: Album, folder: Path, seed: int = 0, per_bin: int = 8, without_so
     if album.catalog is None:
         return [_contact(album, {"": _drawn(album.cache.ids, count, [seed])}, folder / "contact.png")]
     table = album.catalog.loc[album.catalog.index.intersection(pd.Index(album.cache.ids))]
-    source, bins, rows = table["n_sources"] > 0, catalogs.size_bins(table), {}
+    source, bins, rows = ~catalogs.without_source(table), catalogs.size_bins(table), {}
+    if not catalogs.has_sizes(table):
+        halves = {"lens": source, "non-lens": ~source}
+        rows = {name: _drawn(table.index[half], count // 2, [seed, i]) for i, (name, half) in enumerate(halves.items())}
+        return [_contact(album, rows, folder / "contact.png")]
     for number, size in reversed([*enumerate(catalogs.SIZE_BIN_NAMES)]):
         rows[f"source, {size} px"] = _drawn(table.index[source & (bins == number)], per_bin, [seed, number])
     rows["no source"] = _drawn(table.index[~source], without_source, [seed, len(rows)])
     title = f"{album.name}: lens sizes of {len(album.catalog):,} objects"
-    size_histogram(folder / "sizes.png", album.catalog["n_pix_source"], title, album.synthetic)
+    size_histogram(folder / "sizes.png", album.catalog["n_pix_source"].dropna(), title, album.synthetic)
     return [_contact(album, rows, folder / "contact.png"), folder / "sizes.png"]
 
 
@@ -284,7 +301,7 @@ def _drawn(ids: np.ndarray | pd.Index, count: int, seed: Sequence[int]) -> list[
 def _contact(album: Album, rows: Mapping[str, Sequence[int]], path: Path) -> Path:
     """Write a contact sheet of IDs by heading, with captions from the catalog; return its path."""
     tiles: dict[str, list[tuple[Images, str]]] = {}
-    rule = catalogs.DEFAULT_RULE
+    rule = catalogs.DEFAULT_RULE if album.catalog is None else catalogs.rules_of(album.catalog)[-1]
     words = {"ID": "", "n_pix_source": "", "theta_E": "theta_E ", rule: f"{rule}: "}
     for heading, ids in rows.items():
         facts = [object_facts(album, object_id) | {"ID": album.title_of(object_id)} for object_id in ids]

@@ -149,6 +149,7 @@ def _probability_axis(axes: Axes) -> None:
 def _ridges(axes: Axes, logits: np.ndarray, lens: np.ndarray, bins: np.ndarray, edges: np.ndarray) -> None:
     """Histograms one above the other, each as high as the next: non-lenses below, then lenses by size."""
     rows = [("non-lenses", ~lens, OTHER)]
+    rows += [("lenses", lens & (bins < 0), LENS)]  # of unknown size
     rows += [(f"{name} px", lens & (bins == i), LENS) for i, name in enumerate(catalogs.SIZE_BIN_NAMES)]
     rows = [(name, chosen, colour) for name, chosen, colour in rows if chosen.any()]
     for height, (_, chosen, colour) in enumerate(rows):
@@ -162,7 +163,8 @@ def _ridges(axes: Axes, logits: np.ndarray, lens: np.ndarray, bins: np.ndarray, 
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
     axes.set(xlim=(edges[0], edges[-1]), ylim=(-0.05, len(rows)))
-    axes.set_title("lenses by n_pix_source; black: median", fontsize=10.5, color="0.3", loc="left")
+    by_size = "lenses by n_pix_source; " if (bins[lens] >= 0).any() else ""
+    axes.set_title(f"{by_size}black: median", fontsize=10.5, color="0.3", loc="left")
 
 
 def reliability_diagram(path: Path, table: pd.DataFrame, heading: PlotHeading) -> None:
@@ -192,14 +194,17 @@ def reliability_diagram(path: Path, table: pd.DataFrame, heading: PlotHeading) -
 
 
 def recall_by_size(path: Path, table: pd.DataFrame, objects: pd.DataFrame, heading: PlotHeading) -> None:
-    """Draw the recall in bins of the lens size and of the Einstein radius, at fixed false-positive rates."""
+    """Draw the recall in bins of the lens size and of the Einstein radius, at fixed false-positive rates.
+
+    Lenses of unknown size or radius are left out of the one or the other.
+    """
     plot = Plot("Recall by lens size and by Einstein radius", heading)
     lenses = table[table["label"] == 1]
     known = objects.loc[lenses.index]
-    radius = known["theta_E"].notna().to_numpy()
+    radius, sized = known["theta_E"].notna().to_numpy(), (known["bin"] >= 0).to_numpy()
     panels = (
         (plot.axes(0.075, 0.48, "n_pix_source (pixels of the lensed source)", "recall", top=0.9),
-         lenses["logit"], known["bin"].to_numpy(), list(catalogs.SIZE_BIN_NAMES)),
+         lenses["logit"][sized], known["bin"][sized].to_numpy(), list(catalogs.SIZE_BIN_NAMES)),
         (plot.axes(0.575, 0.98, "Einstein radius (arcsec)", "recall", top=0.9),
          lenses["logit"][radius], catalogs.radius_bins(known["theta_E"][radius]), list(catalogs.BIN_NAMES["radius"])),
     )  # fmt: skip
@@ -313,10 +318,12 @@ def write_lens_plots(
     roc_and_precision(folder / "roc.png", table, auc_text, heading)
     score_histograms(folder / "histograms.png", table, bins, heading)
     reliability_diagram(folder / "reliability.png", table, heading)
+    written += [("roc.png", "ROC and precision–recall"), ("histograms.png", "Scores by class and by lens size"),
+                ("reliability.png", "Reliability of the probabilities")]  # fmt: skip
+    if (bins[table["label"] == 1] < 0).all():
+        return written
     recall_by_size(folder / "recall.png", table, objects, heading)
-    return [*written, ("roc.png", "ROC and precision–recall"), ("histograms.png", "Scores by class and by lens size"),
-            ("reliability.png", "Reliability of the probabilities"),
-            ("recall.png", "Recall by lens size and by Einstein radius")]  # fmt: skip
+    return [*written, ("recall.png", "Recall by lens size and by Einstein radius")]
 
 
 def write_radius_plots(

@@ -13,7 +13,7 @@ from lensfold.console import show_table, show_text
 from lensfold.data.marks import Marks
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed, write_json
-from lensfold.paths import Pack, labels_file
+from lensfold.paths import Pack
 from lensfold.report.figure import FOLD_COLOURS, GREY, Plot, PlotHeading, legend
 
 #: disagreements in the terminal; all of them are in the round's folder
@@ -127,7 +127,7 @@ def show_labelled(
     ]
     show_table("rounds", ["round", "inspected", "lenses", "inspected per lens", "lenses in all"], cells, left=1)
     again = f", {len(changed):,} of those labelled before have another label now" if changed else ""
-    show_text(f"{labels_file(pack.folder)}: {len(rounds[-1].inspected):,} new labels{again}. Curve: {curve}")
+    show_text(f"{pack.labels}: {len(rounds[-1].inspected):,} new labels{again}. Curve: {curve}")
 
 
 def _person(one: Marks, table: pd.DataFrame) -> list[object]:

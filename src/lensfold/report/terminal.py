@@ -56,19 +56,27 @@ def show_classes(rates: pd.DataFrame) -> None:
 
 
 def _show_lens_scores(pack_name: str, rows: Sequence[dict], kind: str) -> None:
-    names = ("auc", "f1", "accuracy", "one_minus_f_beta", "tpr0", "tpr10", "auc_large")
-    columns = ("run", *(SCORE_NAMES[name].label for name in names), "n", "n > 150 px", "folds", "time")
+    has_sizes = "auc_large" in rows[0]
+    names = ("auc", "f1", "accuracy", "one_minus_f_beta", "tpr0", "tpr10", *(["auc_large"] if has_sizes else []))
+    counts = ("n", "n > 150 px") if has_sizes else ("n",)
+    columns = ("run", *(SCORE_NAMES[name].label for name in names), *counts, "folds", "time")
     cells = [
-        [row["name"], *_scores(row, names), str(row["n"]), str(row["auc_large"]["n"]), *_folds_and_time(row)]
-        for row in rows
+        [row["name"], *_scores(row, names), str(row["n"]), *_large_count(row), *_folds_and_time(row)] for row in rows
     ]
     title = f"{kind} scores · pack {pack_name} · rule {rows[0]['rule']}"
     caption = (
         f"Thresholds of F1, accuracy and 1 − F_beta come from {rows[0]['threshold_from']}; 95 % by bootstrap over "
-        f"{rows[0]['bootstrap']['over']}. > 150 px: the rule's lenses larger than 150 pixels against objects without "
-        "a source."
+        f"{rows[0]['bootstrap']['over']}. "
     )
+    if has_sizes:
+        caption += "> 150 px: the rule's lenses larger than 150 pixels against objects without a source."
+    else:
+        caption += "Nothing by lens size: the labels give none."
     show_table(title, columns, cells, caption)
+
+
+def _large_count(row: dict) -> list[str]:
+    return [str(row["auc_large"]["n"])] if "auc_large" in row else []
 
 
 def _scores(row: dict, names: Sequence[str]) -> list[str]:
@@ -97,10 +105,12 @@ def _show_readings(rows: Sequence[dict]) -> None:
 
 def _show_bins(name: str, rows: Sequence[dict]) -> None:
     bins = []
-    for row in rows:
+    for row in (row for row in rows if f"auc_by_{name}" in row):
         cells = row[f"auc_by_{name}"]
         bins.append([row["name"], *(_bin(cell) for cell in cells)])
         bins.append(["  recall", *(score_text(cell["recall"]) for cell in cells)])
+    if not bins:
+        return
     title = f"AUC by {_BINNED[name]}: lenses of a bin (number) against all non-lenses; recall at the threshold of F1"
     show_table(title, ("run", *catalogs.BIN_NAMES[name]), bins)
 
@@ -213,9 +223,10 @@ def show_comparison(compared: dict) -> None:
             table["auc_by_size"][i] if kind == "AUC" else table["auc_by_size"][i]["recall"] for table in tables
         ]
         for kind in ("AUC", "recall")
-        for i, (name, cell) in enumerate(zip(names, tables[0]["auc_by_size"], strict=True))
+        for i, (name, cell) in enumerate(zip(names, tables[0].get("auc_by_size", ()), strict=False))
     }
-    _show_differences("the same by lens size (lenses)", "A", "B", bins, bootstraps)
+    if bins:
+        _show_differences("the same by lens size (lenses)", "A", "B", bins, bootstraps)
     for sentence in (f"A is {compared['first']}, B is {compared['second']}.", *compared["sentences"]):
         show_text(sentence)
 

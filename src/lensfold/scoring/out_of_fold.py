@@ -67,12 +67,15 @@ def drawn_haloes(haloes: np.ndarray) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class LensTask:
-    """What the catalog says of the objects that a label rule keeps, arrays in the order of ``ids``."""
+    """What the catalog says of the objects that a label rule keeps, arrays in the order of ``ids``.
+
+    ``bins`` lacks quantities that are known of no lens; ``large`` is None where that is so of the size.
+    """
 
     ids: pd.Index
     labels: np.ndarray
     bins: dict[str, np.ndarray]
-    large: np.ndarray
+    large: np.ndarray | None
     haloes: np.ndarray
 
 
@@ -80,11 +83,13 @@ def lens_task(catalog: pd.DataFrame, ids: pd.Index, rule: str) -> LensTask:
     """Return labels, bins, large-lens labels and haloes of those of ``ids`` that the rule does not drop."""
     labels = catalogs.labels(catalog, rule).reindex(ids).dropna()
     bins = catalogs.score_bins(catalog).loc[labels.index]
+    if catalogs.is_given(catalog):
+        bins = bins.loc[:, (bins[labels == 1] >= 0).any()]
     return LensTask(
         labels.index,
         labels.to_numpy(),
         {str(name): bins[name].to_numpy() for name in bins},
-        catalogs.large_lens_labels(catalog, rule, LARGE)[labels.index].to_numpy(),
+        catalogs.large_lens_labels(catalog, rule, LARGE)[labels.index].to_numpy() if "size" in bins else None,
         catalogs.halo_groups(catalog)[labels.index].to_numpy(),
     )
 

@@ -60,15 +60,16 @@ def expected_of(workspace: Workspace, pack: Pack) -> Expected:
 def train_truth(pack: Pack, kind: ScoreKind) -> pd.Series | None:
     """Truth of a pack's *train* objects by ID, NaN where there is none; None without a catalog.
 
-    Labels of the default rule, or for the kind "radius" Einstein radii in arcsec.
+    None too where the train objects are among those of the test split. Labels of the usual rule, or for the kind
+    "radius" Einstein radii in arcsec.
     """
-    if not pack.catalog.is_file():
+    if not pack.catalog.is_file() or pack.has_one_split:
         return None
     catalog = catalogs.read_catalog(pack.catalog)
     if kind == "radius":
         truth = np.exp(catalogs.log_einstein_radius(catalog))
     else:
-        truth = catalogs.labels(catalog, catalogs.DEFAULT_RULE)
+        truth = catalogs.labels(catalog, catalogs.rules_of(catalog)[-1])
     return truth.where(catalogs.has_images(catalog))
 
 
@@ -77,7 +78,7 @@ def _in_cache(manifest: dict) -> set[int]:
 
 
 def _without_images(pack: Pack) -> set[int]:
-    if not pack.catalog.is_file():
+    if not pack.catalog.is_file() or pack.labels.is_file():
         return set()
     catalog = catalogs.read_catalog(pack.catalog)
     return set(catalog.index[~catalogs.has_images(catalog)].tolist())

@@ -141,6 +141,8 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     yield f"libraries: {', '.join(f'{name} {version}' for name, version in manifest.versions.items())}"
     absent = missing.get(str(settings.get("absent")), "–")
     yield f"{manifest.absent} objects without a score ({absent}), {len(manifest.refused)} of them refused"
+    if manifest.out_of_fold:
+        yield f"{manifest.out_of_fold} objects were trained on; their scores are those of the fold that held them out"
     form = ("score", "header", "digits")
     yield f"form: {', '.join(f'{key} = {json.dumps(settings[key])}' for key in form if key in settings)}"
     if manifest.ensemble:

@@ -121,6 +121,8 @@ class Manifest(_Record):
     made_from: str
     #: how the members were combined and what that is worth; None where the training pack was not at hand
     ensemble: dict[str, Any] | None = None
+    #: test objects that were trained on, whose scores are those of the fold that held them out
+    out_of_fold: int = 0
     scores: list[dict[str, Any]]
     radius: RadiusRecord | None = None
     refused: dict[str, Any]

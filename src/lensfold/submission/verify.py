@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from lensfold.config import Experiment, in_frames, read_toml, validated
+from lensfold.config import Experiment, in_frames, read_toml, validated, with_given_labels
 from lensfold.console import show_table
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import frame_side, pixels_hash, read_manifest
@@ -121,6 +121,7 @@ def _experiment(path: Path, member: MemberRecord, train_cache: Path) -> Check:
         expected = validated(trained, Experiment, path).model_dump(mode="json")
         found = read_toml(path, Experiment)
         found = in_frames(found, _side(train_cache), path)
+        found = with_given_labels(found) if trained["label_rule"] == catalogs.GIVEN else found
     except InputError as error:
         problem = str(error).removeprefix(f"{path}: ")
         return Check(
@@ -207,7 +208,7 @@ def _labels(source: Pack, manifest: Manifest) -> Iterator[Check]:
         rule = str(member.experiment["label_rule"])
         found = (
             None
-            if catalog is None or rule not in catalogs.LABEL_RULES
+            if catalog is None or rule not in catalogs.rules_of(catalog)
             else catalogs.training_hash(catalog, rule, str(member.experiment["task"]))
         )
         yield _check(f"labels of {name}", member.config["labels_hash"], found)

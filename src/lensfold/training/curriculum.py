@@ -32,7 +32,8 @@ def stage_labels(
     Lenses of ``rule`` are kept as 1 where ``n_pix_source`` is more than ``stage.min_size`` pixels. Smaller ones are
     left out (``below="drop"``, the paper's text) or labelled 0 (``"negative"``, the paper's code). Non-lenses are kept
     (with ``stage.negatives = "clean"`` only those that no source was put into, so that ``below="negative"`` then adds
-    none); rows that the rule drops are not. ``train_ids`` must not contain objects without images.
+    none); rows that the rule drops are not. Of the user's own labels
+    ``min_size = 0`` is every lens, its size known or not. ``train_ids`` must not contain objects without images.
     Raises InputError for an ID that is doubled or not in the catalog, an unknown rule or ``below``, and where the
     stage has no lens or no non-lens.
     """
@@ -42,6 +43,8 @@ def stage_labels(
     rows = catalog.loc[ids]
     label = catalogs.labels(rows, rule)
     small = (label == 1) & (rows["n_pix_source"] <= stage.min_size)
+    if catalogs.is_given(rows) and not stage.min_size:
+        small[:] = False
     label[small] = np.nan if below == "drop" else 0.0
     if stage.negatives == "clean":
         label[(label == 0) & ~catalogs.without_source(rows)] = np.nan

@@ -36,6 +36,7 @@ class Epochs:
         self._training = training
         self._twin_ids = twin_ids
         self._targets = targets_of(task.catalog, task.experiment)
+        self._weights = catalogs.loss_weights(task.catalog, training)
 
     @property
     def mean_target(self) -> float:
@@ -62,12 +63,21 @@ class Epochs:
             targets = self._targets.loc[order].to_numpy() + self._log_zooms(len(order), number)
             return Epoch(order, targets[:, None].astype(np.float32), None)
         order = epoch_order(labels, experiment.seed, fold, number, experiment.train.balance)
-        shown = labels.loc[order].to_numpy()
+        shown, ids = labels.loc[order].to_numpy(), order
         if experiment.train.twins:
             order, is_twin, shown = with_twins(order, labels, self._twins(number))
-            order = np.where(is_twin, -order, order)
-        weights = class_weights(shown)[shown.astype(int)] if experiment.train.balance == "weights" else None
-        return Epoch(order, shown[:, None].astype(np.float32), weights)
+            order, ids = np.where(is_twin, -order, order), order
+        targets = catalogs.taught(self._task.catalog, pd.Series(shown, ids)).to_numpy()
+        return Epoch(order, targets[:, None].astype(np.float32), self._weights_of(ids, shown))
+
+    def _weights_of(self, ids: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+        """Return the weights of objects with these labels in the loss: of their classes, times the user's own."""
+        balanced = self._task.experiment.train.balance == "weights"
+        weights = class_weights(labels)[labels.astype(int)] if balanced else None
+        if self._weights is None:
+            return weights
+        own = self._weights.loc[ids].to_numpy()
+        return own if weights is None else own * weights
 
     def _log_zooms(self, count: int, number: int) -> np.ndarray:
         """Return by how much augmentation adds to log theta_E of the images of epoch ``number``; float64, (n,)."""

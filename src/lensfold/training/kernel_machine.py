@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from lensfold.config import Experiment, KernelLearner
 from lensfold.data.cache import Cache
+from lensfold.data.catalog import GIVEN
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
 from lensfold.inputs.batches import Preparation, slices
@@ -164,6 +165,8 @@ def _check_same(
 def _log_fit(log: Log, experiment: Experiment, objects: pd.DataFrame, machine: KernelMachine) -> None:
     settings, aucs = _settings(experiment), [one["auc"] for one in machine.tried]
     chosen = ", ".join(f"{name} = {value:.3g}" for name, value in machine.chosen.items())
+    if experiment.label_rule == GIVEN:
+        log("a kernel machine learns whether a label is above 0.5; graders' probabilities and weights do not count")
     log(f"{settings.method}, {settings.kernel} kernel, {len(objects)} objects, {objects['label'].sum()} of them lenses")
     log(f"{len(aucs)} settings tried: AUC {min(aucs):.4f} to {max(aucs):.4f}; chosen {chosen}")
 
