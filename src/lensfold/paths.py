@@ -116,11 +116,10 @@ class Pack:
             )
         if split == "train" and self.lacks_labels:
             raise InputError(f"{self.folder}: no train split. {self.without_labels}")
-        if split == "train" and self.labels.is_file():
+        if split == "train" and self.labels.is_file() and not self._is_own:
             raise InputError(
-                f"{self.labels}: labels of a train split that is not here, neither train/Public/ nor an archive of it. "
-                "A test split alone may have other objects of the same IDs, unless objects.csv or a bare Public/ says "
-                "that they are your own."
+                f"{self.labels}: labels of a train split that is not here (train/Public/ or its archive). A test split "
+                "may have other objects of the same IDs, unless objects.csv or a bare Public/ says they are your own."
             )
         raise InputError(
             f"{self.folder}: no {split} split found. Expected {split}/Public/EUC_VIS/, "
@@ -130,16 +129,15 @@ class Pack:
 
     def _source(self, split: Split) -> Path | None:
         names = (split, f"datapack2.0{split}", f"datapack2.0{split}_v2")
-        for name in names:
-            if (self.folder / name / "Public").is_dir():
-                return self.folder / name
-        if split == "test" and (self.folder / "Public").is_dir() and not self.challenge_catalog.exists():
-            return self.folder
+        folders = [self.folder / name for name in names]
+        if split == "test" and not self.challenge_catalog.exists():
+            folders.append(self.folder)
         archives = (self.folder / f"{name}{suffix}" for suffix in ARCHIVE_SUFFIXES for name in names)
-        return next((archive for archive in archives if archive.is_file()), None)
+        found = (*(one for one in folders if (one / "Public").is_dir()), *(one for one in archives if one.is_file()))
+        return next(iter(found), None)
 
     def stored_as(self, split: Split) -> Split:
-        """Return the split whose cutouts and cache a split has: of a pack with one split "test" for "train" too."""
+        """Return the split whose cutouts and cache a split has: "test" for "train" too where a pack has one split."""
         return "test" if split == "train" and self.has_one_split else split
 
     @property

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from fakes.euclid import mer_hdus, written
 from fakes.tiles import PLACES, TILES, Sky, make_sky, write_mosaic, write_noise, write_tiles
-from fakes.workspace import lensfold
+from fakes.workspace import SVM, lensfold, write_settings
 
 from lensfold.data import cache_build
 from lensfold.data.cache import Cache, read_manifest, split_bands
@@ -205,3 +205,18 @@ def test_other_objects_in_the_same_folder_never_get_the_old_scores(fitted, sky, 
     ranked = pd.read_csv(fitted / "data" / "mine" / "ranked.csv", dtype={"name": str}).set_index("name")
     assert ranked["score"].to_dict() == second.to_dict() and "mine is scored by" in printed
     assert set(ranked["file"]) == set(table(fitted)["file"])
+
+
+def test_objects_that_were_cut_are_trained_on_where_they_are_labelled(place, sky):
+    write_settings(place)
+    (place / "folds/folds.toml").write_text("k = 2\nseed = 1\n")
+    (place / "experiments/few_labels.toml").write_text(SVM.replace("min_size = 20", "min_size = 0"))
+    add_rows(place, ("another", *sky.position(270, 400)))
+    lensfold(place, *CUT)
+    names = table(place)["name"].tolist()
+    rows = "".join(f"{name},{number % 2}\n" for number, name in enumerate(names))
+    (place / "data/mine/labels.csv").write_text("name,label\n" + rows)
+    assert "given" in lensfold(place, "run", "folds", "cache", "--pack", "mine").stdout
+    assert {path.name for path in (place / "data/mine/cache").iterdir() if path.is_dir()} == {"test"}
+    assert len(pd.read_csv(place / "folds/mine.csv")) == len(names)
+    lensfold(place, *CUT)  # the same cut again is none

@@ -111,7 +111,7 @@ def cut_source(pack: Pack, origin: dict, side: int) -> TileSource:
 
 def _check_no_files(pack: Pack) -> None:
     """Raise InputError where the pack's folder has a pack of files."""
-    found = [pack.catalog.name] if pack.catalog.exists() else []
+    found = [pack.challenge_catalog.name] if pack.challenge_catalog.exists() else []
     for split in ("train", "test"):
         try:
             found.append(str(pack.split_source(split)))
