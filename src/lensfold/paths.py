@@ -116,7 +116,7 @@ class Pack:
             )
         if split == "train" and self.lacks_labels:
             raise InputError(f"{self.folder}: no train split. {self.without_labels}")
-        if split == "train" and self.labels.is_file() and not self._is_own:
+        if split == "train" and self.labels.is_file() and not self.is_own:
             raise InputError(
                 f"{self.labels}: labels of a train split that is not here (train/Public/ or its archive). A test split "
                 "may have other objects of the same IDs, unless objects.csv or a bare Public/ says they are your own."

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lensfold.data import catalog as catalogs
+from lensfold.data.labels_file import read_texts
 from lensfold.errors import InputError
 
 ROOMY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -105,8 +106,7 @@ def test_training_hash_is_of_probabilities_weights_and_sizes():
 
 
 BAD = {
-    "ID,label,wieght\n1,1,2\n": "line 1: 'wieght' is no column of it. Expected ID or name, label, and if you like",
-    "ID,name,label\n1,a,1\n": "line 1: both ID and name",
+    "ID,label,wieght\n1,1,2\n": "line 1: 'wieght' is no column of it. Expected ID or name (or both), label",
     "label\n1\n": "line 1: neither ID nor name",
     "ID,n_pix_source\n1,20\n": "line 1: no label",
     "ID,label,label\n1,1,1\n": "line 1: 'label' is there 2 times",
@@ -154,3 +154,19 @@ def test_a_catalog_beside_it_is_refused(write, tmp_path):
 
 def test_the_same_row_twice_counts_once(write):
     assert catalogs.read_catalog(write("ID,label\n1,1\n2,0\n1,1\n"))["label"].tolist() == [1.0, 0.0]
+
+
+def test_with_both_the_name_has_to_be_the_ids_own(write):
+    names = {5: "a", 6: "b"}
+    assert catalogs.read_catalog(write("ID,name,label\n5,a,1\n6,,0\n", names))["label"].tolist() == [1.0, 0.0]
+    assert "line 3: ID 6 is 'b', and the row says 'a'" in message(write("ID,name,label\n5,a,1\n6,a,0\n", names))
+
+
+def test_rows_to_be_written_again_keep_their_text(write):
+    path = write("# by hand\nname;label;group\nb;1;north\na;0.50;\n", {5: "a", 6: "b"})
+    assert read_texts(path).to_dict("index") == {
+        6: {"name": "b", "label": "1", "group": "north"},
+        5: {"name": "a", "label": "0.50", "group": ""},
+    }
+    with pytest.raises(InputError, match=r"1 labels are of objects that the pack does not have \(c\)"):
+        read_texts(write("name,label\nc,1\n"))

@@ -76,6 +76,25 @@ def read_labels(path: Path | str) -> pd.DataFrame:
     return table
 
 
+def read_texts(path: Path) -> pd.DataFrame:
+    """Return the rows of a ``labels.csv`` as text by ID (int64), to be written again: its columns but ID, every value
+    checked as `read_labels` does. Labels of one class are enough.
+
+    Raises InputError as that does, and for a label of an object that the pack does not have.
+    """
+    rows = _rows(path)
+    ids, absent = _ids(path, rows, path.parent)
+    if absent:
+        raise InputError(
+            f"{path}: {len(absent)} labels are of objects that the pack does not have ({_listed(absent)}). Take "
+            "them out first."
+        )
+    kept = [(object_id, row) for object_id, row in zip(ids, rows, strict=True) if object_id is not None]
+    _table(path, kept)
+    texts = pd.DataFrame([dict(row.text) for _, row in kept], index=pd.Index([i for i, _ in kept], name="ID"))
+    return texts[~texts.index.duplicated()].drop(columns="ID", errors="ignore")
+
+
 def _rows(path: Path) -> list[_Row]:
     """Return the rows of the file, each field checked to have a column."""
     lines = _lines(path)
@@ -107,13 +126,13 @@ def _check_header(path: Path, line: int, names: Sequence[str]) -> None:
     """Raise InputError unless each column is known and there once: a misspelt weight must not pass for none."""
     problems = [f"{name!r} is no column of it" for name in names if name not in _COLUMNS]
     problems += [f"{name!r} is there {n} times" for name, n in Counter(names).items() if n > 1 and name in _COLUMNS]
-    if len(keys := [name for name in _KEYS if name in names]) != 1:
-        problems.append("both ID and name" if keys else "neither ID nor name")
+    if not set(_KEYS) & set(names):
+        problems.append("neither ID nor name")
     if "label" not in names:
         problems.append("no label")
     if problems:
         raise InputError(
-            f"{path}, line {line}: {'; '.join(problems)}. Expected ID or name, label, and if you like "
+            f"{path}, line {line}: {'; '.join(problems)}. Expected ID or name (or both), label, and if you like "
             f"{', '.join(_COLUMNS[3:])}."
         )
 
@@ -136,16 +155,30 @@ def _ids(path: Path, rows: Sequence[_Row], folder: Path) -> tuple[list[int | Non
     """
     objects = read_objects(folder) if objects_file(folder).is_file() else None
     names = set() if objects is None else set(objects["name"])
-    if "name" in rows[0].text:
+    if "ID" not in rows[0].text:
         by_name = _by_name(path, rows, objects)
         ids = [by_name.get(row.key) for row in rows]
     else:
         there = None if objects is None else set(objects["ID"].tolist())
         ids = [_id(row.key, there) for row in rows]
+        _check_names(path, rows, ids, objects)
     absent = [row for row, object_id in zip(rows, ids, strict=True) if object_id is None]
     for row in absent:
         _check_absent(path, row, names)
     return ids, [row.key for row in absent]
+
+
+def _check_names(path: Path, rows: Sequence[_Row], ids: Sequence[int | None], objects: pd.DataFrame | None) -> None:
+    """Raise InputError where a row has an ID and the name of another object."""
+    if objects is None or "name" not in rows[0].text:
+        return
+    own = dict(zip(objects["ID"].tolist(), objects["name"].str.strip(), strict=True))
+    for row, object_id in zip(rows, ids, strict=True):
+        if object_id is not None and row.text["name"] not in ("", own[object_id]):
+            raise InputError(
+                f"{path}, line {row.line}: ID {object_id} is {own[object_id]!r}, and the row says "
+                f"{row.text['name'][:40]!r}. Correct one of the two."
+            )
 
 
 def _id(text: str, there: set[int] | None) -> int | None:

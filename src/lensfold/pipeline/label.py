@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from lensfold.data.cache import Cache, row_hash
+from lensfold.data.labels_file import read_texts
 from lensfold.data.marks import Marks, merged, read_marks, updated
 from lensfold.data.objects import read_objects
 from lensfold.errors import InputError
@@ -75,14 +76,9 @@ def _check_pixels(workspace: Workspace, pack: Pack, marks: Sequence[Marks]) -> N
 
 def _known_labels(pack: Pack) -> pd.DataFrame:
     """Return the labels that there are, as text by ID, in the columns of the file; empty where there is no file."""
-    path = pack.labels
-    if not path.is_file():
+    if not pack.labels.is_file():
         return pd.DataFrame({"label": pd.Series(dtype=str)}, index=pd.Index([], dtype="int64", name="ID"))
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, comment="#")
-    if "ID" not in table:
-        ids = pd.Series(read_objects(pack.folder).set_index("name")["ID"])
-        table["ID"] = table["name"].map(ids)
-    return table.assign(ID=table["ID"].astype("int64")).set_index("ID")
+    return read_texts(pack.labels)
 
 
 def _names(pack: Pack, ids: pd.Index) -> pd.Series:
