@@ -89,7 +89,7 @@ def times(folder: Path) -> dict[str, int]:
 def test_the_list_has_the_submissions_scores_and_the_users_names(ranked):
     workspace, _ = ranked
     table, pack = listed(workspace), workspace / "data" / "my_cutouts"
-    assert table.columns.tolist() == ["rank", "score", "name", "ra", "dec", "flags", "ID", "file"]
+    assert table.columns.tolist() == ["rank", "score", "name", "ra", "dec", "flags", "label", "before", "ID", "file"]
     assert table["rank"].tolist() == [1, 2, 3, 4] and table["score"].is_monotonic_decreasing
     assert set(table["name"]) == {f"-{10**17 + 3}", "NA", 'a, "b" <i>', "gap"}
     run = workspace / "submissions" / "my_cutouts" / "default.csv"

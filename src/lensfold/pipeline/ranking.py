@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 
 from lensfold.data.cache import read_manifest
+from lensfold.data.labels_file import read_texts
 from lensfold.data.objects import read_objects
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed
 from lensfold.paths import BANDS, Pack, Workspace, objects_file
+from lensfold.report.rounds import read_rounds
 from lensfold.submission.csv_file import read_submission
 
 #: rank (from 1; empty where the score is a placeholder), score, name, ra and dec (ICRS degrees), flags ("; " between),
-#: ID, and file (of VIS, as it was given)
-COLUMNS = ("rank", "score", "name", "ra", "dec", "flags", "ID", "file")
+#: label (of labels.csv, empty without), before (rank in the last round of marks, empty without), ID, and file (of VIS,
+#: as it was given)
+COLUMNS = ("rank", "score", "name", "ra", "dec", "flags", "label", "before", "ID", "file")
 
 
 def write_ranking(workspace: Workspace, pack: Pack, submission: str) -> tuple[pd.DataFrame, dict]:
@@ -32,7 +35,8 @@ def write_ranking(workspace: Workspace, pack: Pack, submission: str) -> tuple[pd
     settings = content["settings"]
     scores = read_submission(target, header=settings["header"], score=settings["score"])
     table = _ranked(scores, content["refused"])
-    table = table.join(_objects(workspace, pack, table.index, content["refused"])).reset_index()
+    table = table.join(_objects(workspace, pack, table.index, content["refused"])).join(_known(workspace, pack))
+    table = table.reset_index()
     write_if_changed(workspace.ranked(pack), table[list(COLUMNS)].to_csv(index=False).encode())
     return table[list(COLUMNS)], content
 
@@ -44,6 +48,19 @@ def _ranked(scores: pd.Series, refused: Mapping[str, dict]) -> pd.DataFrame:
     table = table.sort_values("score", ascending=False, kind="stable")
     table["rank"] = pd.array(np.arange(1, len(table) + 1), dtype="Int64")
     return pd.concat([table, pd.DataFrame({"score": unscored.sort_index()})]).rename_axis("ID")
+
+
+def _known(workspace: Workspace, pack: Pack) -> pd.DataFrame:
+    """Return label (float64) and before (Int64) of the objects that have one of them, by ID."""
+    label = pd.Series(dtype=np.float64, index=pd.Index([], dtype=np.int64))
+    if pack.labels.is_file():
+        label = read_texts(pack.labels)["label"].astype(np.float64)
+    before = pd.Series(dtype="Int64", index=pd.Index([], dtype=np.int64))
+    if rounds := read_rounds(workspace.rounds(pack)):
+        last = rounds[-1].folder(workspace.rounds(pack)) / "ranked.csv"
+        if last.is_file():
+            before = pd.read_csv(last).set_index("ID")["rank"].astype("Int64")
+    return pd.concat([label.rename("label"), before.rename("before")], axis=1).rename_axis("ID")
 
 
 def _objects(workspace: Workspace, pack: Pack, ids: pd.Index, refused: Mapping[str, dict]) -> pd.DataFrame:

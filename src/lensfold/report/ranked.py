@@ -15,8 +15,8 @@ from lensfold.report.contents import relative
 from lensfold.report.gallery import Card, Filter, write_pictures
 from lensfold.report.pages import templates
 
-#: objects on the page, and in the terminal
-ON_PAGE, IN_TERMINAL = 200, 20
+#: objects on the page, those of them that moved most since the last round, and objects in the terminal
+ON_PAGE, MOVED, IN_TERMINAL = 200, 24, 20
 #: columns of the terminal that flags may take; all of them are in the list
 FLAGS_WIDTH = 26
 #: what marks are exported with, beside ID, mark and note
@@ -63,34 +63,70 @@ def write_ranked_page(ranking: Ranking, cache_folder: Path) -> Path:
     Raises InputError where something cannot be written.
     """
     folder = ranking.page.with_suffix("")
-    cards = [_card(row) for row in ranking.table.head(ON_PAGE).to_dict("records")]
-    pictures = write_pictures(folder, cache_folder, [card.id for card in cards])
+    lists = _lists(ranking)
+    pictures = write_pictures(folder, cache_folder, [card.id for one in lists for card in one["cards"]])
     filters = [Filter("flagged", {"no": "without flags", "yes": "with flags"})]
-    about = f"The first {len(cards)} of {len(ranking.table):,}; the whole list is {ranking.target.name}."
-    text = templates().get_template("ranked.html").render(
-        version=lensfold.__version__,
-        ranking=ranking,
-        pack=ranking.pack,
-        synthetic=ranking.synthetic,
-        lists=[{"key": "ranked", "title": "Most like a lens first", "about": about, "cards": cards,
-                "empty": "There is none."}],
-        filters=filters,
-        pictures=pictures,
-        folder=folder.name,
-        skipped=relative(ranking.skipped_file, folder.parent),
-        exported=EXPORTED,
-    )  # fmt: skip
+    if ranking.table["before"].notna().any():
+        filters.append(Filter("new", {"yes": f"new in the first {ON_PAGE}", "no": "there before"}))
+    text = (
+        templates()
+        .get_template("ranked.html")
+        .render(
+            version=lensfold.__version__,
+            ranking=ranking,
+            pack=ranking.pack,
+            synthetic=ranking.synthetic,
+            lists=lists,
+            filters=filters,
+            pictures=pictures,
+            folder=folder.name,
+            skipped=relative(ranking.skipped_file, folder.parent),
+            exported=EXPORTED,
+        )
+    )
     write_if_changed(ranking.page, text.encode("utf-8"))
     return ranking.page
 
 
-def _card(row: dict) -> Card:
+def _lists(ranking: Ranking) -> list[dict]:
+    """Return the page's lists: what is not labelled yet, the highest score first, and what moved most beyond it."""
+    table = ranking.table
+    rest = table[table["label"].isna()]
+    first, labelled = rest.head(ON_PAGE), len(table) - len(rest)
+    about = f"The first {len(first)} of {len(rest):,}; the whole list is {ranking.target.name}."
+    if labelled:
+        about = f"{labelled:,} have a label and are left out. {about}"
+    lists = [
+        {"key": "ranked", "title": "Most like a lens first", "about": about, "empty": "There is none.",
+         "cards": [_card(row, "ranked") for row in first.to_dict("records")]}
+    ]  # fmt: skip
+    moved = _moved(rest.iloc[ON_PAGE:])
+    if len(moved):
+        lists.append(
+            {"key": "moved", "title": "Climbed most since the last round", "empty": "There is none.",
+             "about": "Those beyond the first list whose rank is the smallest part of what it was.",
+             "cards": [_card(row, "moved") for row in moved.to_dict("records")]}
+        )  # fmt: skip
+    return lists
+
+
+def _moved(table: pd.DataFrame) -> pd.DataFrame:
+    """Return up to MOVED objects that rank higher than before, by the ratio of the ranks."""
+    known = table[table["before"].notna() & table["rank"].notna()]
+    ratio = known["rank"].astype(float) / known["before"].astype(float)
+    return known.loc[ratio[ratio < 1].sort_values(kind="stable").index[:MOVED]]
+
+
+def _card(row: dict, list_name: str) -> Card:
     place = "not scored" if pd.isna(row["rank"]) else f"{row['rank']}."
     ra, dec = _degrees(row["ra"]), _degrees(row["dec"], "+")
     lines = (f"score {_number(row['score'])}", f"RA {ra}, Dec {dec}", f"ID {row['ID']}")
     known = {name: "" if pd.isna(row[name]) else str(row[name]) for name in EXPORTED}
-    data = {**known, "flagged": "yes" if row["flags"] else "no"}
-    return Card(int(row["ID"]), "ranked", f"{place} {row['name']}", "", "", lines, row["flags"], data)
+    is_new = pd.notna(row["before"]) and row["before"] > ON_PAGE and list_name == "ranked"
+    data = {**known, "flagged": "yes" if row["flags"] else "no", "new": "yes" if is_new else "no"}
+    before = "" if pd.isna(row["before"]) else f"before: {row['before']:,}"
+    title = f"{place} {row['name']}"
+    return Card(int(row["ID"]), list_name, title, "new" if is_new else "", before, lines, row["flags"], data)
 
 
 def show_ranking(ranking: Ranking) -> None:
