@@ -224,3 +224,20 @@ def test_other_files_are_noticed_and_a_pack_that_no_network_fits_is_named(copied
     printed = lensfold(copied, "rank", FOLDER).stdout
     assert "4 objects ranked" in printed and "pack my_cutouts-10" in printed and "1 object ranked" in printed
     assert len(Page(copied / "data" / "my_cutouts-10" / "ranked.html").cards) == 1
+
+
+def test_a_round_of_marks_is_left_out_of_the_next_page(copied):
+    """Ranked, marked, labelled, ranked again: from the same networks, until people train on their labels."""
+    table = listed(copied)
+    cards = {int(card["data-id"]): card for card in Page(copied / "data" / "my_cutouts" / "ranked.html").cards}
+    marks = dict(zip(table["ID"][[0, 2]], ("A", "not a lens"), strict=True))
+    rows = [f"{i},ranked,{mark},,{cards[i]['data-pixels']}" for i, mark in marks.items()]
+    (copied / "ada.csv").write_text("\n".join(["ID,list,mark,note,pixels", *rows]) + "\n")
+    lensfold(copied, "label", "--pack", "my_cutouts", "--marks", "ada.csv")
+    words = " ".join(lensfold(copied, "rank", FOLDER).stdout.split())
+    assert "submission default of pack fake" in words
+    again = listed(copied)
+    assert again["score"].tolist() == table["score"].tolist()
+    assert again["label"].tolist() == ["1.0", "", "0.0", ""] and again["before"].tolist() == [1, 2, 3, 4]
+    page = Page(copied / "data" / "my_cutouts" / "ranked.html")
+    assert [int(card["data-id"]) for card in page.cards] == again["ID"][[1, 3]].tolist()
