@@ -142,6 +142,8 @@ def test_every_machine_searches_fits_and_repeats(method, kernel, approximation):
     assert machine.chosen == {name: value for name, value in best.items() if name != "auc"}
     again = fit_machine(chosen, rows, labels, SEEDS, json.loads(json.dumps(machine.chosen)))
     assert (again.decisions(others) == values).all() and again.tried == ()
+    parts = [machine.decisions(others[part]) for part in (slice(0, 1), slice(1, 18), slice(18, 40))]
+    assert (np.concatenate(parts) == values).all()
     assert (machine.eigenvalues is not None) == (method == "pca")
 
 

@@ -31,6 +31,9 @@ PARTS = 3
 SVC_KERNELS = {"rbf": "rbf", "polynomial": "poly", "sigmoid": "sigmoid"}
 #: numbers of kernel principal components to try, up to KernelLearner.components
 COMPONENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+#: rows that are decided together, always so many: BLAS multiplies rows at the end of its tiles (of 8, 16 or 24 rows) in
+#: another order, and with parts of other lengths their last bits would be others
+_BLOCK = 48
 #: keeps these random numbers apart from others of the same seed and fold
 PURPOSE = 0x6B65726E
 Chosen = dict[str, float | int]
@@ -172,9 +175,15 @@ class KernelMachine:
     tried: tuple[dict, ...]
 
     def decisions(self, images: np.ndarray) -> np.ndarray:
-        """Return decisions on network input (n, …) of any float: float64, (n, 1); log-odds, or an SVM's distances."""
+        """Return decisions on network input (n, …) of any float: float64, (n, 1); log-odds, or an SVM's distances.
+
+        The last bits of a row's decision do not depend on the rows beside it.
+        """
         rows = images.reshape(len(images), -1).astype(np.float64)
-        return self.pipeline.decision_function(rows)[:, None]
+        missing = -len(rows) % _BLOCK
+        filled = np.concatenate([rows, np.zeros((missing, rows.shape[1]))])
+        blocks = [self.pipeline.decision_function(block) for block in filled.reshape(-1, _BLOCK, rows.shape[1])]
+        return np.concatenate(blocks)[: len(rows), None]
 
     @property
     def coefficients(self) -> int:
