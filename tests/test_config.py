@@ -66,7 +66,7 @@ def test_the_page_of_experiments_lists_every_setting_with_its_default():
         key: "needed" if field.is_required() else f"`{as_toml(field.default)}`" for key, field in fields.items()
     }
     expected |= {"learner.kind": '`"network"`', "stage.epochs": "needed"}
-    expected |= {"learner.weights_file": "none", "stage.bin": "none"}
+    expected |= {"learner.weights_file": "none", "learner.weights_sha256": "none", "stage.bin": "none"}
     assert listed == expected
 
 

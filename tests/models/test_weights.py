@@ -244,8 +244,14 @@ def test_the_weights_of_another_lite_are_refused(lite0_bytes, tmp_path):
     ("change", "message"),
     [
         (lambda s: s.pop("_blocks.3._bn2.running_var"), r"'_blocks\.3\._bn2\.running_var' is missing"),
-        (lambda s: s.update({"_bn0.bias": np.zeros(31, "f4")}), r"stem_bn has shapes .*\(31,\).* expected"),
-        (lambda s: s.update({"_conv_head.weight": np.zeros((320, 1280), "f4")}), "top_conv has shapes"),
+        (
+            lambda s: s.update({"_bn0.bias": np.zeros(31, "f4")}),
+            r"_bn0\.bias has shape \(31,\), expected \(32,\) for layer stem_bn",
+        ),
+        (
+            lambda s: s.update({"_conv_head.weight": np.zeros((320, 1280), "f4")}),
+            r"_conv_head\.weight has shape \(320, 1280\), expected \(1280, 320, 1, 1\) for layer top_conv",
+        ),
     ],
 )
 def test_wrong_tensors_are_named(lite0_state, monkeypatch, change, message):
@@ -461,19 +467,19 @@ def test_the_published_checksum_of_b0():
 def test_a_backbone_is_filled_wholly_or_not_at_all():
     model = build_model("efficientnet_lite0", 32, 3)
     source = {
-        layer.name: [w + 1 for w in layer.get_weights()]
+        layer.name: [weights.Tensor(f"{layer.name}.{k}", w + 1) for k, w in enumerate(layer.get_weights())]
         for layer in model.layers
         if layer.weights and not layer.name.startswith("head_")
     }
     before = model.get_weights()
-    without = {name: arrays for name, arrays in source.items() if name != "block2a_bn"}
-    with pytest.raises(InputError, match=r"^w\.pth: layers missing \['block2a_bn'\], layers not expected \[\]"):
-        weights.fill_backbone(model, without, "w.pth", ADVICE)
-    with pytest.raises(InputError, match=r"layers missing \[\], layers not expected \['block9z'\]"):
-        weights.fill_backbone(model, source | {"block9z": []}, "w.pth", ADVICE)
-    with pytest.raises(InputError, match="layer top_bn has shapes"):
-        weights.fill_backbone(model, source | {"top_bn": source["top_bn"][:3]}, "w.pth", ADVICE)
+    without = {name: tensors for name, tensors in source.items() if name != "block2a_bn"}
+    with pytest.raises(InputError, match=r"^w\.pth: .*layers missing block2a_bn, layers not expected none"):
+        weights.fill(model, without, "w.pth", ADVICE)
+    with pytest.raises(InputError, match="layers missing none, layers not expected block9z"):
+        weights.fill(model, source | {"block9z": []}, "w.pth", ADVICE)
+    with pytest.raises(InputError, match="layer top_bn has 3 tensors, expected 4"):
+        weights.fill(model, source | {"top_bn": source["top_bn"][:3]}, "w.pth", ADVICE)
     for found, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(found, expected)
-    weights.fill_backbone(model, source, "w.pth", ADVICE)
-    np.testing.assert_array_equal(model.get_layer("block2a_bn").get_weights()[0], source["block2a_bn"][0])
+    weights.fill(model, source, "w.pth", ADVICE)
+    np.testing.assert_array_equal(model.get_layer("block2a_bn").get_weights()[0], source["block2a_bn"][0].array)

@@ -98,9 +98,13 @@ class NetworkLearner(Settings):
     #: EfficientNets: widths of dense layers between the features and the logit
     dense: tuple[PositiveInt, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    weights: Literal["none", "imagenet"] = "none"
-    #: where the ImageNet weights lie; None: where keras or the weight package keeps them
+    weights: Literal["none", "imagenet", "file"] = "none"
+    #: the file to start from; of ImageNet's None: where keras or the weight package keeps them
     weights_file: str | None = None
+    #: of a file to start from, found where none is given: another file of the same name is another run
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    #: of a network of lensfold to start from, the classifier too
+    weights_head: bool = False
     #: only the head learns; the backbone's features are computed once, without augmentation
     frozen: bool = False
 
@@ -108,6 +112,16 @@ class NetworkLearner(Settings):
     def backbone(self) -> "NetworkLearner | None":
         """The frozen network whose features are learned from; None where pixels are."""
         return self if self.frozen else None
+
+    @model_validator(mode="after")
+    def _file_is_named(self) -> "NetworkLearner":
+        if self.weights == "file" and not self.weights_file:
+            raise ValueError('weights = "file" needs weights_file, the path of the file')
+        if self.weights != "file" and (self.weights_sha256 or self.weights_head):
+            raise ValueError('weights_sha256 and weights_head need weights = "file"')
+        if self.frozen and self.weights_head:
+            raise ValueError("frozen = true trains a classifier of its own: leave weights_head out")
+        return self
 
 
 class KernelLearner(Settings):
@@ -313,7 +327,7 @@ class Experiment(Settings):
         if self.train.twins:
             raise ValueError("learner.frozen = true has features of the train split only: set train.twins = 0")
         if self.learner.weights == "none":
-            raise ValueError('learner.frozen = true needs pretrained weights, learner.weights = "imagenet"')
+            raise ValueError('learner.frozen = true needs pretrained weights, learner.weights = "imagenet" or "file"')
         if any(stage.trainable != "head" for stage in self.stage):
             raise ValueError('learner.frozen = true trains only the head: set trainable = "head" in every [[stage]]')
         return self

@@ -43,14 +43,18 @@ def build_model(
     dropout: float = 0.2,
     weights: str = "none",
     weights_file: str | None = None,
+    weights_sha256: str | None = None,
+    weights_head: bool = False,
     two_branches: bool = False,
     dense: Sequence[int] = (),
 ) -> "keras.Model":
     """Build a functional model: (None, pixels, pixels, channels) float32 -> (None, 1) float32, one logit.
 
-    ``dropout`` is the rate of every dropout layer. The rest is for EfficientNets only. ``weights`` is "none"
-    (random) or "imagenet", read from ``weights_file`` or, where that is None, from keras' own folder or the
-    installed weight package (the Lites); nothing is downloaded. ``two_branches`` gives VIS and NISP, channels of the
+    ``dropout`` is the rate of every dropout layer. ``weights`` is "none" (random), "imagenet" (EfficientNets), read
+    from ``weights_file`` or, where that is None, from keras' own folder or the installed weight package (the Lites), or
+    "file": any network of this name in ``weights_file``, see `lensfold.models.start`, whose sha256 is
+    ``weights_sha256`` where given, and of which ``weights_head`` takes the classifier too. Nothing is downloaded. The
+    rest is for EfficientNets only. ``two_branches`` gives VIS and NISP, channels of the
     mix "bands", a backbone each. ``dense`` are the widths of layers between the features and the logit. The model
     is not compiled and all of it is trainable.
 
@@ -61,21 +65,24 @@ def build_model(
     _check_weights(name, weights, weights_file)
     _check_structure(name, two_branches, dense)
     # Not at the top: keras takes 6 s and 750 MB to import, and most commands never run a model.
-    from lensfold.models import efficientnet, small_cnn
+    from lensfold.models import efficientnet, pretrained, small_cnn, start
+    from lensfold.models.weights import fill
 
+    # before the network is built: that takes seconds, a file that is missing shows at once
+    source = pretrained.find_source(name, weights_file) if weights == "imagenet" else None
+    file = start.read_start(name, weights_file, weights_sha256) if weights == "file" and weights_file else None
     if name in _SMALL_CNNS:
         small = {"paper_cnn": small_cnn.paper_cnn, "fast_cnn": small_cnn.fast_cnn, "wide_cnn": small_cnn.wide_cnn}
-        return small[name](pixels, channels, dropout)
-    return efficientnet.efficientnet(
-        name,
-        pixels,
-        channels,
-        dropout=dropout,
-        dense=tuple(dense),
-        two_branches=two_branches,
-        pretrained_weights=weights == "imagenet",
-        weights_file=weights_file,
-    )
+        model = small[name](pixels, channels, dropout)
+    else:
+        model = efficientnet.efficientnet(
+            name, pixels, channels, dropout=dropout, dense=tuple(dense), two_branches=two_branches
+        )
+    if source:
+        fill(model, source.read(), source.name, source.advice)
+    if file:
+        file.fill(model, weights_head)
+    return model
 
 
 def network_of(experiment: Experiment) -> "keras.Model":
@@ -100,6 +107,8 @@ def network_of(experiment: Experiment) -> "keras.Model":
             dropout=settings.dropout,
             weights=settings.weights,
             weights_file=settings.weights_file,
+            weights_sha256=settings.weights_sha256,
+            weights_head=settings.weights_head,
             two_branches=settings.two_branches,
             dense=settings.dense,
         )
@@ -114,7 +123,8 @@ def resized(model: "keras.Model", experiment: Experiment) -> "keras.Model":
     ``model``: the same network for images of another size; it keeps its weights, which are copied. Only for networks
     whose weights do not depend on the size of their input.
     """
-    learner = experiment.learner.model_copy(update={"weights": "none", "weights_file": None})
+    nothing = {"weights": "none", "weights_file": None, "weights_sha256": None, "weights_head": False}
+    learner = experiment.learner.model_copy(update=nothing)
     made = network_of(experiment.model_copy(update={"learner": learner}))
     made.set_weights(model.get_weights())
     return made
@@ -186,12 +196,16 @@ def _check_arguments(name: str, pixels: int, channels: int, dropout: float) -> N
 
 
 def _check_weights(name: str, weights: str, weights_file: str | None) -> None:
-    if weights not in ("none", "imagenet"):
-        raise InputError(f"model {name}: weights {weights!r} are not known. Expected one of: none, imagenet.")
+    if weights not in ("none", "imagenet", "file"):
+        raise InputError(f"model {name}: weights {weights!r} are not known. Expected one of: none, imagenet, file.")
     if weights == "imagenet" and name in _SMALL_CNNS:
-        raise InputError(f'model {name} has no ImageNet weights. Use weights = "none", or one of the EfficientNets.')
+        raise InputError(
+            f'model {name} has no ImageNet weights. Use weights = "none" or "file", or one of the EfficientNets.'
+        )
     if weights == "none" and weights_file is not None:
-        raise InputError(f'model {name}: weights_file {weights_file} needs weights = "imagenet".')
+        raise InputError(f'model {name}: weights_file {weights_file} needs weights = "file" or "imagenet".')
+    if weights == "file" and weights_file is None:
+        raise InputError(f'model {name}: weights = "file" needs weights_file, the path of the file.')
 
 
 def _check_structure(name: str, two_branches: bool, dense: Sequence[int]) -> None:

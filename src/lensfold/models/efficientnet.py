@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from lensfold.models import bands, pretrained, weights
+from lensfold.models import bands
 from lensfold.models.backbones import backbone
 
 #: stages whose last output the head sees; "" is the top convolution
@@ -18,20 +18,15 @@ def efficientnet(
     dropout: float,
     dense: tuple[int, ...],
     two_branches: bool,
-    pretrained_weights: bool,
-    weights_file: str | None,
 ) -> keras.Model:
     """Build an EfficientNet: (None, pixels, pixels, channels) float32 -> (None, 1) float32 logit.
 
     ``two_branches`` takes VIS, Y, J and H in four channels apart and gives VIS and the original NISP pixels a
-    backbone each, layers "vis_*" and "nisp_*", whose features the head sees side by side (late fusion).
-    ``pretrained_weights`` fills every backbone from the ImageNet file (see pretrained.find_source). Raises
-    InputError for a file that is absent or wrong, and for two branches of an input that is not four bands.
+    backbone each, layers "vis_*" and "nisp_*", whose features the head sees side by side (late fusion). Raises
+    InputError for two branches of an input that is not four bands.
     """
     if two_branches:
         bands.check_bands(f"{name} with two_branches = true", pixels, channels)
-    # before the network is built: that takes seconds, a file that is missing shows at once
-    source = pretrained.find_source(name, weights_file) if pretrained_weights else None
     image = keras.Input((pixels, pixels, channels), name="image")
     inputs = {"": image}
     if two_branches:
@@ -42,10 +37,7 @@ def efficientnet(
         for stage, end in backbone(name, x, prefix).items()
         if stage in _HEAD_STAGES
     }
-    model = keras.Model(image, _head(ends, dropout, dense), name=name)
-    if source:
-        weights.fill_backbone(model, source.read(), source.name, source.advice)
-    return model
+    return keras.Model(image, _head(ends, dropout, dense), name=name)
 
 
 def _head(ends: dict[str, keras.KerasTensor], dropout: float, dense: tuple[int, ...]) -> keras.KerasTensor:
@@ -60,8 +52,12 @@ def _head(ends: dict[str, keras.KerasTensor], dropout: float, dense: tuple[int, 
         average, maximum = _pooled_names(stage)
         pooled.append(layers.GlobalAveragePooling2D(name=average)(x))
         pooled.append(layers.GlobalMaxPooling2D(name=maximum)(x))
-    x = layers.Concatenate(name="head_features")(pooled)
-    x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)
+    return classified(layers.Concatenate(name="head_features")(pooled), dropout, dense)
+
+
+def classified(features: keras.KerasTensor, dropout: float, dense: tuple[int, ...]) -> keras.KerasTensor:
+    """Return the logit of features (None, n) of any scale: normalised, then dense layers of these widths."""
+    x = layers.BatchNormalization(momentum=0.9, name="head_bn")(features)
     x = layers.Dropout(dropout, name="head_dropout")(x)
     for number, width in enumerate(dense, start=1):
         x = layers.Dense(width, activation="swish", name=f"head_dense{number}")(x)

@@ -5,20 +5,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
-import numpy as np
 from keras import layers
 
 from lensfold.errors import InputError
 from lensfold.models import weights
-from lensfold.models.backbones import LITES, block_plan, keras_network
+from lensfold.models.backbones import LITES, keras_network
+from lensfold.models.torch_names import torch_tensors
 from lensfold.models.torch_state import read_torch_state
+from lensfold.models.weights import Tensor, Tensors
 
 
 class Source(NamedTuple):
     """A weight file that was found and has the right checksum."""
 
-    #: reads it: layer of the backbone -> arrays in keras' order, for three channels; raises InputError
-    read: Callable[[], dict[str, list[np.ndarray]]]
+    #: reads it: layer -> its tensors in keras' order; raises InputError
+    read: Callable[[], Tensors]
     name: str
     #: what to do if something is wrong with it
     advice: str
@@ -32,46 +33,32 @@ def find_source(name: str, weights_file: str | None) -> Source:
     if name in LITES:
         content, file = weights.lite_content(name, weights_file)
         advice = weights.LITE_PACKAGES[name].advice
-        return Source(lambda: _lite_arrays(name, content, file, advice), file, advice)
+        return Source(lambda: torch_tensors(name, read_torch_state(content, file, advice), file, advice), file, advice)
     path = weights.keras_path(name, weights_file)
     advice = f"Download {weights.keras_file(name).url} again."
-    return Source(lambda: _arrays_of_keras(name, path, advice), str(path), advice)
+    return Source(lambda: _tensors_of_keras(name, path, advice), str(path), advice)
 
 
-def _arrays_of_keras(name: str, path: Path, advice: str) -> dict[str, list[np.ndarray]]:
-    """Let keras read its own file into its own network, for three channels: layer -> arrays."""
+def _tensors_of_keras(name: str, path: Path, advice: str) -> Tensors:
+    """Let keras read its own file into its own network, for three channels."""
     reference = keras_network(name, keras.Input((32, 32, 3)))
     try:
         reference.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: keras cannot read it ({error}). {advice}") from error
-    return {
-        layer.name: layer.get_weights()
-        for layer in reference.layers
-        if layer.weights and not isinstance(layer, layers.Normalization)
-    }
+    return keras_tensors(reference)
 
 
-def _lite_arrays(name: str, content: bytes, file: str, advice: str) -> dict[str, list[np.ndarray]]:
-    """Rename and transpose the PyTorch tensors: keras layer -> arrays. The classifier ``_fc`` is left out."""
-    state = read_torch_state(content, file, advice)
-    names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
-    for number, block in enumerate(block_plan(name)):
-        pairs = {"dwconv": "_depthwise_conv", "bn": "_bn1", "project_conv": "_project_conv", "project_bn": "_bn2"}
-        if block.expand != 1:
-            pairs |= {"expand_conv": "_expand_conv", "expand_bn": "_bn0"}
-        names |= {block.name + layer: f"_blocks.{number}.{torch_name}" for layer, torch_name in pairs.items()}
-    try:
-        return {layer: _keras_arrays(state, layer, torch_name) for layer, torch_name in names.items()}
-    except KeyError as error:
-        raise InputError(f"{file}: tensor {error} is missing. {advice}") from error
+def keras_tensors(network: keras.Model) -> dict[str, list[Tensor]]:
+    """Return the tensors of every layer with weights but keras' normalisations of pictures; parts that are models too.
 
-
-def _keras_arrays(state: dict[str, np.ndarray], layer: str, torch_name: str) -> list[np.ndarray]:
-    if layer.endswith("bn"):
-        parts = ("weight", "bias", "running_mean", "running_var")
-        return [state[f"{torch_name}.{part}"] for part in parts]
-    kernel = state[f"{torch_name}.weight"]
-    # torch: (out, in, rows, columns). A depthwise kernel has in = 1 there and is (rows, columns, in, 1) here.
-    axes = (2, 3, 0, 1) if layer.endswith("dwconv") else (2, 3, 1, 0)
-    return [kernel.transpose(axes)] if kernel.ndim == 4 else [kernel]
+    A network that others trained often has the backbone as one of its layers.
+    """
+    found: dict[str, list[Tensor]] = {}
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            found |= keras_tensors(layer)
+        elif layer.weights and not isinstance(layer, layers.Normalization):
+            pairs = zip(layer.weights, layer.get_weights(), strict=True)
+            found[layer.name] = [Tensor(weight.path, array) for weight, array in pairs]
+    return found

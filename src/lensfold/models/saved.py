@@ -9,8 +9,13 @@ if TYPE_CHECKING:
     import keras
 
 
-def load_model(path: Path) -> "keras.Model":
-    """Return a trained network; InputError where the file is absent or damaged. Nothing in it is executed."""
+def load_model(
+    path: Path, shown: Path | None = None, advice: str = "Delete its fold folder, train again."
+) -> "keras.Model":
+    """Return a trained network; InputError where the file is absent or damaged. Nothing in it is executed.
+
+    ``shown``: what messages call the file, where ``path`` is a copy; ``advice`` ends them.
+    """
     import keras
 
     from lensfold.models import fused  # noqa: F401  # Keras must know the classes that the file names
@@ -20,6 +25,5 @@ def load_model(path: Path) -> "keras.Model":
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # keras raises many kinds on a damaged archive
-        raise InputError(
-            f"{path}: damaged or not a Keras network ({error}). Delete its fold folder, train again."
-        ) from error
+        found = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise InputError(f"{shown or path}: damaged or not a Keras network ({found}). {advice}") from error

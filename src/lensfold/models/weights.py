@@ -1,4 +1,4 @@
-"""ImageNet weights: find the file, check it, and copy it into a model with any number of channels.
+"""Weights: find the ImageNet file, check it, and copy tensors into a model with any number of channels.
 
 Nothing is downloaded and no file of the user is changed: keras' own loader deletes a file whose hash is wrong
 and, offline, fails without saying what it looked for.
@@ -7,8 +7,9 @@ and, offline, fails without saying what it looked for.
 import hashlib
 import importlib.util
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -144,39 +145,93 @@ def inflate_stem(kernel: np.ndarray, channels: int) -> np.ndarray:
     return np.repeat(mean, channels, axis=2)
 
 
-def fill_backbone(model: "keras.Model", source: dict[str, list[np.ndarray]], name: str, advice: str) -> None:
-    """Copy weights (layer name -> arrays in keras' order) into every layer of the model but its ``head_*``.
+class Tensor(NamedTuple):
+    """An array of a weight file."""
 
-    Where the model has branches each is filled. The kernel of ``stem_conv`` is inflated to the channels it has.
-    Raises InputError, and copies nothing, if a layer has no weights in ``source``, if shapes differ, or if
-    ``source`` has a layer that the model lacks: a backbone that is pretrained in part looks like one that learns
-    badly.
+    #: as the file calls it
+    name: str
+    array: np.ndarray
+    #: the file's axes in keras' order; None where they are keras' own
+    axes: tuple[int, ...] | None = None
+
+    def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return what shape the file must have for a weight of this ``shape`` in keras."""
+        if self.axes is None:
+            return tuple(shape)
+        found = [0] * len(shape)
+        for length, axis in zip(shape, self.axes, strict=True):
+            found[axis] = length
+        return tuple(found)
+
+    @property
+    def weight(self) -> np.ndarray:
+        """The array as keras has it; as it is where it has not as many axes as it should."""
+        fits = self.axes is not None and len(self.axes) == self.array.ndim
+        return self.array.transpose(self.axes) if fits else self.array
+
+
+#: layer's name -> its weights in keras' order
+Tensors = Mapping[str, Sequence[Tensor]]
+
+
+def fill(model: "keras.Model", source: Tensors, file: str, advice: str, *, inflate: bool = True) -> None:
+    """Copy weights into every layer of the model but its ``head_*``; ``source`` may have layers of a head, too.
+
+    Where the model has two branches and the source one, both are filled with it. With ``inflate`` the kernel of
+    ``stem_conv`` is inflated to the channels it has, see `inflate_stem`. Raises InputError, and copies nothing, if a
+    layer has no weights in ``source``, if a shape differs, or if ``source`` has a layer that the model lacks: a
+    backbone that is pretrained in part looks like one that learns badly. ``file`` and ``advice`` go into it.
     """
-    branches: dict[str, dict] = {}
-    for layer in model.layers:
-        if layer.weights and not layer.name.startswith("head_"):
-            branch, inside = branch_and_name(layer.name)
-            branches.setdefault(branch, {})[inside] = layer
-    ready = [
-        (layer, arrays)
-        for layers in branches.values()
-        for layer, arrays in _matched(layers, source, f"{name}: ", f". {advice}")
-    ]
+    below = {name: tensors for name, tensors in source.items() if not name.startswith("head_")}
+    _fill_layers(
+        [layer for layer in _layers(model) if not layer.name.startswith("head_")], below, file, advice, inflate
+    )
+
+
+def fill_head(model: "keras.Model", source: Tensors, file: str, advice: str) -> None:
+    """Copy weights into the layers ``head_*``; InputError as from `fill`."""
+    own = {name: tensors for name, tensors in source.items() if name.startswith("head_")}
+    _fill_layers([layer for layer in _layers(model) if layer.name.startswith("head_")], own, file, advice, False)
+
+
+def _layers(model: "keras.Model") -> list:
+    return [layer for layer in model.layers if layer.weights]
+
+
+def _fill_layers(layers: list, source: Tensors, file: str, advice: str, inflate: bool) -> None:
+    keys = {layer.name: layer.name if layer.name in source else branch_and_name(layer.name)[1] for layer in layers}
+    missing = sorted(name for name, key in keys.items() if key not in source)
+    extra = sorted(source.keys() - set(keys.values()))
+    if missing or extra:
+        raise InputError(
+            f"{file}: of another network: layers missing {_some(missing)}, layers not expected {_some(extra)}. {advice}"
+        )
+    ready = [(layer, _arrays(layer, source[keys[layer.name]], file, advice, inflate)) for layer in layers]
     for layer, arrays in ready:
         layer.set_weights(arrays)
 
 
-def _matched(layers: dict, source: dict[str, list[np.ndarray]], before: str, after: str) -> list[tuple]:
-    """Return pairs (layer, its arrays) of one backbone; an InputError's message goes between the two texts."""
-    if layers.keys() != source.keys():
-        missing, extra = sorted(layers.keys() - source.keys()), sorted(source.keys() - layers.keys())
-        raise InputError(f"{before}layers missing {missing}, layers not expected {extra}{after}")
-    stem, *others = source["stem_conv"]
-    channels = layers["stem_conv"].kernel.shape[2]
-    ready = source | {"stem_conv": [inflate_stem(stem, channels), *others]}
-    for name, arrays in ready.items():
-        expected = [tuple(weight.shape) for weight in layers[name].weights]
-        found = [array.shape for array in arrays]
-        if found != expected:
-            raise InputError(f"{before}layer {layers[name].name} has shapes {found}, expected {expected}{after}")
-    return [(layers[name], arrays) for name, arrays in ready.items()]
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "none"
+
+
+def _arrays(layer: Any, tensors: Sequence[Tensor], file: str, advice: str, inflate: bool) -> list[np.ndarray]:
+    """Return what one layer is set to; InputError where a tensor has another shape than the layer's weight."""
+    if len(tensors) != len(layer.weights):
+        raise InputError(
+            f"{file}: layer {layer.name} has {len(tensors)} tensors, expected {len(layer.weights)}. {advice}"
+        )
+    arrays = []
+    for tensor, weight in zip(tensors, layer.weights, strict=True):
+        array, shape = tensor.weight, tuple(weight.shape)
+        if inflate and array.ndim == 4 and branch_and_name(layer.name)[1] == "stem_conv":
+            array = inflate_stem(array, shape[2])
+        if array.shape != shape:
+            raise InputError(
+                f"{file}: tensor {tensor.name} has shape {tensor.array.shape}, expected {tensor.shape_of(shape)} for "
+                f"layer {layer.name}. {advice}"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"{file}: tensor {tensor.name} has numbers that are not finite. {advice}")
+        arrays.append(array)
+    return arrays

@@ -13,6 +13,7 @@ from lensfold.data.cache import Cache, bands_of, frame_side, pixels_hash, read_m
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.errors import InputError
 from lensfold.files import exclusive, file_sha256, has_marker, write_if_changed, write_marker
+from lensfold.models.binding import bound_to_weights, starting_file
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.pipeline.statistics import cache_statistics
 from lensfold.realism.measure import sample_ids
@@ -69,7 +70,7 @@ def _resolved(workspace: Workspace, pack: Pack, name: str) -> Experiment:
                 f"{pack.folder}: the frames of its train split have {side} VIS pixels a side, those of its twins "
                 f"{frame_side(twins)}. Simulate the pack again."
             )
-    return in_frames(experiment, side, path)
+    return bound_to_weights(in_frames(experiment, side, path), path)
 
 
 def experiment_for(workspace: Workspace, pack: Pack, name: str) -> Experiment:
@@ -127,6 +128,8 @@ def _marker(workspace: Workspace, pack: Pack, name: str, experiment: Experiment)
         "config": folder / "config.json",
         "predict": folder / "predict.json",
     }
+    if weights := starting_file(experiment):
+        files["weights"] = weights
     pixels = {str(split): pixels_hash(read_manifest(workspace.cache(pack, split))) for split in splits}
     hashes = {key: file_sha256(path) if path.is_file() else "" for key, path in files.items()}
     return {"pack": pack.name, **hashes, **pixels}

@@ -104,10 +104,11 @@ def progress_lines(log: Callable[[str], None]) -> Progress:
 
 def _key(cache: Cache, pixels: PixelSettings, backbone: NetworkLearner, constants: StretchConstants) -> str:
     """Return a hash of everything that features depend on."""
+    content = {"name", "weights", "weights_file", "weights_sha256", "two_branches"}
     return digest(
         {
             "pixels": pixels.model_dump(mode="json"),
-            "backbone": backbone.model_dump(mode="json", include={"name", "weights", "weights_file", "two_branches"}),
+            "backbone": backbone.model_dump(mode="json", include=content),
             "constants": dict(constants),
             "shards": [shard["sha256"] for shard in cache.manifest["shards"]],
         }

@@ -17,6 +17,7 @@ from lensfold.data.cache_check import is_cut, stale_reason
 from lensfold.data.folds import folds_hash
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
+from lensfold.models.binding import bound_to_weights
 from lensfold.paths import SIDES, Pack, Workspace
 from lensfold.runs.provenance import changed_since, code_state, versions
 from lensfold.submission.explain import flat
@@ -120,7 +121,7 @@ def _experiment(path: Path, member: MemberRecord, train_cache: Path) -> Check:
     try:
         expected = validated(trained, Experiment, path).model_dump(mode="json")
         found = read_toml(path, Experiment)
-        found = in_frames(found, _side(train_cache), path)
+        found = bound_to_weights(in_frames(found, _side(train_cache), path), path)
         found = with_given_labels(found) if trained["label_rule"] == catalogs.GIVEN else found
     except InputError as error:
         problem = str(error).removeprefix(f"{path}: ")

@@ -303,7 +303,7 @@ class _FoldTraining:
         if settings.average_momentum:
             optimiser = getattr(self._model.optimizer, "inner_optimizer", self._model.optimizer)
             optimiser.finalize_variable_values(self._model.trainable_variables)
-        pretrained = learner.kind == "network" and learner.weights == "imagenet" and not learner.frozen
+        pretrained = learner.kind == "network" and learner.weights != "none" and not learner.frozen
         if settings.average_momentum or pretrained:
             ids = self._epochs.epoch(self._labels[stage], number).ids
             parts = whole_slices(len(ids), settings.batch_size)[:STATISTICS_BATCHES]
