@@ -10,6 +10,7 @@ from fakes.workspace import PROJECT
 from lensfold.config import (
     Experiment,
     FoldSettings,
+    GivenFeatures,
     KernelLearner,
     NetworkLearner,
     Settings,
@@ -54,7 +55,7 @@ def test_shipped_experiments_list_nothing_that_is_a_default(path):
 def test_the_page_of_experiments_lists_every_setting_with_its_default():
     page = (PROJECT / "docs" / "experiments.md").read_text().split("## Every setting")[1].split("\n## ")[0]
     listed = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| ([^|]+?) \|", page, re.MULTILINE))
-    kinds = {"stage": (StageSettings,), "learner": (NetworkLearner, KernelLearner)}
+    kinds = {"stage": (StageSettings,), "learner": (NetworkLearner, KernelLearner, GivenFeatures)}
     fields = {}
     for name, field in Experiment.model_fields.items():
         for kind in kinds.get(name, (type(field.default),)):
@@ -84,7 +85,7 @@ def as_toml(value) -> str:
         ("[pixels]\ncrop = 201\n" + STAGE, ["pixels.crop", "201"]),
         ("[pixels]\ncrop = 98\nbin = 2\n" + STAGE, ["pixels", "multiple of 2 x bin"]),
         ('[learner]\nname = "resnet"\n' + STAGE, ["'learner.name'", "fast_cnn", "'resnet'"]),
-        ('[learner]\nkind = "tree"\n' + STAGE, ["'learner'", "'network' or 'kernel'", "tree"]),
+        ('[learner]\nkind = "tree"\n' + STAGE, ["'learner'", "'network', 'kernel' or 'given_features'", "tree"]),
         ('learner = "fast_cnn"\n' + STAGE, ["'learner'"]),
         ("[learner]\ndropout = 1.0\n" + STAGE, ["'learner.dropout'"]),
         ("[learner]\nmethod = 'svm'\n" + STAGE, ["unknown key 'learner.method'"]),

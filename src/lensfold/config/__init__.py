@@ -6,20 +6,17 @@ Unknown keys and wrong types stop the run. Settings are frozen: nothing writes t
 from lensfold.config.experiment import (
     AugmentSettings,
     Experiment,
-    KernelLearner,
     LabelRule,
     Mix,
-    NetworkLearner,
-    NetworkName,
     Part,
     PixelSettings,
     PredictSettings,
-    PretrainedName,
     StageSettings,
     Task,
     TrainSettings,
     TransformSettings,
 )
+from lensfold.config.learners import GivenFeatures, KernelLearner, NetworkLearner, NetworkName, PretrainedName
 from lensfold.config.mixes import INFRARED_MIXES, channel_count, check_bands, in_words, missing_bands
 from lensfold.config.reading import Settings, read_toml, validated
 from lensfold.config.resolution import MIN_SIDE, given_labels_problem, in_frames, with_given_labels, without_source_map
@@ -33,6 +30,7 @@ __all__ = [
     "Experiment",
     "ExperimentName",
     "FoldSettings",
+    "GivenFeatures",
     "KernelLearner",
     "LabelRule",
     "MemberSettings",

@@ -1,9 +1,11 @@
 """Settings of an experiment: its pixels, its augmentation, what learns, and how it is trained."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from lensfold.config.learners import Learner, NetworkLearner, PositiveInt
 from lensfold.config.reading import Settings
 from lensfold.config.resolution import resolution_problem, source_map_problem
 
@@ -11,19 +13,9 @@ from lensfold.config.resolution import resolution_problem, source_map_problem
 LabelRule = Literal["any-source", "official-2019", "official-2020", "given"]
 Mix = Literal["bands", "paper-ir", "paper-rgb", "vis"]
 Task = Literal["lens", "einstein-radius"]
-#: networks that frozen features can come from: those with ImageNet weights
-PretrainedName = Literal[
-    "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
-    "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
-    "efficientnet_v2_b0", "efficientnet_v2_b1", "efficientnet_v2_b2", "efficientnet_v2_b3",
-    "efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l",
-    "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2",
-]  # fmt: skip
-NetworkName = Literal["paper_cnn", "fast_cnn", "wide_cnn", PretrainedName]
 #: what learns: the classifier, the backbone from a block upwards, or everything ("top" is from block 6)
 Part = Literal["head", "top", "block7", "block6", "block5", "block4", "block3", "block2", "all"]
 Share = Annotated[float, Field(ge=0, le=1)]
-PositiveInt = Annotated[int, Field(ge=1)]
 #: VIS pixels added per side into one (2 halves the resolution)
 Bin = Literal[1, 2, 4]
 
@@ -86,93 +78,6 @@ class AugmentSettings(Settings):
     gain: Annotated[float, Field(ge=0, lt=1)] = 0.1
     #: further transforms of albumentations, in their order, on the image in background sigmas before the stretch
     transforms: tuple[TransformSettings, ...] = ()
-
-
-class NetworkLearner(Settings):
-    """A network; the names are those of lensfold.models."""
-
-    kind: Literal["network"] = "network"
-    name: NetworkName = "fast_cnn"
-    #: EfficientNets: VIS and the NISP bands each in a backbone of their own, at their own pixels (pixels.mix = "bands")
-    two_branches: bool = False
-    #: EfficientNets: widths of dense layers between the features and the logit
-    dense: tuple[PositiveInt, ...] = ()
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    weights: Literal["none", "imagenet", "file"] = "none"
-    #: the file to start from; of ImageNet's None: where keras or the weight package keeps them
-    weights_file: str | None = None
-    #: of a file to start from, found where none is given: another file of the same name is another run
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    #: of a network of lensfold to start from, the classifier too
-    weights_head: bool = False
-    #: only the head learns; the backbone's features are computed once, without augmentation
-    frozen: bool = False
-
-    @property
-    def backbone(self) -> "NetworkLearner | None":
-        """The frozen network whose features are learned from; None where pixels are."""
-        return self if self.frozen else None
-
-    @model_validator(mode="after")
-    def _file_is_named(self) -> "NetworkLearner":
-        if self.weights == "file" and not self.weights_file:
-            raise ValueError('weights = "file" needs weights_file, the path of the file')
-        if self.weights != "file" and (self.weights_sha256 or self.weights_head):
-            raise ValueError('weights_sha256 and weights_head need weights = "file"')
-        if self.frozen and self.weights_head:
-            raise ValueError("frozen = true trains a classifier of its own: leave weights_head out")
-        return self
-
-
-class KernelLearner(Settings):
-    """A kernel machine, see `lensfold.models.kernel_machines`."""
-
-    kind: Literal["kernel"]
-    #: the pixels as they are, or the features of a frozen network with ImageNet weights
-    sees: Literal["raw_pixels", PretrainedName] = "raw_pixels"
-    #: logistic regression, a support vector machine, or kernel principal components and logistic regression on them
-    method: Literal["logistic", "svm", "pca"]
-    #: "sigmoid" is the hyperbolic tangent
-    kernel: Literal["rbf", "polynomial", "sigmoid"] = "rbf"
-    #: the kernel as it is, or by random features (Monte Carlo), or by its values at some of the objects
-    approximation: Literal["none", "random", "nystroem"] = "none"
-    #: training objects, half of them lenses; fewer where one class has fewer
-    objects: Annotated[int, Field(ge=6, multiple_of=2)] = 1000
-    #: features of the approximation, or the most principal components
-    components: PositiveInt = 300
-    #: settings of kernel and classifier that the search tries, each on three parts of the training objects
-    settings_tried: PositiveInt = 12
-
-    @property
-    def backbone(self) -> NetworkLearner | None:
-        """The frozen network whose features are learned from; None where pixels are."""
-        if self.sees == "raw_pixels":
-            return None
-        return NetworkLearner(name=self.sees, weights="imagenet", frozen=True)
-
-    @model_validator(mode="after")
-    def _approximation_exists(self) -> "KernelLearner":
-        if self.approximation == "random" and self.kernel == "sigmoid":
-            raise ValueError('the sigmoid kernel has no random features: set approximation = "none" or "nystroem"')
-        if self.approximation != "none" and self.method == "pca":
-            raise ValueError('method = "pca" has no approximation: leave it out')
-        return self
-
-
-def _kind_of_learner(content: object) -> object:
-    """Return the kind that a learner's settings name; a network where they name none."""
-    return content.get("kind", "network") if isinstance(content, dict) else getattr(content, "kind", None)
-
-
-#: what learns: a network, or with ``kind = "kernel"`` a kernel machine
-Learner = Annotated[
-    Annotated[NetworkLearner, Tag("network")] | Annotated[KernelLearner, Tag("kernel")],
-    Discriminator(
-        _kind_of_learner,
-        custom_error_type="unknown_kind",
-        custom_error_message="kind should be 'network' or 'kernel'",
-    ),
-]
 
 
 class StageSettings(Settings):
@@ -264,10 +169,13 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _learner_has_what_it_needs(self) -> "Experiment":
-        if self.learner.kind == "network":
+        if self.learner.kind != "kernel":
             for number, stage in enumerate(self.stage):
                 if "epochs" not in stage.model_fields_set:
                     raise ValueError(f"key 'stage.{number}.epochs' is needed and absent")
+            useless = _useless_for_features(self) if self.learner.kind == "given_features" else []
+            if useless:
+                raise ValueError(f"given features have no use for {', '.join(useless)}: leave them out")
             return self
         if self.task != "lens" or len(self.stage) != 1:
             raise ValueError(
@@ -318,11 +226,13 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _frozen_is_consistent(self) -> "Experiment":
-        if self.learner.backbone is None:
+        if not self.learner.sees_features:
             return self
+        if self.predict.d4_average and self.learner.kind == "given_features":
+            raise ValueError("an object has one set of given features: set predict.d4_average = false")
         if self.predict.d4_average:
             raise ValueError("a frozen network has one set of features an object: set predict.d4_average = false")
-        if self.learner.kind == "kernel":
+        if self.learner.kind != "network":
             return self
         if self.train.twins:
             raise ValueError("learner.frozen = true has features of the train split only: set train.twins = 0")
@@ -335,14 +245,25 @@ class Experiment(Settings):
 
 def _useless_for_kernels(experiment: Experiment) -> list[str]:
     """Return the settings beside ``learner`` that are not at their defaults and mean nothing for a kernel machine."""
-    sections: tuple[tuple[str, Settings, tuple[str, ...]], ...] = (
-        ("augment", experiment.augment, ()),
-        ("train", experiment.train, ("below", "threads")),
-        ("stage", experiment.stage[0], ("min_size", "negatives")),
-    )
+    used = {"train": ("below", "threads"), "stage": ("min_size", "negatives")}
+    return _useless(experiment, experiment.stage[0], used)
+
+
+def _useless_for_features(experiment: Experiment) -> list[str]:
+    """Return those that mean nothing where features are given: what is done to pixels, and in what they come from."""
+    train = set(TrainSettings.model_fields) - {"twins", "source_map", "mixed_precision", "workers"}
+    stage = set(StageSettings.model_fields) - {"trainable", "block_rate", "bin"}
+    used = {"train": tuple(train), "stage": tuple(stage)}
+    found = [name for one in experiment.stage for name in _useless(experiment, one, used)]
+    return list(dict.fromkeys(found))
+
+
+def _useless(experiment: Experiment, stage: StageSettings, used: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the settings of augmentation, training and a stage that are not ``used`` and not at their defaults."""
+    sections: dict[str, Settings] = {"augment": experiment.augment, "train": experiment.train, "stage": stage}
     return [
         f"{section}.{name}"
-        for section, settings, used in sections
+        for section, settings in sections.items()
         for name, field in type(settings).model_fields.items()
-        if name not in used and getattr(settings, name) != field.default
+        if name not in used.get(section, ()) and getattr(settings, name) != field.default
     ]

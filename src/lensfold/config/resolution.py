@@ -35,7 +35,7 @@ def resolution_problem(experiment: "Experiment", bin: int) -> str:
 def source_map_problem(experiment: "Experiment") -> str:
     """Return why the network of an experiment cannot learn where the source is; "" where it can, or is no network."""
     learner = experiment.learner
-    if learner.kind == "kernel":
+    if learner.kind != "network":
         return ""
     if learner.frozen:
         return "learner.frozen = true has no block that learns: leave it out"

@@ -14,6 +14,7 @@ import numpy as np
 from lensfold.config import Experiment, read_toml
 from lensfold.data.cache import cached_ids, pixels_hash, read_manifest, row_bytes
 from lensfold.data.cache_check import has_manifest, is_cached, stale_reason
+from lensfold.data.given_features import seen_hash
 from lensfold.errors import InputError
 from lensfold.jobs.job import Job
 from lensfold.paths import SIDES, Pack, Split, Workspace
@@ -148,7 +149,9 @@ def _is_predicted(work: Work, job: Job) -> bool:
 
 
 def _predictions(work: Work, name: str, manifest: dict) -> list[FoldPrediction]:
-    return fold_predictions(Run(work.workspace.run(work.source, name)), work.pack.name, pixels_hash(manifest))
+    run, workspace = Run(work.workspace.run(work.source, name)), work.workspace
+    seen = seen_hash(run.settings, pixels_hash(manifest), workspace.root, work.pack.name)
+    return fold_predictions(run, work.pack.name, seen)
 
 
 def splits_of(work: Work) -> list[Split]:

@@ -20,6 +20,7 @@ __all__ = [
     "MODEL_NAMES",
     "block_depth",
     "build_model",
+    "head_network",
     "layer_table",
     "network_of",
     "reestimate_statistics",
@@ -90,13 +91,14 @@ def network_of(experiment: Experiment) -> "keras.Model":
 
     Of a kernel machine on features it is the frozen network that these come from. See :func:`build_model`. Where the
     experiment trains on maps of the source it has one, see :func:`with_source_map`.
-    Raises InputError for a kernel machine on pixels, which has no network.
+    Raises InputError for a kernel machine on pixels, which has no network, and for given features, whose network is
+    not here.
     """
     import keras
 
     settings = experiment.learner if experiment.learner.kind == "network" else experiment.learner.backbone
     if settings is None:
-        raise InputError("a kernel machine on raw pixels has no network.")
+        raise InputError("a kernel machine on raw pixels, and given features, have no network that sees pixels.")
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16" if experiment.train.mixed_precision else "float32")
     try:
@@ -115,6 +117,16 @@ def network_of(experiment: Experiment) -> "keras.Model":
         return with_source_map(model) if experiment.train.source_map else model
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def head_network(columns: int, dropout: float, dense: Sequence[int]) -> "keras.Model":
+    """Return the classifier that frozen EfficientNets have: (None, columns) float32 features -> (None, 1) logit."""
+    import keras
+
+    from lensfold.models.efficientnet import classified
+
+    inputs = keras.Input((columns,), name="features")
+    return keras.Model(inputs, classified(inputs, dropout, tuple(dense)), name="given_features")
 
 
 def resized(model: "keras.Model", experiment: Experiment) -> "keras.Model":

@@ -9,8 +9,9 @@ import pandas as pd
 
 from lensfold.config import Experiment, check_bands, given_labels_problem, in_frames, read_toml, with_given_labels
 from lensfold.data import catalog as catalogs
-from lensfold.data.cache import Cache, bands_of, frame_side, pixels_hash, read_manifest, split_bands
+from lensfold.data.cache import Cache, bands_of, cached_ids, frame_side, pixels_hash, read_manifest, split_bands
 from lensfold.data.folds import folds_hash, read_folds
+from lensfold.data.given_features import features_file, features_hash, read_features
 from lensfold.errors import InputError
 from lensfold.files import exclusive, file_sha256, has_marker, write_if_changed, write_marker
 from lensfold.models.binding import bound_to_weights, starting_file
@@ -34,7 +35,9 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     """
     experiment = _resolved(workspace, pack, name)
     catalog = catalogs.read_catalog(pack.catalog)
-    constants = _constants(workspace.cache(pack, "train"), experiment, catalog.index)
+    given = features_file(experiment, workspace.root, pack.name, "train")
+    cache_folder = workspace.cache(pack, "train")
+    constants: dict = {experiment.pixels.bin: {}} if given else _constants(cache_folder, experiment, catalog.index)
     content = {
         "pack": pack.name,
         "experiment": experiment.model_dump(mode="json", exclude={"predict"}),
@@ -43,6 +46,9 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
         "data_hash": pixels_hash(read_manifest(workspace.cache(pack, "train"))),
         "labels_hash": catalogs.training_hash(catalog, experiment.label_rule, experiment.task),
     }
+    if given:
+        found = read_features(given, np.sort(list(cached_ids(read_manifest(cache_folder)))))
+        content["features"] = {"sha256": found.sha256, "columns": found.rows.shape[1]}
     if constants:
         content["stage_constants"] = {str(bin): found for bin, found in constants.items()}
     if experiment.train.sees_twins(pack.has_twins):
@@ -61,7 +67,8 @@ def _resolved(workspace: Workspace, pack: Pack, name: str) -> Experiment:
     experiment = experiment_for(workspace, pack, name)
     manifest = read_manifest(workspace.cache(pack, "train"))
     side = frame_side(manifest)
-    check_bands(experiment.pixels, bands_of(manifest), path, f"the train split of pack {pack.name}")
+    if experiment.learner.kind != "given_features":
+        check_bands(experiment.pixels, bands_of(manifest), path, f"the train split of pack {pack.name}")
     if experiment.train.sees_twins(pack.has_twins):
         twins = read_manifest(workspace.cache(pack, "twins"))
         check_bands(experiment.pixels, bands_of(twins), path, f"the twins of pack {pack.name}")
@@ -131,8 +138,10 @@ def _marker(workspace: Workspace, pack: Pack, name: str, experiment: Experiment)
     if weights := starting_file(experiment):
         files["weights"] = weights
     pixels = {str(split): pixels_hash(read_manifest(workspace.cache(pack, split))) for split in splits}
+    given = features_file(experiment, workspace.root, pack.name, "train")
+    seen = {"features": features_hash(given)} if given else {}
     hashes = {key: file_sha256(path) if path.is_file() else "" for key, path in files.items()}
-    return {"pack": pack.name, **hashes, **pixels}
+    return {"pack": pack.name, **hashes, **pixels, **seen}
 
 
 def _rewrite_if_changed(path: Path, content: dict) -> bool:

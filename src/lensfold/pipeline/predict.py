@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from lensfold.config import Experiment, in_words, missing_bands
 from lensfold.console import progress
 from lensfold.data.cache import Cache, bands_of, cached_ids, frame_side, pixels_hash, read_manifest
+from lensfold.data.given_features import given_file, seen_hash
 from lensfold.errors import InputError
 from lensfold.inputs.batches import Preparation
 from lensfold.models.saved import load_model
@@ -32,13 +33,15 @@ def _predictions(
     workspace: Workspace, pack: Pack, trained_on: str, name: str, only: Sequence[int] = ()
 ) -> list[FoldPrediction]:
     check_frames(workspace, pack, trained_on, name)
-    pixels = pixels_hash(read_manifest(workspace.cache(pack, "test")))
-    return fold_predictions(Run(workspace.run(trained_on, name)), pack.name, pixels, only)
+    pixels, run = pixels_hash(read_manifest(workspace.cache(pack, "test"))), Run(workspace.run(trained_on, name))
+    return fold_predictions(run, pack.name, seen_hash(run.settings, pixels, workspace.root, pack.name), only)
 
 
 def check_frames(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None:
     """Raise InputError where the networks of a run see more than the test split of a pack has: pixels, or bands."""
     run, manifest = Run(workspace.run(trained_on, name)), read_manifest(workspace.cache(pack, "test"))
+    if run.settings.learner.kind == "given_features":
+        return
     pixels, side = run.settings.pixels, frame_side(manifest)
     if missing := missing_bands(pixels, bands_of(manifest)):
         raise InputError(
@@ -144,7 +147,8 @@ def _opened(
     with _threads(experiment), Cache(cache_folder) as cache:
         folder = prediction.run.fold_folder(prediction.fold)
         outputs = _outputs_of(experiment, config, folder, workspace.cache(source, "train"))
-        preparation = network_input(cache, experiment, config["constants"], progress_lines(print))
+        given = given_file(config, experiment, workspace.root, pack.name, "test")
+        preparation = network_input(cache, experiment, config["constants"], progress_lines(print), given=given)
         yield _Opened(outputs, preparation, cache.ids, experiment)
 
 
@@ -155,7 +159,7 @@ def _threads(experiment: Experiment) -> AbstractContextManager:
 
 def _outputs_of(experiment: Experiment, config: dict, folder: Path, train_cache: Path) -> Outputs:
     """What a trained fold gives of network input: its network, or its kernel machine, fitted again."""
-    if experiment.learner.kind == "network":
+    if experiment.learner.kind != "kernel":
         return inference_of(load_model(folder / "model.keras"), experiment.predict.batch_size)
     from lensfold.training.kernel_machine import fitted_again
 

@@ -6,6 +6,7 @@ from lensfold.config import Experiment, without_source_map
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache_check import is_cached
 from lensfold.data.folds import folds_hash, read_folds
+from lensfold.data.given_features import given_file
 from lensfold.errors import InputError
 from lensfold.files import digest, exclusive, file_sha256
 from lensfold.models.backend import make_repeatable, start_tensorflow
@@ -48,6 +49,7 @@ def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | 
         staged(workspace, pack, "twins", stage) if sees_twins else None,
         run_folder / f"fold{fold}",
         {int(bin): constants for bin, constants in config.get("stage_constants", {}).items()},
+        given_file(config, experiment, workspace.root, pack.name, "train"),
     )
     waiting = f"{name} fold {fold}  another process trains it; waiting for that one to end"
     marker = _marker(run)  # of what was read, whatever is configured meanwhile

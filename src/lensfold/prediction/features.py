@@ -13,6 +13,7 @@ import numpy as np
 
 from lensfold.config import Experiment, NetworkLearner, PixelSettings
 from lensfold.data.cache import Cache
+from lensfold.data.given_features import Given, GivenFile, read_given
 from lensfold.errors import InputError
 from lensfold.files import digest, exclusive, replacing
 from lensfold.inputs.batches import Preparation, ahead, slices
@@ -52,18 +53,35 @@ class Features:
         return self.plain(ids)
 
 
+class RowsOfIds(Features):
+    """Features that were given, see `lensfold.data.given_features`."""
+
+    def __init__(self, given: Given):
+        """Take what was read."""
+        self._rows = given.rows
+        self._place = {int(object_id): row for row, object_id in enumerate(given.ids)}
+
+    def plain(self, ids: np.ndarray) -> np.ndarray:
+        """Return features of the given objects, float32, shape (n, features)."""
+        return self._rows[[self._place[int(object_id)] for object_id in ids]]
+
+
 def network_input(
     cache: Cache,
     experiment: Experiment,
     constants: StretchConstants,
     progress: Progress | None = None,
     twins: Cache | None = None,
+    given: GivenFile | None = None,
 ) -> Preparation | Features:
     """Return what the network of a run is fed with: its pixels, or, frozen, its features, kept with the cache.
 
+    Features that are ``given`` are read, see `lensfold.data.given_features.read_given`.
     Features are computed where there are none of these pixels, settings and weights yet; the first process does it,
     others that come meanwhile wait. Every run of the same backbone and pixels reads the same file.
     """
+    if given:
+        return RowsOfIds(read_given(given, cache.ids))
     preparation = Preparation(cache, experiment, constants, twins)
     if experiment.learner.backbone is None:
         return preparation

@@ -55,6 +55,8 @@ def explain_objects(
     experiment, config = run.settings, run.config
     if run.is_kernel_machine:
         raise InputError(f"{run.folder}: a kernel machine, which is not explained: choose a run of a network.")
+    if experiment.learner.kind == "given_features":
+        raise InputError(f"{run.folder}: its network was given features and sees no pixels: choose a run of a network.")
     folds = _held_out_by(run, ids)
     make_repeatable(experiment.train.threads)
     synthetic = pack.is_simulated

@@ -64,8 +64,9 @@ class FoldPrediction:
         shutil.rmtree(self.parts, ignore_errors=True)
 
 
-def fold_predictions(run: Run, pack_name: str, pixels: str, only: Sequence[int] = ()) -> list[FoldPrediction]:
-    """Return those of a run's complete folds, or of ``only`` some; ``pixels``: hash of the test split's cache.
+def fold_predictions(run: Run, pack_name: str, seen: str, only: Sequence[int] = ()) -> list[FoldPrediction]:
+    """Return those of a run's complete folds, or of ``only`` some; ``seen``: hash of what its networks see of
+    the test split, its cache or given features beside it.
 
     Raises InputError where no fold is complete, where a network is not the one that was trained, and where the run is
     of another pack than it is filed under.
@@ -76,7 +77,7 @@ def fold_predictions(run: Run, pack_name: str, pixels: str, only: Sequence[int] 
         if not only or fold in only:
             run.check_network(fold)
             network = run.marker(fold)["network"]
-            key = digest({"network": network, "run": run.identity, "pixels": pixels, "predict": run.predict})
+            key = digest({"network": network, "run": run.identity, "pixels": seen, "predict": run.predict})
             found.append(FoldPrediction(run, fold, run.fold_folder(fold) / "test" / f"{pack_name}.csv", key))
     if not found:
         raise run.no_fold()

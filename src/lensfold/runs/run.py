@@ -271,6 +271,8 @@ def learner_of(experiment: dict) -> str:
     learner = experiment.get("learner")
     if not isinstance(learner, dict):
         return "–"
+    if learner.get("kind") == "given_features":
+        return f"given features ({learner.get('features', '–')})"
     if learner.get("kind") != "kernel":
         return str(learner.get("name", "–"))
     approximation = learner.get("approximation", "none")

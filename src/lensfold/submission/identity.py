@@ -1,6 +1,7 @@
 """What a submission is made from, as one hash, and whether the one that is there was made from that."""
 
 from lensfold.data.cache import pixels_hash, read_manifest
+from lensfold.data.given_features import seen_hash
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
 from lensfold.paths import Pack, Workspace
@@ -52,7 +53,7 @@ def submission_identity(workspace: Workspace, pack: Pack, trained_on: str, name:
 def _run_identity(workspace: Workspace, pack: Pack, trained_on: str, experiment: str, pixels: str) -> dict:
     """What a submission takes of one run; InputError where its predictions are not of the files there are now."""
     run = Run(workspace.run(trained_on, experiment))
-    made = fold_predictions(run, pack.name, pixels)
+    made = fold_predictions(run, pack.name, seen_hash(run.settings, pixels, workspace.root, pack.name))
     for prediction in made:
         if not prediction.is_done():
             raise InputError(

@@ -15,6 +15,7 @@ from lensfold.data import catalog as catalogs
 from lensfold.data.cache import frame_side, pixels_hash, read_manifest
 from lensfold.data.cache_check import is_cut, stale_reason
 from lensfold.data.folds import folds_hash
+from lensfold.data.given_features import features_hash
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
 from lensfold.models.binding import bound_to_weights
@@ -66,6 +67,7 @@ def checks(workspace: Workspace, submission: Path, manifest: Manifest) -> Iterat
         twins = member.config.get("twins_hash")
         if twins:
             yield _cache(f"twins of {name}", workspace.cache(source, "twins"), twins)
+        yield from _features(workspace, source, name, member)
     yield _cache("test cache", workspace.cache(pack, "test"), manifest.data_hash)
     yield _pixels(workspace, pack)
     yield from _labels(source, manifest)
@@ -194,6 +196,18 @@ def _is_cut(workspace: Workspace, pack: Pack) -> bool:
 
 def _line(text: str) -> str:
     return text[:117] + "..." if len(text) > 120 else text
+
+
+def _features(workspace: Workspace, source: Pack, name: str, member: MemberRecord) -> Iterator[Check]:
+    """Whether the features that a run was given are those of its training."""
+    features = member.config.get("features")
+    if isinstance(features, dict):
+        folder = workspace.root / str(member.config["experiment"]["learner"]["features"])
+        try:
+            found = features_hash(folder / source.name / "train.npy")
+        except InputError:
+            found = None
+        yield _check(f"features of {name}", str(features.get("sha256")), found)
 
 
 def _labels(source: Pack, manifest: Manifest) -> Iterator[Check]:

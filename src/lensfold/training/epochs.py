@@ -82,7 +82,7 @@ class Epochs:
     def _log_zooms(self, count: int, number: int) -> np.ndarray:
         """Return by how much augmentation adds to log theta_E of the images of epoch ``number``; float64, (n,)."""
         experiment = self._task.experiment
-        if experiment.learner.backbone:  # features are of images that are not augmented
+        if experiment.learner.sees_features:  # features are of images that are not augmented
             return np.zeros(count)
         return np.log(zooms(experiment.augment, count, experiment.seed, self._task.fold, number))
 

@@ -27,6 +27,7 @@ from lensfold.files import file_sha256, replacing
 from lensfold.inputs.batches import Preparation, ahead, preparing_processes, whole_slices
 from lensfold.models import (
     block_depth,
+    head_network,
     network_of,
     reestimate_statistics,
     resized,
@@ -74,7 +75,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
     with ExitStack() as stack:
         cache = stack.enter_context(Cache(task.cache_folder))
         twins = stack.enter_context(Cache(task.twins_folder)) if task.twins_folder else None
-        preparation = network_input(cache, task.experiment, task.constants, progress_lines(log), twins)
+        preparation = network_input(cache, task.experiment, task.constants, progress_lines(log), twins, task.features)
         held_out = task.held_out(cache.ids)
 
         def inputs(stage: StageSettings) -> Preparation | Features:
@@ -130,8 +131,8 @@ class _FoldTraining:
         self._executor: Executor | None = None
         #: of the stage whose step is compiled: its network, what of it learns, how rates fall with depth
         self._learns: tuple[keras.Model, str, float] | None = None
-        self._model = self._built()
         self._preparation = inputs(task.experiment.stage[0])
+        self._model = self._built()
 
     def run(self) -> None:
         """Train all epochs of all stages, from the checkpoint where there is one, and write what came of it."""
@@ -157,8 +158,12 @@ class _FoldTraining:
     def _built(self) -> keras.Model:
         """Return the network as it is before its first epoch."""
         keras.utils.set_random_seed(_seed(self._experiment.seed, self._task.fold, 0))
-        model = network_of(self._experiment)
-        if self._experiment.learner.backbone:
+        learner = self._experiment.learner
+        if learner.kind == "given_features" and self._task.features:
+            model = head_network(self._task.features.columns, learner.dropout, learner.dense)
+        else:
+            model = network_of(self._experiment)
+        if learner.backbone:
             _, model = split_at_head(model)
         if self._experiment.task == "einstein-radius":  # begin at the mean, not at 1 arcsec
             model.get_layer("head_logit").bias.assign([self._epochs.mean_target])
@@ -168,7 +173,7 @@ class _FoldTraining:
         """Give the network the inputs of a stage, and make what learns in it ready to learn."""
         self._preparation = self._inputs(stage)
         seen = self._experiment.at(self._experiment.bin_of(stage))
-        if not self._experiment.learner.backbone and self._model.input_shape[1] != seen.pixels.side:
+        if not self._experiment.learner.sees_features and self._model.input_shape[1] != seen.pixels.side:
             self._model = resized(self._model, seen)
         learns = (self._model, stage.trainable, stage.block_rate)
         if learns == self._learns:  # the step that was traced for the stage before, which takes seconds, is this one's

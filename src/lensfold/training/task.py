@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.config import Experiment
+from lensfold.data.given_features import GivenFile
 from lensfold.files import file_sha256
 from lensfold.inputs.pixels import StretchConstants
 
@@ -28,6 +29,8 @@ class FoldTask:
     folder: Path
     #: by the bin of stages that have another than pixels.bin
     stage_constants: Mapping[int, StretchConstants] = field(default_factory=dict)
+    #: what is given of the train split in the place of pixels; None where pixels are seen
+    features: GivenFile | None = None
 
     def held_out(self, cached: np.ndarray) -> np.ndarray:
         """Return those of the ``cached`` IDs that this fold's network never sees, int64, in the order of the folds."""
