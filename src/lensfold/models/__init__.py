@@ -16,6 +16,8 @@ from lensfold.models.statistics import reestimate_statistics
 if TYPE_CHECKING:
     import keras
 
+    from lensfold.models.start import Start
+
 __all__ = [
     "MODEL_NAMES",
     "block_depth",
@@ -66,12 +68,12 @@ def build_model(
     _check_weights(name, weights, weights_file)
     _check_structure(name, two_branches, dense)
     # Not at the top: keras takes 6 s and 750 MB to import, and most commands never run a model.
-    from lensfold.models import efficientnet, pretrained, small_cnn, start
+    from lensfold.models import efficientnet, pretrained, small_cnn
     from lensfold.models.weights import fill
 
     # before the network is built: that takes seconds, a file that is missing shows at once
     source = pretrained.find_source(name, weights_file) if weights == "imagenet" else None
-    file = start.read_start(name, weights_file, weights_sha256) if weights == "file" and weights_file else None
+    file = _read_start(name, weights_file, weights_sha256) if weights == "file" and weights_file else None
     if name in _SMALL_CNNS:
         small = {"paper_cnn": small_cnn.paper_cnn, "fast_cnn": small_cnn.fast_cnn, "wide_cnn": small_cnn.wide_cnn}
         model = small[name](pixels, channels, dropout)
@@ -84,6 +86,12 @@ def build_model(
     if file:
         file.fill(model, weights_head)
     return model
+
+
+def _read_start(name: str, weights_file: str, sha256: str | None) -> "Start":
+    from lensfold.models.start import read_start  # only here: other networks need no safetensors
+
+    return read_start(name, weights_file, sha256)
 
 
 def network_of(experiment: Experiment) -> "keras.Model":
