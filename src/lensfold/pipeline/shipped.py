@@ -33,7 +33,7 @@ def publish(workspace: Workspace, pack: Pack, experiment: str, fold: int, name: 
     where the fold is not complete, is a kernel machine or a frozen network, or does not survive 16-bit weights.
     """
     run = Run(workspace.run(pack.name, experiment))
-    if run.is_kernel_machine or run.settings.learner.backbone:
+    if run.settings.learner.kind != "network" or run.settings.learner.backbone:
         raise InputError(f"{run.folder}: only networks that were trained whole can be published.")
     if fold not in run.complete_folds:
         raise run.no_fold() if not run.complete_folds else InputError(f"{run.folder}: fold {fold} is not complete.")
