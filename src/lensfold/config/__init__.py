@@ -20,13 +20,21 @@ from lensfold.config.learners import GivenFeatures, KernelLearner, NetworkLearne
 from lensfold.config.mixes import INFRARED_MIXES, channel_count, check_bands, in_words, missing_bands
 from lensfold.config.reading import Settings, read_toml, validated
 from lensfold.config.resolution import MIN_SIDE, given_labels_problem, in_frames, with_given_labels, without_source_map
-from lensfold.config.submission import ExperimentName, FoldSettings, MemberSettings, SubmissionSettings
+from lensfold.config.submission import (
+    CascadeSettings,
+    ExperimentName,
+    FoldSettings,
+    MemberSettings,
+    SubmissionSettings,
+    parse_cascade,
+)
 
 __all__ = [
     "CHALLENGE_BETA_SQUARED",
     "INFRARED_MIXES",
     "MIN_SIDE",
     "AugmentSettings",
+    "CascadeSettings",
     "Experiment",
     "ExperimentName",
     "FoldSettings",
@@ -53,6 +61,7 @@ __all__ = [
     "in_frames",
     "in_words",
     "missing_bands",
+    "parse_cascade",
     "read_toml",
     "validated",
     "with_given_labels",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lensfold.config import PredictSettings
 from lensfold.console import Progress
@@ -95,11 +96,20 @@ def predict_part(
     settings: PredictSettings,
     path: Path,
     progress: Progress | None = None,
+    known: pd.Series | None = None,
 ) -> np.ndarray:
-    """Do as :func:`logits_of`, and keep it in ``path``, from where it comes if that has exactly ``ids``."""
+    """Do as :func:`logits_of`, and keep it in ``path``, from where it comes if that has exactly ``ids``.
+
+    What is ``known`` already, logits by ID, is not asked for again.
+    """
     kept = kept_part(path, ids)
     if kept is None:
-        kept = logits_of(inference, preparation, ids, settings.batch_size, settings.d4_average, progress)
+        kept = np.full(len(ids), np.nan) if known is None else known.reindex(ids).to_numpy(copy=True)
+        left = np.isnan(kept)
+        if left.any():
+            kept[left] = logits_of(
+                inference, preparation, ids[left], settings.batch_size, settings.d4_average, progress
+            )
         write_logits(path, ids, kept)
     return kept
 
@@ -112,6 +122,7 @@ def logits_in_parts(
     folder: Path,
     progress: Progress | None = None,
     count: int | None = None,
+    known: pd.Series | None = None,
 ) -> np.ndarray:
     """Do as :func:`logits_of`, with each part kept in ``folder``, so that a prediction that was stopped goes on.
 
@@ -123,7 +134,7 @@ def logits_in_parts(
     for number, part in enumerate(part_slices(len(ids), count)):
         report = _shifted(progress, part.start, len(ids)) if progress else None
         values[part] = predict_part(
-            inference, preparation, ids[part], settings, part_file(folder, number, count), report
+            inference, preparation, ids[part], settings, part_file(folder, number, count), report, known
         )
     return values
 

@@ -6,7 +6,6 @@ machine, and its out-of-fold decisions prove it.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from lensfold.models.kernel_machines import Chosen, KernelMachine, fit_machine, 
 from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.logits import logits_of, views_of
 from lensfold.runs.logits import read_logits, write_logits
+from lensfold.runs.predictions import forget_predictions
 from lensfold.runs.provenance import TrainingRecord
 from lensfold.runs.run import fold_number
 from lensfold.training.curriculum import stage_labels
@@ -60,7 +60,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
         held_out = task.held_out(cache.ids)
         predict = task.experiment.predict
         views = views_of(machine.decisions, preparation, held_out, predict.batch_size, predict.d4_average)
-    shutil.rmtree(task.folder / "test", ignore_errors=True)  # decisions of an earlier machine
+    forget_predictions(task.folder)
     write_logits(task.folder / "oof.csv", held_out, views.mean, views.one)
 
 

@@ -6,7 +6,6 @@ an undisturbed one. The number of epochs is fixed by the curriculum: validation 
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -41,6 +40,7 @@ from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.forward import inference_of
 from lensfold.prediction.logits import logits, views_of
 from lensfold.runs.logits import write_logits
+from lensfold.runs.predictions import forget_predictions
 from lensfold.runs.provenance import TrainingRecord
 from lensfold.scoring.metrics import auc
 from lensfold.training.checkpoint import read_history, restore_variables, save_checkpoint
@@ -93,7 +93,7 @@ def train_fold(task: FoldTask, log: Log) -> None:
         inference = inference_of(model, predict.batch_size)
         views = views_of(inference, preparation, held_out, predict.batch_size, predict.d4_average)
     _refuse_constant(task, views.mean)
-    shutil.rmtree(task.folder / "test", ignore_errors=True)  # scores of an earlier network
+    forget_predictions(task.folder)
     write_logits(task.folder / "oof.csv", held_out, views.mean, views.one)
 
 
