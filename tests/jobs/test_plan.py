@@ -11,11 +11,13 @@ from fakes.workspace import configure_tiny, lensfold, predict_fold
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lensfold.config import CascadeSettings
 from lensfold.errors import InputError
 from lensfold.jobs import run
 from lensfold.jobs.job import Job, parse_job
 from lensfold.jobs.plan import Work, jobs_of, needed
 from lensfold.jobs.run import Executor, run_needed
+from lensfold.jobs.slurm import job_script
 from lensfold.paths import Workspace
 
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}", fullmatch=True)
@@ -28,13 +30,13 @@ def to_do(asked: Work) -> list[str]:
 @st.composite
 def any_job(draw) -> Job:
     kind, name, count = (
-        draw(st.sampled_from(("cache", "merge", "train", "predict", "join"))),
+        draw(st.sampled_from(("cache", "merge", "train", "predict", "join", "first", "keep"))),
         draw(NAMES),
         draw(st.integers(1, 10**9 - 1)),
     )
     if kind == "train":
         return Job(kind, name, draw(st.integers(0, 99)))
-    if kind in ("cache", "predict"):
+    if kind in ("cache", "predict", "first"):
         return Job(kind, name, draw(st.integers(0, count - 1)), count)
     return Job(kind, name) if kind == "merge" else Job(kind, name, count=count)
 
@@ -167,6 +169,17 @@ def test_a_cache_that_is_to_be_built_brings_all_that_is_made_from_it(trained):
     catalog.write_text("\n".join(catalog.read_text().splitlines()[:-1]) + "\n")
     found = to_do(work(trained, parts=1))
     assert found[:2] == ["cache:train:1of1", "merge:train"] and "train:tiny:0" in found
+
+
+def test_a_cascade_has_two_stages(trained):
+    asked = work(trained, cascade=CascadeSettings(first="tiny", keep=0.5, least=1))
+    waits = {str(job): set(map(str, before)) for job, before in needed(asked, jobs_of(asked)).items()}
+    parts = ["predict:tiny:1of2", "predict:tiny:2of2"]
+    assert list(waits) == ["first:tiny:1of2", "first:tiny:2of2", "keep:tiny:2", *parts, "join:tiny:2"]
+    assert waits["keep:tiny:2"] == {"first:tiny:1of2", "first:tiny:2of2"}
+    assert [waits[part] for part in parts] == [{"keep:tiny:2"}] * 2
+    assert " ".join(asked.command(Job("keep", "tiny", count=2))).endswith("--cascade tiny:0.5:1 keep:tiny:2")
+    assert "--cascade tiny:0.5:1" in job_script(asked)
 
 
 def test_only_some_folds(trained):

@@ -162,9 +162,13 @@ def run_job(
     trained_on: TrainedOn = None,
     skip_bad: SkipBad = False,
     stage: Stage = None,
+    cascade: Annotated[
+        str | None, typer.Option(help="first:keep:least, where only the objects of a cascade are predicted.")
+    ] = None,
     attended: Annotated[bool, typer.Option("--attended", help="End when standard input is closed.")] = False,
 ) -> None:
     """Do one job. It may be run again, anywhere: what is done is found done, what was stopped goes on."""
+    from lensfold.config import parse_cascade
     from lensfold.jobs.job import parse_job
     from lensfold.jobs.plan import Work
     from lensfold.jobs.process import end_with_stdin
@@ -173,4 +177,6 @@ def run_job(
     if attended:
         end_with_stdin()
     workspace, chosen = chosen_pack(root, pack, data)
-    do(Work(workspace, chosen, trained_on=trained_on, skip_bad=skip_bad, stage=stage), parse_job(job))
+    chosen_by = parse_cascade(cascade) if cascade else None
+    work = Work(workspace, chosen, trained_on=trained_on, cascade=chosen_by, skip_bad=skip_bad, stage=stage)
+    do(work, parse_job(job))

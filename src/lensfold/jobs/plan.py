@@ -4,24 +4,25 @@
 something else than there is now.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
-from lensfold.config import Experiment, read_toml
-from lensfold.data.cache import cached_ids, pixels_hash, read_manifest, row_bytes
+from lensfold.config import CascadeSettings, Experiment, read_toml
+from lensfold.data.cache import cached_ids, read_manifest, row_bytes
 from lensfold.data.cache_check import has_manifest, is_cached, stale_reason
-from lensfold.data.given_features import seen_hash
 from lensfold.errors import InputError
 from lensfold.jobs.job import Job
 from lensfold.paths import SIDES, Pack, Split, Workspace
 from lensfold.pipeline.cache import is_part_cached, plan_split
 from lensfold.pipeline.folds import ensure_folds
+from lensfold.pipeline.predict import run_predictions, selection
 from lensfold.pipeline.train import is_trained
-from lensfold.runs.predictions import FoldPrediction, fold_predictions, part_count
+from lensfold.runs.cascade import Selection
+from lensfold.runs.predictions import FoldPrediction, part_count
 from lensfold.runs.run import Run
 
 
@@ -39,6 +40,8 @@ class Work:
     cached: tuple[Split, ...] = ()
     #: pack of the predicting runs, which are taken as they are; None: those of the pack itself, trained where needed
     trained_on: str | None = None
+    #: what chooses the objects that are predicted; all where None
+    cascade: CascadeSettings | None = None
     #: only these folds are trained; all where empty
     folds: tuple[int, ...] = ()
     #: parts that each split is divided into; by its size unless given
@@ -47,6 +50,12 @@ class Work:
     stage: Path | None = None
     #: splits whose caches no longer stand for their files, see `find_stale`
     stale: frozenset[Split] = frozenset()
+
+    @property
+    def predicting(self) -> tuple[str, ...]:
+        """Every run that predicts, each once: those asked for, and the first of a cascade."""
+        first = (self.cascade.first,) if self.cascade and self.predicted else ()
+        return tuple(dict.fromkeys((*self.predicted, *first)))
 
     @property
     def source(self) -> str:
@@ -59,6 +68,8 @@ class Work:
         options = ["--data", str(self.pack.folder.resolve())]
         if self.trained_on:
             options += ["--trained-on", self.trained_on]
+        if self.cascade:
+            options += ["--cascade", self.cascade.selection]
         if self.skip_bad:
             options += ["--skip-bad"]
         if self.stage:
@@ -77,7 +88,8 @@ class Work:
 
     def threads(self, job: Job) -> int:
         """Threads that a job computes with."""
-        return self.experiment(job.name).train.threads if job.kind in ("train", "predict", "join") else 1
+        networks = job.is_computed or job.kind in ("join", "keep")  # these predict what a part lacks
+        return self.experiment(job.name).train.threads if networks else 1
 
 
 def jobs_of(work: Work) -> dict[Job, set[Job]]:
@@ -95,14 +107,29 @@ def jobs_of(work: Work) -> dict[Job, set[Job]]:
     for name in work.trained:
         needs = {Job("merge", split) for split in splits if _learns_from(work, name, split)}
         jobs |= {Job("train", name, fold): needs for fold in _folds(work, name)}
+    if not work.predicted:
+        return jobs
+    needs = {Job("merge", "test")}
+    if work.cascade:
+        jobs |= _first_jobs(work, work.cascade.first, needs | _training(jobs, work.cascade.first))
+        needs = {job for job in jobs if job.kind == "keep"}
     for name in work.predicted:
-        jobs |= _prediction_jobs(work, name, [job for job in jobs if job.kind == "train" and job.name == name])
+        jobs |= _prediction_jobs(work, name, needs | _training(jobs, name))
     return jobs
 
 
-def _prediction_jobs(work: Work, name: str, training: Sequence[Job]) -> dict[Job, set[Job]]:
+def _training(jobs: Mapping[Job, set[Job]], name: str) -> set[Job]:
+    return {job for job in jobs if job.kind == "train" and job.name == name}
+
+
+def _first_jobs(work: Work, name: str, needs: set[Job]) -> dict[Job, set[Job]]:
     count = _parts(work, "test")
-    needs = {Job("merge", "test"), *training}
+    parts = [Job("first", name, number, count) for number in range(count)]
+    return dict.fromkeys(parts, needs) | {Job("keep", name, count=count): set(parts)}
+
+
+def _prediction_jobs(work: Work, name: str, needs: set[Job]) -> dict[Job, set[Job]]:
+    count = _parts(work, "test", work.cascade)
     parts = [Job("predict", name, number, count) for number in range(count)]
     join = {Job("join", name, count=count): set(parts)} if count > 1 else {}  # a single part is the whole
     return dict.fromkeys(parts, needs) | join
@@ -137,8 +164,10 @@ def is_done(work: Work, job: Job) -> bool:
 def _is_predicted(work: Work, job: Job) -> bool:
     try:
         manifest = read_manifest(work.workspace.cache(work.pack, "test"))
-        made = _predictions(work, job.name, manifest)
-    except InputError:  # no cache, no run, no fold yet
+        if job.kind == "keep":
+            return selection_of(work).is_done()
+        made = predictions_of(work, job)
+    except InputError:  # no cache, no run, no fold, no objects chosen yet
         return False
     if all(prediction.is_done() for prediction in made):
         return True
@@ -148,10 +177,24 @@ def _is_predicted(work: Work, job: Job) -> bool:
     return all(one.has_part(ids, job.number, job.count) for one in made)
 
 
-def _predictions(work: Work, name: str, manifest: dict) -> list[FoldPrediction]:
-    run, workspace = Run(work.workspace.run(work.source, name)), work.workspace
-    seen = seen_hash(run.settings, pixels_hash(manifest), workspace.root, work.pack.name)
-    return fold_predictions(run, work.pack.name, seen)
+def predictions_of(work: Work, job: Job) -> list[FoldPrediction]:
+    """Return what a job of prediction makes, or a part of that, one prediction a fold.
+
+    Raises InputError where there is no cache, no fold of the run, or where a cascade has not chosen the objects yet.
+    """
+    if job.kind in ("first", "keep"):
+        return selection_of(work).first
+    chosen = selection_of(work) if work.cascade else None
+    return run_predictions(work.workspace, work.pack, Run(work.workspace.run(work.source, job.name)), chosen)
+
+
+def selection_of(work: Work) -> Selection:
+    """Return which objects a cascade keeps; InputError where the work has none, or where there is no test cache."""
+    if work.cascade is None:
+        raise InputError(
+            "first and keep are jobs of a cascade: give --cascade RUN:SHARE:LEAST, as `lensfold run` does."
+        )
+    return selection(work.workspace, work.pack, work.source, work.cascade)
 
 
 def splits_of(work: Work) -> list[Split]:
@@ -174,7 +217,7 @@ def splits_there(work: Work) -> tuple[Split, ...]:
 
 
 def _check_experiments(work: Work) -> None:
-    for name in (*work.trained, *work.predicted):
+    for name in (*work.trained, *work.predicting):
         work.experiment(name)
 
 
@@ -186,14 +229,22 @@ def _wants_twins(work: Work, name: str, split: Split) -> bool:
     return split == "twins" and work.experiment(name).train.sees_twins(work.pack.has_twins)
 
 
-def _parts(work: Work, split: Split) -> int:
-    """Parts that a split is divided into: as many as asked for, or one for every so many objects."""
+def _parts(work: Work, split: Split, cascade: CascadeSettings | None = None) -> int:
+    """Parts that a split, or what a cascade keeps of it, is divided into: as asked, or one for every so many objects.
+
+    The folder of a split without a cache is listed.
+    """
+    objects = _objects(work, split)
+    return work.parts or part_count(cascade.count(objects) if cascade else objects)
+
+
+def _objects(work: Work, split: Split) -> int:
     if is_cached(work.workspace, work.pack, split):
-        return work.parts or part_count(read_manifest(work.workspace.cache(work.pack, split))["objects"])
+        return read_manifest(work.workspace.cache(work.pack, split))["objects"]
     ids = plan_split(work.workspace, work.pack, split)
     if ids is None:  # an archive, whose objects are not known before it is read: about as many as their pixels fill
-        return work.parts or part_count(work.pack.split_source(split).stat().st_size // row_bytes(SIDES[0]))
-    return work.parts or part_count(len(ids))
+        return work.pack.split_source(split).stat().st_size // row_bytes(SIDES[0])
+    return len(ids)
 
 
 def _folds(work: Work, name: str) -> list[int]:
@@ -202,7 +253,7 @@ def _folds(work: Work, name: str) -> list[int]:
     unknown = [fold for fold in work.folds if fold >= count]
     if unknown:
         raise InputError(f"fold {min(unknown)} does not exist: the folds of {work.pack.name} are 0 to {count - 1}.")
-    return [fold for fold in range(count) if not work.folds or fold in work.folds or name in work.predicted]
+    return [fold for fold in range(count) if not work.folds or fold in work.folds or name in work.predicting]
 
 
 def find_stale(work: Work) -> dict[Split, str]:

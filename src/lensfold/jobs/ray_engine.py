@@ -121,7 +121,7 @@ def _check_is_ray(address: str) -> None:
 
 def _gpus(job: Job, gpus: int) -> int:
     """GPUs of a job, where a job that runs a network has ``gpus``."""
-    return gpus if job.kind in ("train", "predict") else 0
+    return gpus if job.is_computed else 0
 
 
 def _check_room(work: Work, jobs: list[Job], nodes: list[dict], gpus: int) -> None:

@@ -4,7 +4,7 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from lensfold.config import CHALLENGE_BETA_SQUARED
+from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings
 from lensfold.console import show_text
 from lensfold.data.cache_check import discard_cache, is_cached
 from lensfold.errors import InputError
@@ -77,20 +77,36 @@ def order_of(
     unknown = [step for step in steps if step not in STEPS]
     if unknown or not steps:
         raise InputError(f"step {', '.join(map(repr, unknown)) or 'missing'}: expected some of {', '.join(STEPS)}.")
+    settings: SubmissionSettings | None = None
     members: tuple[str, ...] = ()
     named, submission = submission, submission or usual_submission(work.pack, work.trained_on)
     note = ""
     if "predict" in steps or ("train" in steps and not experiments):
         if named is None and submission == FEW_LABELS:
             note = f"{work.pack.labels} gives no lens sizes: SUBMISSION={FEW_LABELS}, which needs none"
-        members = read_submission_settings(work.workspace, submission, work.source).experiments
+        settings = read_submission_settings(work.workspace, submission, work.source)
+        members = settings.experiments
+        _check_first(work, submission, settings)
     trained = tuple(experiments or members) if "train" in steps else ()
-    predicted = members if "predict" in steps else ()
-    if work.trained_on is None:
-        trained = tuple(dict.fromkeys((*trained, *predicted)))
-    cached = splits_there(work) if "cache" in steps else ()
-    asked = replace(work, trained=trained, predicted=predicted, cached=cached)
-    return Order(asked, steps, submission, beta_squared, note)
+    asked = replace(work, cached=splits_there(work) if "cache" in steps else ())
+    if settings and "predict" in steps:
+        asked = replace(asked, predicted=settings.scored_by, cascade=settings.cascade)
+        if work.trained_on is None:
+            trained = tuple(dict.fromkeys((*trained, *members)))
+    return Order(replace(asked, trained=trained), steps, submission, beta_squared, note)
+
+
+def _check_first(work: Work, submission: str, settings: SubmissionSettings) -> None:
+    """Raise InputError where the first run of a cascade does not exist, or does not find lenses."""
+    if settings.cascade is None:
+        return
+    first, file = settings.cascade.first, work.workspace.submission_settings(submission)
+    try:
+        task = work.experiment(first).task
+    except InputError as error:
+        raise InputError(f'{file}: cascade.first = "{first}": {error}') from error
+    if task != "lens":
+        raise InputError(f'{file}: cascade.first = "{first}" has task = "{task}". Name a run that finds lenses.')
 
 
 def run(order: Order, executor: Executor) -> None:
@@ -102,7 +118,7 @@ def run(order: Order, executor: Executor) -> None:
     work = order.work
     if order.note:
         show_text(order.note)
-    for name in (*work.trained, *work.predicted):
+    for name in (*work.trained, *work.predicting):
         work.experiment(name)  # a mistake in a file of settings comes before hours of work
     for name in work.trained:
         experiment_for(work.workspace, work.pack, name)
@@ -142,7 +158,7 @@ def run_needed(work: Work, executor: Executor, brief: bool = False) -> bool:
         for name in work.trained:  # settings are resolved first: a job is known by what it is made from
             configure_once(work.workspace, work.pack, name)
     if (work.trained_on or has_train) and is_cached(work.workspace, work.pack, "test"):
-        for name in work.predicted:  # what cannot be predicted is not trained either
+        for name in work.predicting:  # what cannot be predicted is not trained either
             check_frames(work.workspace, work.pack, work.source, name)
     missing = needed(work, known)
     if not missing:

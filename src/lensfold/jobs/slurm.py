@@ -81,7 +81,7 @@ def _options(work: Work, members: list[Job], before: list[int], at_a_time: int |
     first = members[0]
     options = [f"--job-name={first.group}", f"--array=0-{len(members) - 1}{f'%{at_a_time}' if at_a_time else ''}"]
     options.append(f"--cpus-per-task={work.threads(first)}")
-    if gpus and first.kind in ("train", "predict"):
+    if gpus and first.is_computed:
         options.append(f"--gpus={gpus}")
     if before:
         options.append("--dependency=afterok:" + ":".join(f"$array{index}" for index in before))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from lensfold.files import exclusive, replacing
 from lensfold.jobs.job import Job
-from lensfold.jobs.plan import Work, is_done
+from lensfold.jobs.plan import Work, is_done, predictions_of, selection_of
 from lensfold.jobs.process import cores
 from lensfold.pipeline.cache import cache_part, cache_split_once
 from lensfold.pipeline.configure import configure_once
-from lensfold.pipeline.predict import predict_folds, predict_part_of_folds
+from lensfold.pipeline.predict import predict_part, predict_whole
 from lensfold.pipeline.train import train
 
 
@@ -48,10 +48,12 @@ def _do(work: Work, job: Job) -> None:
         cache_split_once(workspace, pack, job.split, work.skip_bad, cores())
     elif job.kind == "train":
         train(workspace, pack, job.name, job.number, work.stage)
-    elif job.kind == "predict" and job.count > 1:
-        predict_part_of_folds(workspace, pack, work.source, job.name, job.number, job.count, work.stage)
+    elif job.kind in ("predict", "first") and job.count > 1:
+        predict_part(workspace, pack, predictions_of(work, job), job.number, job.count, work.stage)
     else:
-        predict_folds(workspace, pack, work.source, job.name, stage=work.stage, count=job.count)
+        predict_whole(workspace, pack, predictions_of(work, job), work.stage, job.count)
+        if job.kind == "keep":
+            selection_of(work).write()
 
 
 def _write(path: Path, job: Job, started: float, **facts: object) -> None:

@@ -6,13 +6,13 @@ there and become the fold's ``test/<pack>.csv``.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from lensfold.config import Experiment, in_words, missing_bands
+from lensfold.config import CascadeSettings, Experiment, in_words, missing_bands
 from lensfold.console import progress
 from lensfold.data.cache import Cache, bands_of, cached_ids, frame_side, pixels_hash, read_manifest
 from lensfold.data.given_features import given_file, seen_hash
@@ -24,17 +24,12 @@ from lensfold.pipeline.cache import staged
 from lensfold.pipeline.train import start_where_needed
 from lensfold.prediction.features import Features, network_input, progress_lines
 from lensfold.prediction.forward import inference_of
-from lensfold.prediction.logits import Outputs, kept_logits, logits_in_parts, predict_part
+from lensfold.prediction.logits import Outputs, kept_logits, logits_in_parts
+from lensfold.prediction.logits import predict_part as logits_of_part
+from lensfold.runs.cascade import Selection, kept_predictions
+from lensfold.runs.logits import write_logits
 from lensfold.runs.predictions import FoldPrediction, fold_predictions, part_file, part_slices
 from lensfold.runs.run import Run
-
-
-def _predictions(
-    workspace: Workspace, pack: Pack, trained_on: str, name: str, only: Sequence[int] = ()
-) -> list[FoldPrediction]:
-    check_frames(workspace, pack, trained_on, name)
-    pixels, run = pixels_hash(read_manifest(workspace.cache(pack, "test"))), Run(workspace.run(trained_on, name))
-    return fold_predictions(run, pack.name, seen_hash(run.settings, pixels, workspace.root, pack.name), only)
 
 
 def check_frames(workspace: Workspace, pack: Pack, trained_on: str, name: str) -> None:
@@ -56,6 +51,35 @@ def check_frames(workspace: Workspace, pack: Pack, trained_on: str, name: str) -
         )
 
 
+def _check_frames(workspace: Workspace, pack: Pack, predictions: Sequence[FoldPrediction]) -> None:
+    run = predictions[0].run
+    check_frames(workspace, pack, run.folder.parent.name, run.name)
+
+
+def selection(workspace: Workspace, pack: Pack, trained_on: str, cascade: CascadeSettings) -> Selection:
+    """Return which objects of a pack's test split a cascade keeps, chosen or not yet; InputError without a cache."""
+    run = Run(workspace.run(trained_on, cascade.first))
+    return Selection(run, pack.name, _seen(workspace, pack, run), cascade)
+
+
+def _seen(workspace: Workspace, pack: Pack, run: Run) -> str:
+    """Return a hash of what a run's networks see of a pack's test split; InputError without a cache."""
+    pixels = pixels_hash(read_manifest(workspace.cache(pack, "test")))
+    return seen_hash(run.settings, pixels, workspace.root, pack.name)
+
+
+def run_predictions(
+    workspace: Workspace, pack: Pack, run: Run, chosen: Selection | None = None
+) -> list[FoldPrediction]:
+    """Return a run's predictions of a pack's test split, or of what a cascade has chosen of it, one a fold.
+
+    Raises InputError where there is no cache, no fold of the run, or where nothing is chosen yet.
+    """
+    if chosen:
+        return kept_predictions(run, chosen)
+    return fold_predictions(run, pack.name, _seen(workspace, pack, run))
+
+
 def predict_folds(
     workspace: Workspace,
     pack: Pack,
@@ -68,88 +92,82 @@ def predict_folds(
     """Logits of a pack's test split from a run's complete folds (or ``only`` some), one file a fold.
 
     A fold whose file is of the same network, pixels and settings stays. Of ``count`` parts those that
-    :func:`predict_part_of_folds` made are taken, the rest is predicted.
+    :func:`predict_part` made are taken, the rest is predicted.
     """
+    run = Run(workspace.run(trained_on, name))
+    made = fold_predictions(run, pack.name, _seen(workspace, pack, run), only)
+    predict_whole(workspace, pack, made, stage, count)
+
+
+def predict_whole(
+    workspace: Workspace,
+    pack: Pack,
+    predictions: Sequence[FoldPrediction],
+    stage: Path | None = None,
+    count: int | None = None,
+) -> None:
+    """Do as :func:`predict_folds` for these predictions of a run, of all objects or of some."""
+    _check_frames(workspace, pack, predictions)
     local = None
-    for prediction in _predictions(workspace, pack, trained_on, name, only):
+    for prediction in predictions:
         if prediction.is_done():
             continue
         with Cache(workspace.cache(pack, "test")) as cache:
-            ids, values = cache.ids, kept_logits(prediction.parts, cache.ids, count) if count else None
+            ids = prediction.ids(cache.ids)
+        known: pd.Series | None = None
+        values = kept_logits(prediction.parts, ids, count) if count else None
         if values is None:
+            known = prediction.known()
+            values = known.reindex(ids).to_numpy()
+        if np.isnan(values).any():
             local = local or staged(workspace, pack, "test", stage)
-            values = _predicted(workspace, pack, trained_on, name, prediction, local, count)
+            title = f"predict {pack.name} test: {prediction.run.name} fold{prediction.fold}"
+            with _opened(workspace, pack, prediction, local) as (outputs, preparation), progress(title) as report:
+                way = prediction.way
+                values = logits_in_parts(outputs, preparation, ids, way, prediction.parts, report, count, known)
         prediction.write(ids, values)
 
 
-def _predicted(
+def predict_part(
     workspace: Workspace,
     pack: Pack,
-    trained_on: str,
-    name: str,
-    prediction: FoldPrediction,
-    cache_folder: Path,
-    count: int | None,
-) -> np.ndarray:
-    title = f"predict {pack.name} test: {name} fold{prediction.fold}"
-    with _opened(workspace, pack, trained_on, name, prediction, cache_folder) as opened, progress(title) as report:
-        return logits_in_parts(
-            opened.outputs,
-            opened.preparation,
-            opened.ids,
-            opened.experiment.predict,
-            prediction.parts,
-            report,
-            count,
-        )
-
-
-def predict_part_of_folds(
-    workspace: Workspace,
-    pack: Pack,
-    trained_on: str,
-    name: str,
+    predictions: Sequence[FoldPrediction],
     number: int,
     count: int,
     stage: Path | None = None,
 ) -> None:
-    """Part ``number`` (from 0) of ``count`` of the test split by every complete fold of a run, kept for later."""
+    """Part ``number`` (from 0) of ``count`` of each of a run's predictions, kept for later."""
+    _check_frames(workspace, pack, predictions)
     local = None
-    ids = np.sort(list(cached_ids(read_manifest(workspace.cache(pack, "test")))))
-    for prediction in _predictions(workspace, pack, trained_on, name):
-        if prediction.has_part(ids, number, count):
+    split = np.sort(list(cached_ids(read_manifest(workspace.cache(pack, "test")))))
+    for prediction in predictions:
+        if prediction.has_part(split, number, count):
+            continue
+        ids = prediction.ids(split)
+        own, path = ids[part_slices(len(ids), count)[number]], part_file(prediction.parts, number, count)
+        known = prediction.known()
+        if np.isin(own, known.index).all():
+            write_logits(path, own, known[own].to_numpy())
             continue
         local = local or staged(workspace, pack, "test", stage)
-        title = f"predict {pack.name} test, part {number + 1} of {count}: {name} fold{prediction.fold}"
-        with _opened(workspace, pack, trained_on, name, prediction, local) as opened, progress(title) as report:
-            own = opened.ids[part_slices(len(opened.ids), count)[number]]
-            path = part_file(prediction.parts, number, count)
-            predict_part(opened.outputs, opened.preparation, own, opened.experiment.predict, path, report)
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """What a fold predicts with."""
-
-    outputs: Outputs
-    preparation: Preparation | Features
-    ids: np.ndarray
-    experiment: Experiment
+        title = f"predict {pack.name} test, part {number + 1} of {count}: {prediction.run.name} fold{prediction.fold}"
+        with _opened(workspace, pack, prediction, local) as (outputs, preparation), progress(title) as report:
+            logits_of_part(outputs, preparation, own, prediction.way, path, report, known)
 
 
 @contextmanager
 def _opened(
-    workspace: Workspace, pack: Pack, trained_on: str, name: str, prediction: FoldPrediction, cache_folder: Path
-) -> Iterator[_Opened]:
-    experiment, config = prediction.run.settings, prediction.run.config
+    workspace: Workspace, pack: Pack, prediction: FoldPrediction, cache_folder: Path
+) -> Iterator[tuple[Outputs, Preparation | Features]]:
+    """What a fold predicts with: its network or kernel machine, and the input of that."""
+    run = prediction.run
+    experiment, config, trained_on = run.settings, run.config, run.folder.parent.name
     start_where_needed(experiment)
     source = pack if trained_on == pack.name else workspace.pack(trained_on)
     with _threads(experiment), Cache(cache_folder) as cache:
-        folder = prediction.run.fold_folder(prediction.fold)
-        outputs = _outputs_of(experiment, config, folder, workspace.cache(source, "train"))
+        outputs = _outputs_of(experiment, config, run.fold_folder(prediction.fold), workspace.cache(source, "train"))
         given = given_file(config, experiment, workspace.root, pack.name, "test")
-        preparation = network_input(cache, experiment, config["constants"], progress_lines(print), given=given)
-        yield _Opened(outputs, preparation, cache.ids, experiment)
+        yield outputs, network_input(cache, experiment, config["constants"], progress_lines(print), given=given)
 
 
 def _threads(experiment: Experiment) -> AbstractContextManager:
