@@ -9,6 +9,7 @@ from pathlib import Path
 from lensfold.console import show_text
 from lensfold.leaderboard.history import ENSEMBLE, last_before, read_history
 from lensfold.paths import Pack, Workspace
+from lensfold.pipeline.cascade import cascade_cost
 from lensfold.pipeline.statistics import unlike_training
 from lensfold.report.outcome import elsewhere, show_outcome
 from lensfold.runs.scores import gain_text
@@ -23,12 +24,19 @@ def show_submission(workspace: Workspace, pack: Pack, content: dict, every_table
     if every_table:
         _show_every_table(content)
     _show_files(target, content)
+    if cascade := content.get("cascade"):  # a manifest of before has none
+        show_text(
+            f"{cascade['name']} scored {cascade['objects']} objects with one view, the members the best "
+            f"{cascade['kept']} of them; the others stand below these in its order, and have no probability."
+        )
     if content["trained_on"] != pack.name:
         for text in about_another_sky(workspace, pack, content):
             show_text(text)
         return
     if unlike := unlike_training(workspace, pack, content["trained_on"], list(content["members"])):
         show_text(unlike)
+    if cascade and cascade["measured"]:
+        show_text(cascade_cost(cascade["measured"]))
     _show_adds(content["ensemble"])
     training = workspace.pack(content["trained_on"])
     simulated = training.is_simulated or pack.is_simulated

@@ -19,7 +19,11 @@ from lensfold.errors import InputError
 from lensfold.files import write_json
 from lensfold.leaderboard.history import ENSEMBLE, append_history
 from lensfold.paths import Pack, Workspace
+from lensfold.pipeline.cascade import cascaded_ensemble, cascaded_test
+from lensfold.pipeline.predict import run_predictions, selection
 from lensfold.pipeline.score import check_current, run_scores
+from lensfold.runs.cascade import Selection
+from lensfold.runs.predictions import mean_logits
 from lensfold.runs.run import Run, aligned
 from lensfold.scoring.curves import reliability
 from lensfold.scoring.metrics import brier
@@ -45,7 +49,8 @@ def submit(
     recipe, training = recipe_of(settings), training_pack(workspace, pack, trained_on)
     source = TrainingData.of(workspace, training)
     members = [Run(workspace.run(trained_on, m.experiment), m.weight) for m in settings.member]
-    test = _test_logits(pack, members, "lens")
+    chosen = selection(workspace, pack, trained_on, settings.cascade) if settings.cascade else None
+    test = _test_logits(workspace, pack, members, "lens", chosen)
     ensemble, rows = _judged(source, members, recipe, beta_squared)
     if ensemble is None and recipe.learns:
         raise InputError(
@@ -55,26 +60,38 @@ def submit(
         )
     combiner = ensemble.combiner if ensemble else Combiner(recipe.how, recipe.weights)
     logits = pd.Series(combiner.apply(test.to_numpy()), index=test.index, name="logit")
-    held_out = _held_out(workspace, pack, training, ensemble, source)
+    cascade: dict | None = None
+    shown = ensemble
+    if chosen:
+        made = cascaded_test(chosen, logits)
+        logits, cascade = made.logits, {**made.record, "measured": None}
+        if source and ensemble:
+            shown, cascade["measured"] = cascaded_ensemble(source, chosen, ensemble, made.share)
+            rows = [*rows[:-1], {**rows[-1], "name": shown.name, **_scored(source, shown, beta_squared)}]
+    held_out = _held_out(workspace, pack, training, shown, source)
     logits.update(held_out)
     radii = _test_radii(workspace, pack, training, source, name, settings.radius) if settings.radius else None
     cached = read_manifest(workspace.cache(pack, "test"))
     targets = [workspace.submission(pack, file) for file in (name, f"{name}_radius")]
     summary, second = _write_files(targets, settings, split_ids(pack, cached), logits, radii)
-    record = _ensemble_record(source, ensemble, recipe, rows, beta_squared) if source and ensemble else None
+    record = None
+    if source and ensemble and shown:
+        record = _ensemble_record(source, ensemble, recipe, rows)
+        record["against_best"] = _against_best(source, shown, rows, beta_squared) if len(members) > 1 else None
     content = {
         "submission": name,
         "pack": pack.name,
         "trained_on": trained_on,
         "made_from": identity,
-        "settings": settings.model_dump(mode="json"),
-        **origin(_weighted(members, combiner), pack),
+        "settings": settings.model_dump(mode="json", exclude_none=True),
+        **_origin(workspace, pack, _weighted(members, combiner), chosen),
         "ensemble": record,
         **made_with(workspace, name, training, cached),
         "refused": _refused_scores(targets[0], settings.header, cached["refused"]),
         "out_of_fold": len(held_out),
         "scores": rows,
         "radius": second,
+        "cascade": cascade,
         **summary,
     }
     write_json(targets[0].with_suffix(".json"), content)
@@ -137,11 +154,23 @@ def _write_files(
     return summary, {"file": targets[1].name, **origins, **write(targets[1], values, score="radius")}
 
 
-def _test_logits(pack: Pack, members: Sequence[Run], task: Task) -> pd.DataFrame:
-    """The members' predictions of the test split, a column each, by ID; InputError unless they fit together."""
-    check_task(members, task)
-    check_common_folds(members)
-    return aligned([member.test_logits(pack.name) for member in members], "ensemble")
+def _test_logits(
+    workspace: Workspace, pack: Pack, members: Sequence[Run], task: Task, chosen: Selection | None = None
+) -> pd.DataFrame:
+    """The members' predictions of the test split, or what is ``chosen`` of it, a column each, by ID.
+
+    Raises InputError unless they fit together, and with the run that chose.
+    """
+    runs = [*members, *([chosen.run] if chosen else [])]
+    check_task(runs, task)
+    check_common_folds(runs)
+    made = [mean_logits(run_predictions(workspace, pack, member, chosen)) for member in members]
+    return aligned(made, "ensemble")
+
+
+def _origin(workspace: Workspace, pack: Pack, members: Sequence[Run], chosen: Selection | None = None) -> dict:
+    files = [[one.target for one in run_predictions(workspace, pack, member, chosen)] for member in members]
+    return origin(members, files)
 
 
 def _judged(
@@ -162,9 +191,13 @@ def _judged(
         "pack": source.pack.name,
         "of_folds": int(source.folds.max()) + 1,
         **{key: sum(row[key] for row in rows) for key in ("seconds", "parameters")},
-        **score_oof(source.catalog, ensemble.oof, ensemble.rule, members[0].task, beta_squared),
+        **_scored(source, ensemble, beta_squared),
     }
     return ensemble, [*rows, together]
+
+
+def _scored(source: TrainingData, ensemble: Ensemble, beta_squared: float) -> dict:
+    return score_oof(source.catalog, ensemble.oof, ensemble.rule, ensemble.members[0].task, beta_squared)
 
 
 def _member_row(source: TrainingData, member: Run, beta_squared: float) -> dict:
@@ -173,9 +206,7 @@ def _member_row(source: TrainingData, member: Run, beta_squared: float) -> dict:
     return kept or run_scores(member, source.pack.name, source.catalog, source.folds, member.oof(), beta_squared)
 
 
-def _ensemble_record(
-    source: TrainingData, ensemble: Ensemble, recipe: Recipe, rows: Sequence[dict], beta_squared: float
-) -> dict:
+def _ensemble_record(source: TrainingData, ensemble: Ensemble, recipe: Recipe, rows: Sequence[dict]) -> dict:
     """What the manifest records of the ensemble: weights of the test split and of each fold, and their worth."""
     names = [member.name for member in ensemble.members]
     return {
@@ -185,7 +216,6 @@ def _ensemble_record(
         "learnt_from": ensemble.nested.learnt_from,
         "test": _weights_record(ensemble.combiner, names),
         "by_fold": {str(fold): _weights_record(combiner, names) for fold, combiner in ensemble.nested.by_part.items()},
-        "against_best": _against_best(source, ensemble, rows, beta_squared) if len(names) > 1 else None,
         "adds": _adds(source, ensemble, recipe, rows) if len(names) > 1 else [],
         "calibration": _calibration_record(source, ensemble),
     }
@@ -249,7 +279,7 @@ def _test_radii(
         raise InputError(f"{taken}: its file is that of the Einstein radii of {name!r}. Give it another name.")
     members = [Run(workspace.run(training.name, experiment)) for experiment in experiments]
     recipe = Recipe("logit-mean", (1.0,) * len(members))
-    logs, combiner = _test_logits(pack, members, "einstein-radius"), Combiner(recipe.how, recipe.weights)
+    logs, combiner = _test_logits(workspace, pack, members, "einstein-radius"), Combiner(recipe.how, recipe.weights)
     ensemble, rows = _judged(source, members, recipe, CHALLENGE_BETA_SQUARED)
     if ensemble is None and not (len(members) == 1 and rows):
         raise InputError(
@@ -258,7 +288,7 @@ def _test_radii(
         )
     whole = rows[-1]
     scored = {"factor": whole["factor"], "oof_mse": whole["mse"], "scores": rows}
-    record = {**origin(_weighted(members, combiner), pack), **scored}
+    record = {**_origin(workspace, pack, _weighted(members, combiner)), **scored}
     radii = radii_of_logs(combiner.apply(logs.to_numpy())) * whole["factor"]
     return pd.Series(radii, index=logs.index), record
 

@@ -111,7 +111,7 @@ def _show_members(manifest: Manifest) -> None:
         rows.append(
             [
                 name,
-                "Einstein radii" if name not in manifest.members else "lens",
+                _purpose(manifest, name),
                 f"{member.weight:g}",
                 learner_of(experiment),
                 experiment.get("seed", "–"),
@@ -125,6 +125,14 @@ def _show_members(manifest: Manifest) -> None:
     columns = ("run", "for", "weight", "network", "seed", "folds", "rule", "config", "folds file", "train data")
     print()
     show_table(f"members, combined by {manifest.settings.get('combine', '–')}", columns, rows)
+
+
+def _purpose(manifest: Manifest, name: str) -> str:
+    """What a run is for: the score, the Einstein radii, or the choice of the objects that the others score."""
+    is_first = manifest.cascade is not None and manifest.cascade.name == name
+    if name in manifest.members:
+        return "first, lens" if is_first else "lens"
+    return "first" if is_first else "Einstein radii"
 
 
 def _facts(manifest: Manifest) -> Iterator[str]:
@@ -150,6 +158,10 @@ def _facts(manifest: Manifest) -> Iterator[str]:
         yield f"ensemble: {combined}, learnt from {manifest.ensemble.get('learnt_from')}"
     if manifest.radius:
         yield f"Einstein radii: {manifest.radius.file}, factor {manifest.radius.factor:.6g}, {manifest.radius.sha256}"
+    if manifest.cascade:
+        kept, objects, below = manifest.cascade.kept, manifest.cascade.objects, manifest.cascade.below
+        yield f"cascade: the members scored the best {kept} of {objects} objects by {manifest.cascade.name}"
+        yield f"the others: {below}"
     if manifest.unexplained:
         yield f"also in the manifest, not explained here: {', '.join(manifest.unexplained)}"
 

@@ -1,11 +1,14 @@
 """What a submission is made from, as one hash, and whether the one that is there was made from that."""
 
+from collections.abc import Sequence
+
 from lensfold.data.cache import pixels_hash, read_manifest
 from lensfold.data.given_features import seen_hash
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.predictions import fold_predictions
+from lensfold.runs.cascade import Selection, kept_predictions
+from lensfold.runs.predictions import FoldPrediction, fold_predictions
 from lensfold.runs.run import Run
 from lensfold.submission.manifest import FORMAT, read_submission_manifest
 from lensfold.submission.settings import read_submission_settings
@@ -37,11 +40,21 @@ def submission_identity(workspace: Workspace, pack: Pack, trained_on: str, name:
     cached = read_manifest(workspace.cache(pack, "test"))
     pixels = pixels_hash(cached)
     files = (pack.catalog, training.catalog, workspace.folds(training))
+    runs = [Run(workspace.run(trained_on, one)) for one in settings.scored_by]
+    if settings.cascade:
+        first = Selection(Run(workspace.run(trained_on, settings.cascade.first)), pack.name, pixels, settings.cascade)
+        made = {run.name: _run_identity(pack, run, kept_predictions(run, first)) for run in runs}
+        chosen = {"first": _run_identity(pack, first.run, first.first)}
+    else:
+        made = {run.name: _run_identity(pack, run, fold_predictions(run, pack.name, pixels)) for run in runs}
+        chosen = {}
     return digest(
         {
             "format": FORMAT,
-            "settings": settings.model_dump(mode="json"),
-            "runs": {one: _run_identity(workspace, pack, trained_on, one, pixels) for one in settings.experiments},
+            # what is absent is left out, so that a new setting makes no submission of before another one
+            "settings": settings.model_dump(mode="json", exclude_none=True),
+            "runs": made,
+            **chosen,
             "pixels": pixels,
             "refused": cached["refused"],
             "files": [file_sha256(path) if path.is_file() else None for path in files],
@@ -50,10 +63,8 @@ def submission_identity(workspace: Workspace, pack: Pack, trained_on: str, name:
     )
 
 
-def _run_identity(workspace: Workspace, pack: Pack, trained_on: str, experiment: str, pixels: str) -> dict:
+def _run_identity(pack: Pack, run: Run, made: Sequence[FoldPrediction]) -> dict:
     """What a submission takes of one run; InputError where its predictions are not of the files there are now."""
-    run = Run(workspace.run(trained_on, experiment))
-    made = fold_predictions(run, pack.name, seen_hash(run.settings, pixels, workspace.root, pack.name))
     for prediction in made:
         if not prediction.is_done():
             raise InputError(

@@ -98,6 +98,19 @@ class RadiusRecord(_Record):
     scores: list[dict[str, Any]] = Field(default_factory=list)
 
 
+class CascadeRecord(_Record):
+    """The first run of a cascade, and how many objects it left to the members."""
+
+    name: Name
+    run: MemberRecord
+    kept: int
+    objects: int
+    #: how the objects that no member scored got theirs
+    below: str
+    #: what the cascade costs out of fold; None where the training pack was not at hand
+    measured: dict[str, Any] | None = None
+
+
 class Manifest(_Record):
     """What lies beside a submission as ``<name>.json``."""
 
@@ -125,6 +138,7 @@ class Manifest(_Record):
     out_of_fold: int = 0
     scores: list[dict[str, Any]]
     radius: RadiusRecord | None = None
+    cascade: CascadeRecord | None = None
     refused: dict[str, Any]
     rows: int
     absent: int
@@ -137,23 +151,33 @@ class Manifest(_Record):
 
     @property
     def runs(self) -> dict[str, MemberRecord]:
-        """Every run behind the submission: its members, and those of the Einstein radii."""
-        return {**self.members, **(self.radius.members if self.radius else {})}
+        """Every run behind the submission: its members, those of the Einstein radii, and the first of a cascade."""
+        found = {**self.members, **(self.radius.members if self.radius else {})}
+        if self.cascade:
+            name, first = self.cascade.name, self.cascade.run
+            known = found.get(name, first)
+            found[name] = known.model_copy(update={"files": {**known.files, **first.files}})
+        return found
 
 
-def origin(members: Sequence[Run], pack: Pack) -> dict:
-    """Return what the manifest records of the runs behind a file of predictions of ``pack``'s test split."""
-    records = {}
-    for member in members:
-        records[member.name] = {
-            "weight": member.weight,
-            "config_hash": member.identity,
-            "config": member.config,
-            "predict": member.predict,
-            "folds": member.complete_folds,
-            "files": _hashes(member, pack.name),
-        }
+def origin(members: Sequence[Run], predicted: Sequence[Sequence[Path]]) -> dict:
+    """Return what the manifest records of the runs behind a file; ``predicted``: the files that each predicted."""
+    records = {member.name: run_record(member, files) for member, files in zip(members, predicted, strict=True)}
     return {"members": records, "label_rule": members[0].label_rule}
+
+
+def run_record(run: Run, predicted: Sequence[Path]) -> dict:
+    """Return what the manifest records of a run; ``predicted``: files in its folder that it predicted."""
+    names = KERNEL_FILES if run.is_kernel_machine else FOLD_FILES
+    paths = [*(run.fold_folder(fold) / name for fold in run.complete_folds for name in names), *predicted]
+    return {
+        "weight": run.weight,
+        "config_hash": run.identity,
+        "config": run.config,
+        "predict": run.predict,
+        "folds": run.complete_folds,
+        "files": {str(path.relative_to(run.folder)): file_sha256(path) for path in paths if path.is_file()},
+    }
 
 
 def made_with(workspace: Workspace, name: str, source: Pack, cached: dict) -> dict:
@@ -221,9 +245,3 @@ def _commit(content: dict) -> str:
     code = content.get("code")
     commit = code.get("commit") if isinstance(code, dict) else None
     return commit[:64] if isinstance(commit, str) else "unknown"
-
-
-def _hashes(run: Run, pack_name: str) -> dict[str, str]:
-    names = (*(KERNEL_FILES if run.is_kernel_machine else FOLD_FILES), f"test/{pack_name}.csv")
-    paths = [run.fold_folder(fold) / name for fold in run.complete_folds for name in names]
-    return {str(path.relative_to(run.folder)): file_sha256(path) for path in paths if path.is_file()}
