@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.cascade import bench_cascade
 from benchmarks.data import Rows, bench_data
 from benchmarks.feeding import bench_feeding
 from benchmarks.importing import bench_importing
@@ -30,6 +31,7 @@ GROUPS = {
     "prediction": "Prediction",
     "training": "Training",
     "scaling": "Jobs side by side",
+    "cascade": "A cascade against the ensemble for all",
     "simulation": "Simulator",
     "importing": "Import of Euclid cutouts",
     "tiles": "Objects out of MER mosaics",
@@ -65,6 +67,8 @@ def _rows(group: str, small: int, large: int, scratch: Path | None) -> Rows:
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         if group == "scaling":
             return bench_scaling(Path(folder))
+        if group == "cascade":
+            return bench_cascade(Path(folder))
         if group == "training":
             return [*bench_feeding(Path(folder)), *bench_training()]
         if group == "simulation":
@@ -97,7 +101,7 @@ def main(
     ] = None,
     group: Annotated[str | None, typer.Option(help=f"One of {', '.join(GROUPS)}; default: all.")] = None,
 ) -> None:
-    """Measure data layer, prediction, training, jobs, simulator, import and tiles into benchmarks/README.md."""
+    """Measure data layer, prediction, training, jobs, simulator, import and others into benchmarks/README.md."""
     try:
         print(run_benchmarks(root, small, large, scratch, group).read_text())
     except InputError as error:
