@@ -42,11 +42,14 @@ def submission_identity(workspace: Workspace, pack: Pack, trained_on: str, name:
     files = (pack.catalog, training.catalog, workspace.folds(training))
     runs = [Run(workspace.run(trained_on, one)) for one in settings.scored_by]
     if settings.cascade:
-        first = Selection(Run(workspace.run(trained_on, settings.cascade.first)), pack.name, pixels, settings.cascade)
+        first_run = Run(workspace.run(trained_on, settings.cascade.first))
+        seen = seen_hash(first_run.settings, pixels, workspace.root, pack.name)
+        first = Selection(first_run, pack.name, seen, settings.cascade)
         made = {run.name: _run_identity(pack, run, kept_predictions(run, first)) for run in runs}
         chosen = {"first": _run_identity(pack, first.run, first.first)}
     else:
-        made = {run.name: _run_identity(pack, run, fold_predictions(run, pack.name, pixels)) for run in runs}
+        seen_by = {run: seen_hash(run.settings, pixels, workspace.root, pack.name) for run in runs}
+        made = {run.name: _run_identity(pack, run, fold_predictions(run, pack.name, seen_by[run])) for run in runs}
         chosen = {}
     return digest(
         {
