@@ -88,6 +88,15 @@ def test_a_second_round_counts_what_is_new_alone(workspace):
     assert second["ID"].tolist() == [102, 104]
 
 
+def test_labels_that_a_stopped_command_did_not_write_are_written_by_the_next(workspace):
+    file = export(workspace, "ada.csv", {103: "A", 101: "not a lens"})
+    label(workspace, file)
+    whole = labels(workspace)
+    (workspace / "data" / "own" / "labels.csv").unlink()
+    assert "round 1 already" in label(workspace, file)
+    pd.testing.assert_frame_equal(labels(workspace), whole)
+
+
 def test_what_another_person_said_before_counts_on(workspace):
     label(workspace, export(workspace, "ada.csv", {103: "A"}), export(workspace, "bob.csv", {103: "not a lens"}))
     label(workspace, export(workspace, "ada.csv", {103: "B", 101: "A"}))

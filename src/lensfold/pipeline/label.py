@@ -15,10 +15,11 @@ from lensfold.data.cache import Cache, row_hash
 from lensfold.data.labels_file import read_texts
 from lensfold.data.marks import Marks, merged, read_marks, updated
 from lensfold.data.objects import read_objects
+from lensfold.data.rounds import Round, read_rounds
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, write_if_changed
 from lensfold.paths import Pack, Workspace, objects_file
-from lensfold.report.rounds import Round, read_rounds, show_labelled, write_curve
+from lensfold.report.rounds import show_labelled, write_curve
 
 #: columns of a round's inspected.csv: those that had no label before, in the order they were ranked in
 INSPECTED = ("rank", "score", "ID", "name", "label", "people", "disagree")
@@ -39,6 +40,7 @@ def label(workspace: Workspace, pack: Pack, files: Sequence[Path]) -> None:
     rounds = read_rounds(workspace.rounds(pack))
     given = digest({"marks": sorted(file_sha256(one.path) for one in marks)})
     if rounds and rounds[-1].given == given:
+        _write_absent(workspace, pack, rounds)
         print(f"These marks are round {rounds[-1].number} already: nothing is new.")
         return
     every = updated([read_marks(path) for one in rounds for path in one.marks(workspace.rounds(pack))], marks)
@@ -53,6 +55,16 @@ def label(workspace: Workspace, pack: Pack, files: Sequence[Path]) -> None:
     shown = [*rounds, made]
     curve = write_curve(workspace.rounds(pack), shown, pack.name, pack.is_simulated)
     show_labelled(pack, every, table, names, changed, shown, curve)
+
+
+def _write_absent(workspace: Workspace, pack: Pack, rounds: Sequence[Round]) -> None:
+    """Write the labels that a command which was stopped kept a round for, and nothing more."""
+    folder = workspace.rounds(pack)
+    table = merged(updated([read_marks(path) for one in rounds for path in one.marks(folder)], []))
+    known = _known_labels(pack)
+    absent = table.index.difference(known.index)
+    if len(absent):
+        _write_labels(pack, known, table.loc[absent], _names(pack, absent))
 
 
 def _check_pixels(workspace: Workspace, pack: Pack, marks: Sequence[Marks]) -> None:

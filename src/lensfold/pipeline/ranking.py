@@ -9,10 +9,10 @@ import pandas as pd
 from lensfold.data.cache import read_manifest
 from lensfold.data.labels_file import read_texts
 from lensfold.data.objects import read_objects
+from lensfold.data.rounds import read_rounds
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed
 from lensfold.paths import BANDS, Pack, Workspace, objects_file
-from lensfold.report.rounds import read_rounds
 from lensfold.submission.csv_file import read_submission
 
 #: rank (from 1; empty where the score is a placeholder), score, name, ra and dec (ICRS degrees), flags ("; " between),
