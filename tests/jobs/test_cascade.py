@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes.jobs import contents
+from fakes.pack import write_pack
+from fakes.runs import reconfigure
 from fakes.workspace import SVM, lensfold
 from scipy.special import expit
 
@@ -191,3 +193,13 @@ def test_mistakes_are_told_in_a_sentence(two):
     (two / "experiments" / "sizes.toml").write_text('task = "einstein-radius"\n' + SVM)
     write_cascade(two, first="sizes")
     assert 'cascade.first = "sizes"' in refused(two)
+
+
+def test_a_first_run_that_sees_more_than_the_pack_has_is_refused(two, tmp_path):
+    folder = two / "runs" / "fake" / "eight"
+    config = json.loads((folder / "config.json").read_text())
+    config["experiment"]["pixels"]["crop"] = 160
+    reconfigure(folder, config)
+    write_pack(tmp_path / "narrow", n_train=2, n_test=2, side=100)
+    told = refused(two, *PREDICT[:2], "--data", str(tmp_path / "narrow"), "--trained-on", "fake", *PREDICT[4:])
+    assert "eight: its networks see 160 VIS pixels" in told
