@@ -1,5 +1,6 @@
 """What a submission is made from, as one hash, and whether the one that is there was made from that."""
 
+from lensfold.config import PREVALENCE
 from lensfold.data.cache import pixels_hash, read_manifest
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
@@ -45,6 +46,7 @@ def submission_identity(workspace: Workspace, pack: Pack, trained_on: str, name:
             "refused": cached["refused"],
             "files": [file_sha256(path) if path.is_file() else None for path in files],
             "beta_squared": beta_squared,
+            "prevalence": PREVALENCE,
         }
     )
 
