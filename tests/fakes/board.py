@@ -43,6 +43,49 @@ def difference(first: float, second: float) -> dict:
     return {"first": first, "second": second, **score(second - first)}
 
 
+def limits(value: float, low: float, high: float) -> dict:
+    """A score with its interval."""
+    return {"value": value, "low": low, "high": high}
+
+
+def searcher_scores(is_limit: bool = False, prevalence: float = 1 / 2000) -> dict:
+    """What a score says where the first of each pair rests on false positives, or does not."""
+    first = [
+        {
+            "n": 100,
+            "false": 0.5,
+            "is_limit": is_limit,
+            "purity": limits(0.4, 0.094, 0.5),
+            "completeness": limits(0.8, 0.19, 1.0),
+        },
+        {
+            "n": 1000,
+            "false": 19,
+            "is_limit": False,
+            "purity": limits(0.045, 0.04, 0.049),
+            "completeness": limits(0.9, 0.8, 0.98),
+        },
+    ]
+    recalls = [
+        {
+            "recall": 0.5,
+            "false": 0,
+            "is_limit": is_limit,
+            "false_rate": limits(5e-05, 0.0, 0.0015),
+            "inspect": limits(30.0, 25.0, 174.6),
+        },
+        {
+            "recall": 0.9,
+            "false": 20,
+            "is_limit": False,
+            "false_rate": limits(0.0194, 0.0124, 0.0302),
+            "inspect": limits(1964.3, 1259.7, 3046),
+        },
+    ]
+    known = {"prevalence": prevalence, "objects": 100_000, "n_lenses": 400, "n_others": 2000, "unresolved": 70.0}
+    return {"searcher": {**known, "first": first, "recalls": recalls}}
+
+
 def lens_scores(name: str, auc: float | None, folds: tuple[int, ...], n: int, **others: object) -> dict:
     """What ``score.json`` says of a run that finds lenses, with made-up values."""
     bins = [{"bin": i, "n": 10 * i, **score(None if i == 0 else 0.5 + 0.08 * i)} for i in range(6)]

@@ -1,5 +1,6 @@
 """Cutouts in, a ranked list out, through the command line: what is written, printed, refused, and not done twice."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -13,8 +14,10 @@ import pytest
 from astropy.io import fits
 from fakes.euclid import mer_hdus, written
 from fakes.workspace import lensfold
+from scipy.special import logit
 
 from lensfold.errors import InputError
+from lensfold.scoring.prevalence import purity_down_to
 
 FOLDER = "my cutouts"
 
@@ -89,7 +92,8 @@ def times(folder: Path) -> dict[str, int]:
 def test_the_list_has_the_submissions_scores_and_the_users_names(ranked):
     workspace, _ = ranked
     table, pack = listed(workspace), workspace / "data" / "my_cutouts"
-    assert table.columns.tolist() == ["rank", "score", "name", "ra", "dec", "flags", "label", "before", "ID", "file"]
+    columns = "rank score purity_on_fake name ra dec flags label before ID file"
+    assert table.columns.tolist() == columns.split()
     assert table["rank"].tolist() == [1, 2, 3, 4] and table["score"].is_monotonic_decreasing
     assert set(table["name"]) == {f"-{10**17 + 3}", "NA", 'a, "b" <i>', "gap"}
     run = workspace / "submissions" / "my_cutouts" / "default.csv"
@@ -101,6 +105,30 @@ def test_the_list_has_the_submissions_scores_and_the_users_names(ranked):
     assert table.set_index("name")["flags"].to_dict() == dict.fromkeys(table["name"], "") | {
         "gap": "mended pixels: VIS 10"
     }
+
+
+def test_the_purity_is_named_after_the_pack_that_it_rests_on(ranked):
+    workspace, printed = ranked
+    purity = listed(workspace)["purity_on_fake"]
+    assert purity.is_monotonic_decreasing and purity.between(0, 1, inclusive="neither").all()
+    passing = json.loads((workspace / "submissions" / "my_cutouts" / "default.json").read_text())["ensemble"]["passing"]
+    expected = purity_down_to(passing, logit(listed(workspace)["score"]), 1 / 2000)
+    np.testing.assert_allclose(purity, expected, rtol=1e-3)
+    words = " ".join(printed.split())
+    assert "purity_on_fake: the expected share of lenses down to each rank on a sky like that of pack fake" in words
+    assert f"1 lens in 2,000, from {passing['lenses']} lenses and {passing['others']} non-lenses" in words
+    assert "Of my_cutouts it is no score: there it may be far lower." in words
+    assert "purity_on_fake" in (workspace / "data" / "my_cutouts" / "ranked.html").read_text()
+
+
+def test_the_prevalence_is_asked_for_and_no_purity_is_made_up(copied):
+    before = listed(copied)["purity_on_fake"]
+    printed = lensfold(copied, "rank", FOLDER, "--prevalence", "0.01").stdout
+    assert "1 lens in 100," in " ".join(printed.split()) and (listed(copied)["purity_on_fake"] > before).all()
+    (copied / "submissions" / "default.toml").write_text('combine = "rank-mean"\n[[member]]\nexperiment = "kernel"\n')
+    printed = lensfold(copied, "rank", FOLDER).stdout
+    assert "purity_on_fake is empty: the score is a mean of ranks within the list" in " ".join(printed.split())
+    assert set(listed(copied)["purity_on_fake"]) == {""}
 
 
 def test_the_page_shows_them_in_this_order_and_links_to_the_disk_alone(ranked):

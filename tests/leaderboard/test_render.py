@@ -13,14 +13,16 @@ from lensfold.leaderboard.render import as_html, as_markdown, markdown_text
 from lensfold.leaderboard.tables import Cell, Table
 
 TABLE = Table(("name", "score"), ((Cell("a"), Cell("0.9", "0.8–1.0")), (Cell("long_name"), Cell("–"))))
-SECTION = Section("Lenses, rule r", "AUC", TABLE, TABLE, TABLE, TABLE, TABLE, (("a", "first"),), TABLE, 3)
+SECTION = Section(
+    "Lenses, rule r", "AUC", TABLE, TABLE, TABLE, TABLE, TABLE, ("with 1 in 9", TABLE), (("a", "first"),), TABLE, 3
+)
 EMPTY = Page("p", (("n", "3 * 4"),), False, (), None, ())
 
 
 def page_of(text: str) -> Page:
     """A page with ``text`` wherever a text can stand."""
     table = Table((text, text), ((Cell(text, text),) * 2,), spans=((0.0, 0.5, 1.0),))
-    section = Section(text, text, table, table, table, table, table, ((text, text),), table, 1)
+    section = Section(text, text, table, table, table, table, table, (text, table), ((text, text),), table, 1)
     return Page(text, ((text, text),), False, (section,), Public(table, ((text, text),)), ((text, text),))
 
 
@@ -56,6 +58,7 @@ def test_markdown_reads_as_plain_text():
         f"{table}\n### Other scores, 95 % intervals\n\n{table}\n### AUC by lens size in pixels\n\n{table}\n"
         f"### AUC of one view, and of the mean over eight flips and rotations\n\n{table}\n"
         f"### What each member adds to the AUC of its ensemble\n\n{table}\n"
+        f"### What a searcher gets with 1 in 9\n\n{table}\n"
         "### What sets each apart from the run above it\n\n- **a**: first\n\n"
         f"### Earlier settings\n\n{table}\n3 older ones are in history.csv.\n\n## Not shown, and why\n\n- **x**: why\n"
     )
@@ -106,7 +109,7 @@ def test_no_text_makes_a_tag(text):
 def test_html_is_well_formed(whole_page):
     html = board(page_of("a < b & 'c' \"d\""), whole_page=whole_page)
     body = ElementTree.fromstring(html[: html.rindex("</div>") + 6])
-    assert len(list(body.iter("table"))) == 7 and len(list(body.iter("svg"))) == 7
+    assert len(list(body.iter("table"))) == 8 and len(list(body.iter("svg"))) == 8
 
 
 def test_intervals_are_drawn_on_one_scale():

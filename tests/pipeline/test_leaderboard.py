@@ -10,6 +10,7 @@ from fakes.board import (
     code,
     difference,
     lens_scores,
+    searcher_scores,
     write_history,
     write_scored_run,
     write_submission,
@@ -32,7 +33,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard.md"
 def filled(tmp_path_factory):
     """A board with everything on it: see the golden file."""
     workspace, pack = board_workspace(tmp_path_factory.mktemp("board") / "w")
-    views = {"one_view": difference(0.79, 0.83)}
+    views = {"one_view": difference(0.79, 0.83), **searcher_scores(is_limit=True)}
     first = write_scored_run(
         workspace, pack, "first", 0.83, noise=1.0, record=code(train="1", pixels="1"), scores=views
     )
@@ -119,6 +120,18 @@ def test_sorted_by_any_score(copy, sort):
     order = [row.name for row in standing.rows if row.name in ("first", "second")]
     assert order == (["first", "second"] if sort == "one_minus_f_beta" else ["second", "first"])
     assert all(d is not None and d.n <= 120 for d in standing.differences[1:])
+
+
+def test_what_a_searcher_gets_stands_with_its_prevalence(copy):
+    workspace, pack = copy
+    (page,) = [path for path in write_leaderboard(workspace, pack)[1] if path.suffix == ".md"]
+    assert "### What a searcher gets with 1 lens in 2,000, of 100,000 objects" in page.read_text()
+    path = workspace.run("p", "second") / "score.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **searcher_scores(prevalence=0.01)}))
+    write_leaderboard(workspace, pack)
+    text = page.read_text()
+    assert "### What a searcher gets at several prevalences" in text
+    assert "second (1 lens in 100) " in text and "0.400 (0.094–0.500)" in text
 
 
 def test_an_unknown_score_is_refused(filled):

@@ -103,6 +103,23 @@ def test_where_haloes_repeat_they_are_drawn_and_points_stay(runs):
             assert scores[name]["value"] == with_haloes[name]["value"]
 
 
+def test_the_prevalence_of_a_searchers_scores_is_asked_for_and_kept(runs):
+    printed = lensfold(runs, "score", "--experiment", "ranks", *PACK, "--prevalence", "0.01", "--all").stdout
+    assert "With 1 lens in 100, of 100,000 objects, the first 100 hold" in " ".join(printed.split())
+    assert "what a searcher gets with 1 lens in 100, of 100,000 objects (95 %)" in printed
+    path = runs / "runs" / "fake" / "ranks" / "score.json"
+    score = json.loads(path.read_text())
+    assert score["searcher"]["prevalence"] == score["made_from"]["prevalence"] == 0.01
+    assert (
+        score["searcher"]["n_lenses"] == score["n_lenses"]
+        and score["searcher"]["n_others"] == score["n"] - score["n_lenses"]
+    )
+    run = Run(path.parent)
+    assert (
+        run.kept_score(run.score_origin(None, None, 0.01)) and run.kept_score(run.score_origin(None, None, 0.5)) is None
+    )
+
+
 def test_a_score_of_another_meaning_is_made_again(runs):
     lensfold(runs, "score", "--experiment", "ranks", *PACK)
     path = runs / "runs" / "fake" / "ranks" / "score.json"

@@ -245,7 +245,9 @@ def test_marks_of_a_ranked_pack_are_exported_with_names_and_positions(browser, r
          "ra": [1.25, 2.5, 3.0], "dec": [-4.5, 5.0, 6.0], "flags": ["", "no J, H", "not scored: x"],
          "ID": [200001, 200002, 3], "file": "f.fits", "label": np.nan, "before": pd.array([None] * 3, "Int64")}
     )  # fmt: skip
-    ranking = Ranking("p", table, tmp_path / "ranked.csv", "run r", ("careful",), 0, tmp_path / "skipped.csv", False)
+    ranking = Ranking(
+        "p", table, tmp_path / "ranked.csv", "run r", ("careful",), "purity_on_p: …", 0, tmp_path / "skipped.csv", False
+    )
     browser.get(write_ranked_page(ranking, report.parents[2] / "data" / "fake" / "cache" / "test").as_uri())
     browser.execute_script("localStorage.clear()")
     browser.refresh()

@@ -1,6 +1,7 @@
 """The last thing a run prints: one table that fits, one sentence that is true."""
 
 import pytest
+from fakes.board import searcher_scores
 
 from lensfold import console
 from lensfold.report import outcome
@@ -68,6 +69,13 @@ def test_a_simulated_pack_is_called_synthetic(capsys):
     assert "SYNTHETIC" in table[0] and "4,000 simulated objects" in sentence
     table, sentence = shown(capsys, [lens_row()])
     assert "SYNTHETIC" not in table[0] and "simulated objects" not in sentence
+
+
+def test_what_a_searcher_gets_is_said_last_of_the_row_that_counts(capsys):
+    rows = [lens_row(**searcher_scores(prevalence=0.3)), lens_row("ensemble (stacking)", 0.9, **searcher_scores())]
+    table, sentence = shown(capsys, rows)
+    assert "1 lens in 2,000" in sentence and "0.3" not in sentence and sentence.endswith("looks.")
+    assert len(table) == 5
 
 
 def test_the_first_score_is_compared_with_nothing(capsys):

@@ -11,6 +11,9 @@ from PIL import Image
 
 from lensfold.report import plots
 from lensfold.report.figure import Plot, PlotHeading
+from lensfold.report.searcher import searcher_plot
+from lensfold.runs.searcher import searcher_of
+from lensfold.scoring.prevalence import searcher_table
 
 HEADING = PlotHeading("run", "pack", "official-2020", "n = 5", True)
 AWKWARD = "a $b_c$ <d> & \\frac{1}{2} 50% θ 中 \n #1" + "long" * 60
@@ -48,6 +51,17 @@ def test_plots_of_any_lens_run_are_written(tmp_path, rows, histories):
     for name, _ in written:
         with Image.open(tmp_path / name) as picture:
             assert picture.format == "PNG" and picture.size == (1600, 768)
+
+
+@pytest.mark.parametrize(
+    ("rows", "prevalence"),
+    [(table(600), 1 / 2000), (table(4, folds=1), 1 / 2000), (table(60, ties=True), 0.3), (table(4000), 1e-6)],
+)
+def test_what_a_searcher_gets_is_drawn_for_any_run(tmp_path, rows, prevalence):
+    searcher = searcher_table(rows[0]["label"], rows[0]["logit"], prevalence, draws=20)
+    searcher_plot(tmp_path / "searcher.png", rows[0], searcher_of({"searcher": searcher}), HEADING)
+    with Image.open(tmp_path / "searcher.png") as picture:
+        assert picture.size == (1600, 768)
 
 
 @pytest.mark.parametrize("n", [2, 50, 4000])

@@ -15,6 +15,7 @@ from lensfold.cli.options import (
     ObjectTable,
     PackName,
     Pad,
+    Prevalence,
     Root,
     SkipBad,
     Stage,
@@ -106,6 +107,7 @@ def rank(
     pad: Pad = False,
     magzero: MagZero = None,
     table: ObjectTable = None,
+    prevalence: Prevalence = 0.0005,
     workers: Workers = CORES,
 ) -> None:
     """Cutouts in, a ranked list out: import, predict with the best trained network, write ranked.csv and its page."""
@@ -119,7 +121,7 @@ def rank(
     name = pack or (None if out else pack_name(files or []))
     reading = Reading(zero_points(magzero), table, pad)
     options = Options(None if side is None else checked_side(side), workers=workers)
-    do(*chosen_pack(root, name, out), Wanted(tuple(files or ()), reading, options, trained_on, submission))
+    do(*chosen_pack(root, name, out), Wanted(tuple(files or ()), reading, options, trained_on, submission, prevalence))
 
 
 @app.command()

@@ -31,6 +31,15 @@ Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 BetaSquared = Annotated[
     float, typer.Option("--beta-squared", min=1e-9, max=1e9, help="beta² of F_beta; the challenge's ranking has 0.001.")
 ]
+Prevalence = Annotated[
+    float,
+    typer.Option(
+        "--prevalence",
+        min=1e-7,
+        max=0.5,
+        help="Share of lenses in the sky that a searcher's scores are of: 1 in 2,000.",
+    ),
+]
 EveryTable = Annotated[bool, typer.Option("--all", help="Every table of scores, not only the outcome.")]
 SortScore = Annotated[str, typer.Option("--sort", help="auc, f1, tpr10, auc_large, … or a size bin as '21-40'.")]
 Stage = Annotated[Path | None, typer.Option("--stage", help="Copy the cache to this local folder and read it there.")]

@@ -12,6 +12,7 @@ from lensfold.cli.options import (
     EveryTable,
     ExperimentName,
     PackName,
+    Prevalence,
     Root,
     SkipBad,
     SortScore,
@@ -31,6 +32,7 @@ def score(
     data: DataFolder = None,
     root: Root = Path(),
     beta_squared: BetaSquared = 0.001,
+    prevalence: Prevalence = 0.0005,
     every_table: EveryTable = False,
 ) -> None:
     """Score a run's complete folds out of fold; marked where folds are still missing."""
@@ -39,7 +41,7 @@ def score(
     from lensfold.report.terminal import show_scores
 
     workspace, chosen = chosen_pack(root, pack, data)
-    scores = score_run(workspace, chosen, experiment, beta_squared)
+    scores = score_run(workspace, chosen, experiment, beta_squared, prevalence)
     if every_table:
         show_scores(chosen.name, [scores], detail="full")
     show_rows(workspace, chosen, [scores], chosen.is_simulated)
@@ -88,12 +90,13 @@ def grade(
     data: DataFolder = None,
     root: Root = Path(),
     beta_squared: BetaSquared = 0.001,
+    prevalence: Prevalence = 0.0005,
 ) -> None:
     """Score a submission against a simulated pack's key, as the organisers would."""
     from lensfold.pipeline.score import grade_submission
 
     workspace, chosen = chosen_pack(root, pack, data)
-    grade_submission(workspace, chosen, submission, beta_squared)
+    grade_submission(workspace, chosen, submission, beta_squared, prevalence)
 
 
 @app.command("check-submission")

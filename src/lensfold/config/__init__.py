@@ -33,6 +33,7 @@ __all__ = [
     "CHALLENGE_BETA_SQUARED",
     "INFRARED_MIXES",
     "MIN_SIDE",
+    "PREVALENCE",
     "AugmentSettings",
     "CascadeSettings",
     "Experiment",
@@ -70,3 +71,5 @@ __all__ = [
 
 #: beta squared of the challenge's ranking: one false positive weighs as much as a thousand missed lenses
 CHALLENGE_BETA_SQUARED = 0.001
+#: share of lenses in the sky that a searcher's scores are of
+PREVALENCE = 1 / 2000

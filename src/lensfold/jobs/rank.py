@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lensfold.config import PREVALENCE
 from lensfold.console import show_text
 from lensfold.errors import InputError
 from lensfold.euclid.layouts import Reading
@@ -25,7 +26,7 @@ from lensfold.pipeline.cache import current_cache
 from lensfold.pipeline.look import import_pack, open_album
 from lensfold.pipeline.outcome import about_another_sky
 from lensfold.pipeline.predict import check_frames
-from lensfold.pipeline.ranking import write_ranking
+from lensfold.pipeline.ranking import about_purity, write_ranking
 from lensfold.pipeline.shipped import unpack_shipped
 from lensfold.report.ranked import Ranking, show_ranking, write_ranked_page
 
@@ -33,13 +34,14 @@ from lensfold.report.ranked import Ranking, show_ranking, write_ranked_page
 @dataclass(frozen=True)
 class Wanted:
     """Cutouts to rank, files or folders (none: the pack as it is), how they are imported, and networks that decide
-    instead of the best."""
+    instead of the best; share of lenses in the sky that the purity is of."""
 
     files: tuple[Path, ...] = ()
     reading: Reading = Reading()
     options: Options = Options()
     trained_on: str | None = None
     submission: str | None = None
+    prevalence: float = PREVALENCE
 
 
 def rank(workspace: Workspace, pack: Pack, wanted: Wanted) -> None:
@@ -54,7 +56,7 @@ def rank(workspace: Workspace, pack: Pack, wanted: Wanted) -> None:
     rankings, refused = [], []
     for one in packs:
         try:
-            rankings.append(_ranked(workspace, one, known, pack))
+            rankings.append(_ranked(workspace, one, known, pack, wanted.prevalence))
         except InputError as error:
             if len(packs) == 1:
                 raise
@@ -150,7 +152,7 @@ def _files_of(path: Path) -> list[tuple[str, int, int]]:
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
-def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first: Pack) -> Ranking:
+def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first: Pack, prevalence: float) -> Ranking:
     """Predict a pack with the best network that fits, and write its list and page; return what to show of it."""
     _look(workspace, pack)
     fitting = _fitting(workspace, pack, known)
@@ -159,12 +161,13 @@ def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first:
     show_text(f"{pack.name} is scored by {network}.")
     work = Work(workspace, pack, trained_on=chosen.trained_on, skip_bad=True)
     run(order_of(work, ("predict",), submission=chosen.submission), Executor())
-    table, content = write_ranking(workspace, pack, chosen.submission)
+    table, content = write_ranking(workspace, pack, chosen.submission, prevalence)
     left = skipped_file(first.folder)
     skipped = len(pd.read_csv(left)) if left.exists() else 0
     notes = tuple(about_another_sky(workspace, pack, content)) if chosen.trained_on != pack.name else ()
+    purity = about_purity(pack, workspace.pack(chosen.trained_on), content, prevalence)
     target = workspace.ranked(pack)
-    ranking = Ranking(pack.name, table, target, network, notes, skipped, left, pack.is_simulated)
+    ranking = Ranking(pack.name, table, target, network, notes, purity, skipped, left, pack.is_simulated)
     write_ranked_page(ranking, workspace.cache(pack, "test"))
     return ranking
 

@@ -4,7 +4,7 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings
+from lensfold.config import CHALLENGE_BETA_SQUARED, PREVALENCE, SubmissionSettings
 from lensfold.console import show_text
 from lensfold.data.cache_check import discard_cache, is_cached
 from lensfold.errors import InputError
@@ -218,7 +218,7 @@ def _finish(order: Order) -> None:
 def _scored(order: Order, name: str) -> dict:
     work = order.work
     run = Run(work.workspace.run(work.pack.name, name))
-    kept = run.kept_score(run.score_origin(file_sha256(work.pack.catalog), order.beta_squared))
+    kept = run.kept_score(run.score_origin(file_sha256(work.pack.catalog), order.beta_squared, PREVALENCE))
     if kept is not None:
         return kept
     from lensfold.pipeline.score import score_run

@@ -20,6 +20,7 @@ from lensfold.leaderboard.tables import (
     other_scores,
     pairs_of,
     ranking,
+    searchers,
     views,
 )
 from lensfold.runs.scores import NOTHING
@@ -43,6 +44,7 @@ class Section:
     sizes: Table | None
     views: Table | None
     members: Table | None
+    searchers: tuple[str, Table] | None
     apart: tuple[Item, ...]
     earlier: Table | None
     more_earlier: int
@@ -122,6 +124,7 @@ def _section(standing: Standing, board: Board) -> Section:
         by_size(standing) if has_rows else None,
         views(standing),
         members(standing),
+        searchers(standing),
         tuple(_apart(standing.rows)),
         earlier_scores(standing) if standing.earlier else None,
         max(0, len(standing.earlier) - EARLIER_SHOWN),

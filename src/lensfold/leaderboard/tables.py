@@ -18,6 +18,7 @@ from lensfold.runs.scores import (
     limits_text,
     score_text,
 )
+from lensfold.runs.searcher import heading, numbers, prevalence_text
 from lensfold.submission.public_scores import PublicScore
 
 #: scores in the second table, without the one that sorts
@@ -215,6 +216,23 @@ def views(standing: Standing) -> Table | None:
     ]
     columns = ("name", "one view", "eight views", _difference_name(standing))
     return Table(columns, tuple(rows)) if rows else None
+
+
+def searchers(standing: Standing) -> tuple[str, Table] | None:
+    """Return what a searcher gets of each row, behind what the numbers are of; None where no row says."""
+    known = {row.name: row.scores.searcher for row in standing.rows if row.scores.searcher}
+    if not known:
+        return None
+    several = len({searcher.prevalence for searcher in known.values()}) > 1
+    rows = [
+        (
+            Cell(name, prevalence_text(searcher.prevalence) if several else ""),
+            *(Cell(value, limits) for _, value, limits in numbers(searcher)),
+        )
+        for name, searcher in known.items()
+    ]
+    columns = ("name", *(name for name, _, _ in numbers(next(iter(known.values())))))
+    return heading(list(known.values())), Table(columns, tuple(rows))
 
 
 def members(standing: Standing) -> Table | None:

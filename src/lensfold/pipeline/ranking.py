@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
+from lensfold.config import PREVALENCE
 from lensfold.data.cache import read_manifest
 from lensfold.data.labels_file import read_texts
 from lensfold.data.objects import read_objects
@@ -13,16 +15,27 @@ from lensfold.data.rounds import read_rounds
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed
 from lensfold.paths import BANDS, Pack, Workspace, objects_file
+from lensfold.runs.searcher import prevalence_text
+from lensfold.scoring.prevalence import purity_down_to
 from lensfold.submission.csv_file import read_submission
 
 #: rank (from 1; empty where the score is a placeholder), score, name, ra and dec (ICRS degrees), flags ("; " between),
 #: label (of labels.csv, empty without), before (rank in the last round of marks, empty without), ID, and file (of VIS,
-#: as it was given)
+#: as it was given); behind the score stands the column of `purity_column`
 COLUMNS = ("rank", "score", "name", "ra", "dec", "flags", "label", "before", "ID", "file")
 
 
-def write_ranking(workspace: Workspace, pack: Pack, submission: str) -> tuple[pd.DataFrame, dict]:
+def purity_column(trained_on: str) -> str:
+    """Return the name of the purity down to each rank. It says of which pack, so that it never seems the list's own."""
+    return f"purity_on_{trained_on}"
+
+
+def write_ranking(
+    workspace: Workspace, pack: Pack, submission: str, prevalence: float = PREVALENCE
+) -> tuple[pd.DataFrame, dict]:
     """Write ``ranked.csv``, the scores of a submission from the highest down; return the table and the manifest.
+
+    ``prevalence``: share of lenses in the sky that the purity is of (`about_purity`).
 
     Of equal scores the lower ID comes first; objects that were not scored come last, without a rank. Raises InputError
     where the submission or its manifest is absent or damaged.
@@ -37,8 +50,48 @@ def write_ranking(workspace: Workspace, pack: Pack, submission: str) -> tuple[pd
     table = _ranked(scores, content["refused"])
     table = table.join(_objects(workspace, pack, table.index, content["refused"])).join(_known(workspace, pack))
     table = table.reset_index()
-    write_if_changed(workspace.ranked(pack), table[list(COLUMNS)].to_csv(index=False).encode())
-    return table[list(COLUMNS)], content
+    column = purity_column(content["trained_on"])
+    table[column] = _purity(table, content, prevalence)
+    table = table[[*COLUMNS[:2], column, *COLUMNS[2:]]]
+    write_if_changed(workspace.ranked(pack), table.to_csv(index=False).encode())
+    return table, content
+
+
+def _purity(table: pd.DataFrame, content: dict, prevalence: float) -> np.ndarray:
+    """The expected purity down to each rank, to four digits; NaN where there is no rank, or no way to know."""
+    if _no_purity(content):
+        return np.full(len(table), np.nan)
+    known = content["ensemble"]["passing"]
+    if content["settings"]["score"] == "probability":
+        known = {**known, "cuts": [[float(expit(logit)), *counts] for logit, *counts in known["cuts"]]}
+    found = purity_down_to(known, table["score"].to_numpy(np.float64), prevalence)
+    return np.where(table["rank"].notna(), [float(f"{value:.4g}") for value in found], np.nan)
+
+
+def _no_purity(content: dict) -> str:
+    """Why a submission's scores have no purity; "" where they have."""
+    if not (content["ensemble"] or {}).get("passing"):
+        return f"it is learnt from catalog and folds of {content['trained_on']}, and these are not here"
+    if content["settings"]["combine"] == "rank-mean":
+        return "the score is a mean of ranks within the list, which says nothing of another one"
+    return ""
+
+
+def about_purity(pack: Pack, training: Pack, content: dict, prevalence: float) -> str:
+    """Return in a sentence what the purity of a ranked list rests on, or why there is none.
+
+    ``training``: the pack of the networks; ``content``: the submission's manifest.
+    """
+    column = purity_column(content["trained_on"])
+    if reason := _no_purity(content):
+        return f"{column} is empty: {reason}."
+    known, synthetic = content["ensemble"]["passing"], " (SYNTHETIC)" if training.is_simulated else ""
+    elsewhere = f" Of {pack.name} it is no score: there it may be far lower." if training.name != pack.name else ""
+    return (
+        f"{column}: the expected share of lenses down to each rank on a sky like that of pack {training.name}"
+        f"{synthetic} with {prevalence_text(prevalence)}, from {known['lenses']:,} lenses and {known['others']:,} "
+        f"non-lenses of that pack out of fold.{elsewhere}"
+    )
 
 
 def _ranked(scores: pd.Series, refused: Mapping[str, dict]) -> pd.DataFrame:

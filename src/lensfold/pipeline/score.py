@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lensfold.config import CHALLENGE_BETA_SQUARED
+from lensfold.config import CHALLENGE_BETA_SQUARED, PREVALENCE
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import cached_ids, read_manifest
 from lensfold.data.folds import folds_hash, read_folds
@@ -22,7 +22,13 @@ from lensfold.submission.finding import ScoreKind
 from lensfold.submission.manifest import read_submission_manifest
 
 
-def score_run(workspace: Workspace, pack: Pack, experiment: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> dict:
+def score_run(
+    workspace: Workspace,
+    pack: Pack,
+    experiment: str,
+    beta_squared: float = CHALLENGE_BETA_SQUARED,
+    prevalence: float = PREVALENCE,
+) -> dict:
     """Score a run's complete folds, keep the result in ``score.json`` and the pack's history, and return it."""
     run = Run(workspace.run(pack.name, experiment))
     run.check_pack()
@@ -31,8 +37,8 @@ def score_run(workspace: Workspace, pack: Pack, experiment: str, beta_squared: f
     oof = run.oof()
     check_current(run, folds, catalog, workspace.folds(pack), pack.catalog)
     check_oof(run, oof, folds, cached_ids(read_manifest(workspace.cache(pack, "train"))))
-    scores = run_scores(run, pack.name, catalog, folds, oof, beta_squared)
-    scores["made_from"] = run.score_origin(file_sha256(pack.catalog), beta_squared)
+    scores = run_scores(run, pack.name, catalog, folds, oof, beta_squared, prevalence)
+    scores["made_from"] = run.score_origin(file_sha256(pack.catalog), beta_squared, prevalence)
     with replacing(run.folder / "oof.csv") as temporary:
         oof["logit"].to_csv(temporary)
     write_json(run.folder / "score.json", scores)
@@ -41,7 +47,13 @@ def score_run(workspace: Workspace, pack: Pack, experiment: str, beta_squared: f
 
 
 def run_scores(
-    run: Run, pack_name: str, catalog: pd.DataFrame, folds: pd.Series, oof: pd.DataFrame, beta_squared: float
+    run: Run,
+    pack_name: str,
+    catalog: pd.DataFrame,
+    folds: pd.Series,
+    oof: pd.DataFrame,
+    beta_squared: float,
+    prevalence: float = PREVALENCE,
 ) -> dict:
     """Return the row of a run: its name and cost, and every score of its out-of-fold logits."""
     records = [run.record(fold) or {} for fold in run.complete_folds]
@@ -51,7 +63,7 @@ def run_scores(
         "of_folds": int(folds.max()) + 1,
         "seconds": sum(record["seconds"] for record in records),
         "parameters": records[0]["parameters"],
-        **score_oof(catalog, oof, run.label_rule, run.task, beta_squared),
+        **score_oof(catalog, oof, run.label_rule, run.task, beta_squared, prevalence=prevalence),
     }
 
 
@@ -75,7 +87,13 @@ def _check_trained_on(run: Run, what: str, path: Path, found: str, expected: str
         )
 
 
-def grade_submission(workspace: Workspace, pack: Pack, name: str, beta_squared: float = CHALLENGE_BETA_SQUARED) -> None:
+def grade_submission(
+    workspace: Workspace,
+    pack: Pack,
+    name: str,
+    beta_squared: float = CHALLENGE_BETA_SQUARED,
+    prevalence: float = PREVALENCE,
+) -> None:
     """Score the CSV against the key of a simulated pack; the rule is the one its members were trained under.
 
     The file of Einstein radii too, where the submission has one.
@@ -99,7 +117,7 @@ def grade_submission(workspace: Workspace, pack: Pack, name: str, beta_squared: 
     row = {"name": f"{name} on the test key", "pack": pack.name, "of_folds": 1, "seconds": None}
     table = _graded_rows(target, key, header, "probability")
     probabilities = manifest.settings.get("score", "probability") == "probability"
-    scores = score_oof(key, table, rule, beta_squared=beta_squared, probabilities=probabilities)
+    scores = score_oof(key, table, rule, beta_squared=beta_squared, probabilities=probabilities, prevalence=prevalence)
     show_scores(pack.name, [{**row, **scores}], kind="test")
     if pack.classes.is_file():
         show_classes(false_positives(table["logit"], catalogs.labels(key, rule), read_classes(pack.classes)))

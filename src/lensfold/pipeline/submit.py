@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lensfold.config import CHALLENGE_BETA_SQUARED, SubmissionSettings, Task
+from lensfold.config import CHALLENGE_BETA_SQUARED, PREVALENCE, SubmissionSettings, Task
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import read_manifest
 from lensfold.ensemble.build import Ensemble, TrainingData, build_ensemble, recipe_of, without_each
@@ -25,7 +25,7 @@ from lensfold.pipeline.score import check_current, run_scores
 from lensfold.runs.cascade import Selection
 from lensfold.runs.predictions import mean_logits
 from lensfold.runs.run import Run, aligned
-from lensfold.scoring.curves import reliability
+from lensfold.scoring.curves import cuts, reliability
 from lensfold.scoring.metrics import brier
 from lensfold.scoring.out_of_fold import drawn_haloes, lens_task, score_oof
 from lensfold.scoring.radius import radii_of_logs
@@ -35,6 +35,9 @@ from lensfold.submission.expected_ids import split_ids
 from lensfold.submission.identity import submission_identity, training_pack
 from lensfold.submission.manifest import made_with, origin
 from lensfold.submission.settings import read_submission_settings
+
+#: logits that the manifest says of how many objects pass them
+PASSING = 100
 
 
 def submit(
@@ -202,7 +205,7 @@ def _scored(source: TrainingData, ensemble: Ensemble, beta_squared: float) -> di
 
 def _member_row(source: TrainingData, member: Run, beta_squared: float) -> dict:
     """The member's kept score, or a new one where that was made from other logits, labels or beta²."""
-    kept = member.kept_score(member.score_origin(source.catalog_sha256, beta_squared))
+    kept = member.kept_score(member.score_origin(source.catalog_sha256, beta_squared, PREVALENCE))
     return kept or run_scores(member, source.pack.name, source.catalog, source.folds, member.oof(), beta_squared)
 
 
@@ -218,7 +221,14 @@ def _ensemble_record(source: TrainingData, ensemble: Ensemble, recipe: Recipe, r
         "by_fold": {str(fold): _weights_record(combiner, names) for fold, combiner in ensemble.nested.by_part.items()},
         "adds": _adds(source, ensemble, recipe, rows) if len(names) > 1 else [],
         "calibration": _calibration_record(source, ensemble),
+        "passing": _passing(source, ensemble),
     }
+
+
+def _passing(source: TrainingData, ensemble: Ensemble) -> dict:
+    """How many lenses and non-lenses pass logits, out of fold: what the purity of a ranked list is learnt from."""
+    asked = lens_task(source.catalog, ensemble.oof.index, ensemble.rule)
+    return cuts(asked.labels, ensemble.oof.loc[asked.ids, "logit"], PASSING)
 
 
 def _weights_record(combiner: Combiner, names: Sequence[str]) -> dict:

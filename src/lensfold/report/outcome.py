@@ -1,9 +1,10 @@
-"""The last thing a run prints: one table and one sentence that answer "how good, and is it better than before?"."""
+"""The last thing a run prints: one table, and two sentences: is it better than before, and what does a searcher get?"""
 
 from collections.abc import Sequence
 
 from lensfold.console import show_table, show_text, width
 from lensfold.runs.scores import NOTHING, SCORE_NAMES, Score, interval_text, score_text
+from lensfold.runs.searcher import searcher_of, sentence
 
 #: widest table, in columns of the terminal
 WIDEST = 100
@@ -43,6 +44,8 @@ def show_outcome(
     show_table(title, [*columns, "since last"], cells, most=WIDEST)
     best = _best(rows, key)
     show_text(_sentence(rows[best], before[best], key, kind, simulated))
+    if searcher := searcher_of(rows[best]):
+        show_text(sentence(searcher))
 
 
 def elsewhere(pack_name: str, trained_on: str, simulated: bool, scores: Sequence[Sequence[dict]], has_key: bool) -> str:

@@ -37,6 +37,7 @@ from lensfold.report.explain import NETWORK
 from lensfold.report.gallery import LISTS, Card, Picture
 from lensfold.report.run_plots import run_counts, run_plots, run_radii
 from lensfold.runs.scores import NOTHING, SCORE_NAMES, gain_text, limits_text, score_text
+from lensfold.runs.searcher import heading, numbers, searcher_of
 
 #: scores of a run's page, by task
 NUMBERS = {
@@ -175,6 +176,7 @@ def _write_run(site: _Site, run: ShownRun, runs: Sequence[ShownRun]) -> None:
         notes=run.notes,
         numbers=_numbers(run),
         views=_views(run),
+        searcher=_searcher(run),
         threshold_from=(run.score or {}).get("threshold_from"),
         drawn=((run.score or {}).get("bootstrap") or {}).get("over", "objects"),
         plots=content.plots,
@@ -207,6 +209,12 @@ def _views(run: ShownRun) -> str:
         return f"The AUC is that of the mean logit of eight flips and rotations, which adds {gain} to that of one view."
     averaged = run.task == "lens" and run.score and run.run.predict.get("d4_average")
     return "The logits of one view were not kept when it was trained." if averaged else ""
+
+
+def _searcher(run: ShownRun) -> tuple[str, list[tuple[str, str, str]], int] | None:
+    """Return what a searcher gets: what it is of, the numbers, and the test's non-lenses; None where no score says."""
+    found = searcher_of(run.score or {})
+    return (heading([found]), numbers(found), found.n_others) if found else None
 
 
 # ---- the gallery

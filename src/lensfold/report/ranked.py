@@ -27,14 +27,19 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Ranking:
-    """A ranked pack. ``table``: of `lensfold.pipeline.ranking`; ``target``: its file; ``network``: which one scored it
-    and why; ``notes``: what to know of the scores; ``skipped``: how many files are in no pack, and the list of them."""
+    """A ranked pack.
+
+    ``table``: of `lensfold.pipeline.ranking`; ``target``: its file; ``network``: which one scored it and why;
+    ``notes``: what to know of the scores; ``purity``: what that in the list rests on; ``skipped``: how many files are
+    in no pack, and the list of them.
+    """
 
     pack: str
     table: pd.DataFrame
     target: Path
     network: str
     notes: tuple[str, ...]
+    purity: str
     skipped: int
     skipped_file: Path
     synthetic: bool
@@ -130,7 +135,8 @@ def _card(row: dict, list_name: str) -> Card:
 
 
 def show_ranking(ranking: Ranking) -> None:
-    """Print the first IN_TERMINAL objects, how many were ranked and skipped, and where list and page are."""
+    """Print what the purity rests on, the first objects, how many were ranked and skipped, and where the list is."""
+    show_text(ranking.purity)
     room = min(width(), PIPED) - FLAGS_WIDTH - 38  # what rank, score, RA, Dec and the gaps between columns take
     rows = [
         [NOTHING if pd.isna(row["rank"]) else row["rank"], _number(row["score"]), _shortened(row["name"], room),

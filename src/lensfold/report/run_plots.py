@@ -16,7 +16,9 @@ from lensfold.report.contents import (
     read_histories,
 )
 from lensfold.report.figure import PlotHeading, counts_text
+from lensfold.report.searcher import searcher_plot
 from lensfold.runs.scores import limits_text
+from lensfold.runs.searcher import searcher_of
 from lensfold.scoring import curves as stats
 from lensfold.scoring.metrics import auc
 from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_logs
@@ -26,10 +28,12 @@ DECISIVE = (
     "report/run_plots.py",
     "report/figure.py",
     "report/plots.py",
+    "report/searcher.py",
     "report/contents.py",
     "scoring/checks.py",
     "scoring/curves.py",
     "scoring/metrics.py",
+    "scoring/prevalence.py",
     "scoring/radius.py",
     "data/catalog.py",
 )
@@ -111,4 +115,8 @@ def _write_plots(folder: Path, truth: Truth, run: ShownRun, radii: pd.DataFrame 
     labelled = run.labelled
     area = auc(labelled["label"], labelled["logit"])
     text = f"AUC {area:.3f}" + (f" ({limits_text(score)})" if score else "")
-    return plots.write_lens_plots(folder, labelled, truth.objects, histories, text, heading)
+    written = plots.write_lens_plots(folder, labelled, truth.objects, histories, text, heading)
+    if searcher := searcher_of(run.score or {}):
+        searcher_plot(folder / "searcher.png", labelled, searcher, heading)
+        written.append(("searcher.png", "Purity and completeness against objects inspected"))
+    return written

@@ -9,6 +9,7 @@ from lensfold.console import show_table, show_text
 from lensfold.data import catalog as catalogs
 from lensfold.ensemble.combine import equal_weights
 from lensfold.runs.scores import NOTHING, SCORE_NAMES, interval_text, limits_text, score_text
+from lensfold.runs.searcher import heading, numbers, searcher_of
 
 Detail = Literal["usual", "full"]
 
@@ -28,7 +29,7 @@ _BINNED = {
 def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold", detail: Detail = "usual") -> None:
     """Print one row a run, all of one task and rule, with 95 % bootstrap intervals; then the same by lens size.
 
-    ``detail``: "usual" adds the readings of F_beta, "full" also Einstein radius and magnitudes.
+    ``detail``: "usual" adds the readings of F_beta and what a searcher gets, "full" also bins of other quantities.
     """
     if not rows:
         print("No out-of-fold scores: the runs have no score.json here.")
@@ -37,6 +38,7 @@ def show_scores(pack_name: str, rows: Sequence[dict], kind: str = "out-of-fold",
     else:
         _show_lens_scores(pack_name, rows, kind)
         _show_readings(rows)
+        _show_searchers(rows)
         for name in _BINNED if detail == "full" else ("size",):
             _show_bins(name, rows)
         if detail == "full":
@@ -101,6 +103,19 @@ def _show_readings(rows: Sequence[dict]) -> None:
     cells = [[row["name"], *(score_text(row[n], d) for n, d in zip(names, digits, strict=True))] for row in rows]
     columns = ("run", *(SCORE_NAMES[name].label for name in names))
     show_table("readings of F_beta, precision, probabilities", columns, cells, caption)
+
+
+def _show_searchers(rows: Sequence[dict]) -> None:
+    """What a searcher gets of each run, a column a run: the names of the numbers are long."""
+    known = {row["name"]: searcher for row in rows if (searcher := searcher_of(row))}
+    if known:
+        columns = [numbers(searcher) for searcher in known.values()]
+        cells = [
+            [same[0][0], *(f"{value} ({limits})" if limits else value for _, value, limits in same)]
+            for same in zip(*columns, strict=True)
+        ]
+        title = f"what a searcher gets {heading(list(known.values()))} (95 %)"
+        show_table(title, ("", *known), cells, "≥, ≤ and < are limits: no false positive was left.")
 
 
 def _show_bins(name: str, rows: Sequence[dict]) -> None:

@@ -248,12 +248,14 @@ class Run:
         same = isinstance(score, dict) and isinstance(score.get("made_from"), dict)
         return score if same and made_from.items() <= score["made_from"].items() else None
 
-    def score_origin(self, catalog_sha256: str | None, beta_squared: float | None) -> dict:
-        """Return what a score of this run is made from: its layout, settings and logits, the catalog's labels, beta².
+    def score_origin(
+        self, catalog_sha256: str | None, beta_squared: float | None, prevalence: float | None = None
+    ) -> dict:
+        """Return what a score of this run is made from: layout, settings, logits, labels, beta², prevalence.
 
         A None is left out: without its catalog a run can be compared, but not its labels.
         """
-        known = {"catalog": catalog_sha256, "beta_squared": beta_squared}
+        known = {"catalog": catalog_sha256, "beta_squared": beta_squared, "prevalence": prevalence}
         given = {key: value for key, value in known.items() if value is not None}
         return {"format": FORMAT, "run": self.identity, "oof": self.oof_hashes, **given}
 

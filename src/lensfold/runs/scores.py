@@ -124,6 +124,38 @@ class BinScore(Score):
     constant: float | None = None
 
 
+class FirstRow(_Stored):
+    """What the first ``n`` objects are worth, by ``false`` of the test's non-lenses among them."""
+
+    n: int
+    false: float
+    is_limit: bool
+    purity: Score
+    completeness: Score
+
+
+class RecallRow(_Stored):
+    """What so many of the lenses cost, by ``false`` of the test's non-lenses that reach their scores."""
+
+    recall: float
+    false: float
+    is_limit: bool
+    false_rate: Score
+    inspect: Score
+
+
+class Searcher(_Stored):
+    """The scores of a searcher at one prevalence, see `scoring.prevalence.searcher_table`."""
+
+    prevalence: float
+    objects: int
+    n_lenses: int
+    n_others: int
+    unresolved: float
+    first: Annotated[tuple[FirstRow, ...], Field(min_length=1)]
+    recalls: Annotated[tuple[RecallRow, ...], Field(min_length=1)]
+
+
 class ScoreOrigin(_Stored):
     """What a score was made from: its layout, hashes of the out-of-fold logits by fold, and of the catalog."""
 
@@ -159,6 +191,8 @@ class Scores(_Stored):
     tpr0: Score | None = None
     tpr10: Score | None = None
     auc_large: Score | None = None
+    #: None where it is of an earlier version
+    searcher: Searcher | None = None
     auc_by_size: tuple[BinScore, ...] | None = None
     mse: Score | None = None
     mse_constant: Score | None = None

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lensfold.config import CHALLENGE_BETA_SQUARED, Task
+from lensfold.config import CHALLENGE_BETA_SQUARED, PREVALENCE, Task
 from lensfold.data import catalog as catalogs
 from lensfold.runs.logits import ONE_VIEW
+from lensfold.scoring.prevalence import searcher_table
 from lensfold.scoring.radius import radii_of_logs, radius_table
 from lensfold.scoring.score_table import auc_over_objects, paired_auc, score_table
 
@@ -21,6 +22,7 @@ def score_oof(
     task: Task = "lens",
     beta_squared: float = CHALLENGE_BETA_SQUARED,
     probabilities: bool = False,
+    prevalence: float = PREVALENCE,
 ) -> dict:
     """Return all scores of logits (columns logit, fold; index ID) under a label rule; dropped objects are left out.
 
@@ -28,6 +30,7 @@ def score_oof(
     objects too. Where ``oof`` has the column one_view, ``one_view`` is what the mean of eight views adds to the AUC of
     one (`paired_auc`: first is one view). With the task "einstein-radius" the logits are log theta_E, and `score_radii`
     scores them.
+    ``searcher`` is what a searcher gets where a share ``prevalence`` of the sky are lenses (`searcher_table`).
     ``beta_squared``, ``probabilities``: as `score_table` takes them.
     """
     if task == "einstein-radius":
@@ -46,6 +49,7 @@ def score_oof(
         beta_squared=beta_squared,
         probabilities=probabilities,
     )
+    scores["searcher"] = searcher_table(asked.labels, scored["logit"], prevalence, groups=haloes)
     if haloes is not None:
         scores["auc_by_draws"] = {
             "objects": auc_over_objects(asked.labels, scored["logit"]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lensfold.config import PREVALENCE
 from lensfold.data.cache import pixels_hash, read_manifest
 from lensfold.data.given_features import seen_hash
 from lensfold.errors import InputError
@@ -62,6 +63,7 @@ def submission_identity(workspace: Workspace, pack: Pack, trained_on: str, name:
             "refused": cached["refused"],
             "files": [file_sha256(path) if path.is_file() else None for path in files],
             "beta_squared": beta_squared,
+            "prevalence": PREVALENCE,
         }
     )
 
