@@ -62,7 +62,7 @@ LIGHT = [
     "jobs.work",
     "models",
     "paper",
-    "pipeline.leaderboard",
+    "pipeline.results.leaderboard",
     "pipeline.predict",
     "pipeline.realism",
     "pipeline.submit",

@@ -10,7 +10,7 @@ from scipy import stats
 from lensfold.leaderboard.board import build_board
 from lensfold.leaderboard.page import agreement
 from lensfold.leaderboard.tables import pairs_of
-from lensfold.pipeline.leaderboard import write_leaderboard
+from lensfold.pipeline.results.leaderboard import write_leaderboard
 
 HEADER = "submission,metric,score,date,note\n"
 

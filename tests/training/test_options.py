@@ -13,7 +13,7 @@ from fakes.workspace import lensfold
 from lensfold.data.catalog import labels, log_einstein_radius, read_catalog
 from lensfold.files import file_sha256
 from lensfold.models.saved import load_model
-from lensfold.models.weights import LITE_PACKAGES, lite_content
+from lensfold.models.start.weights import LITE_PACKAGES, lite_content
 from lensfold.paths import cutout_file
 from lensfold.runs.logits import read_logits
 

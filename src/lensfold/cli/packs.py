@@ -250,7 +250,7 @@ def realism(
     """How far apart are two packs? Noise, PSF, magnitudes and sizes side by side, and a probe that tells them apart."""
     chosen_split = None if split is None else checked_split(split)
     from lensfold.pipeline.realism import compare_packs
-    from lensfold.report.realism import show_comparison
+    from lensfold.report.plots.realism import show_comparison
 
     workspace = Workspace(root)
     one, two = (workspace.pack(None, folder) for folder in (real, simulated))

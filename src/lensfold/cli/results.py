@@ -36,8 +36,8 @@ def score(
     every_table: EveryTable = False,
 ) -> None:
     """Score a run's complete folds out of fold; marked where folds are still missing."""
-    from lensfold.pipeline.outcome import show_rows
-    from lensfold.pipeline.score import score_run
+    from lensfold.pipeline.results.outcome import show_rows
+    from lensfold.pipeline.results.score import score_run
     from lensfold.report.terminal import show_scores
 
     workspace, chosen = chosen_pack(root, pack, data)
@@ -57,7 +57,7 @@ def compare(
     beta_squared: BetaSquared = 0.001,
 ) -> None:
     """Is B better than A? Paired differences of their out-of-fold scores on the same objects, and a plain verdict."""
-    from lensfold.pipeline.compare import compare as compare_both
+    from lensfold.pipeline.results.compare import compare as compare_both
     from lensfold.report.terminal import show_comparison
 
     workspace, chosen = chosen_pack(root, pack, data)
@@ -75,7 +75,7 @@ def submit(
     every_table: EveryTable = False,
 ) -> None:
     """Combine predictions that exist into a submission, and show its scores (the last thing `run predict` does)."""
-    from lensfold.pipeline.outcome import show_submission
+    from lensfold.pipeline.results.outcome import show_submission
     from lensfold.pipeline.submit import submit as write
 
     workspace, chosen = chosen_pack(root, pack, data)
@@ -93,7 +93,7 @@ def grade(
     prevalence: Prevalence = 0.0005,
 ) -> None:
     """Score a submission against a simulated pack's key, as the organisers would."""
-    from lensfold.pipeline.score import grade_submission
+    from lensfold.pipeline.results.score import grade_submission
 
     workspace, chosen = chosen_pack(root, pack, data)
     grade_submission(workspace, chosen, submission, beta_squared, prevalence)
@@ -112,7 +112,7 @@ def check_submission(
     header: Annotated[bool, typer.Option("--header", help="Repair with a header; default: without.")] = False,
 ) -> None:
     """Say what is wrong with any submission file, and repair what needs no guess."""
-    from lensfold.pipeline.check_submission import check_file
+    from lensfold.pipeline.results.check_submission import check_file
 
     workspace = Workspace(root)
     chosen = None if pack is None and data is None else workspace.pack(pack, data)
@@ -143,7 +143,7 @@ def leaderboard(
     sort: SortScore = "auc",
 ) -> None:
     """Every run and submission of a pack, best first, into submissions/<pack>/README.md and an HTML page."""
-    from lensfold.pipeline.leaderboard import show_leaderboard, write_leaderboard
+    from lensfold.pipeline.results.leaderboard import show_leaderboard, write_leaderboard
 
     workspace, chosen = chosen_pack(root, pack, data)
     show_leaderboard(*write_leaderboard(workspace, chosen, sort))
@@ -160,7 +160,7 @@ def report(
     sort: SortScore = "auc",
 ) -> None:
     """Leaderboard, and a static HTML report of a pack's runs, runs/<pack>/report/: plots, gallery of what is wrong."""
-    from lensfold.pipeline.leaderboard import leaderboard_section, write_leaderboard
+    from lensfold.pipeline.results.leaderboard import leaderboard_section, write_leaderboard
     from lensfold.report.pages import write_report
 
     workspace, chosen = chosen_pack(root, pack, data)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lensfold.data.catalog_file import COLUMNS as COLUMNS
 from lensfold.data.catalog_file import INDEX_COLUMN, read_challenge_catalog
-from lensfold.data.labels_file import EVEN, read_labels
+from lensfold.data.labels.file import EVEN, read_labels
 from lensfold.errors import InputError
 from lensfold.paths import LABELS
 

@@ -24,9 +24,9 @@ from lensfold.leaderboard.candidates import Candidate, candidates, why
 from lensfold.paths import Pack, Workspace, objects_file, skipped_file
 from lensfold.pipeline.cache import current_cache
 from lensfold.pipeline.look import import_pack, open_album
-from lensfold.pipeline.outcome import about_another_sky
 from lensfold.pipeline.predict import check_frames
-from lensfold.pipeline.ranking import about_purity, write_ranking
+from lensfold.pipeline.results.outcome import about_another_sky
+from lensfold.pipeline.results.ranking import about_purity, write_ranking
 from lensfold.pipeline.shipped import unpack_shipped
 from lensfold.report.ranked import Ranking, show_ranking, write_ranked_page
 

@@ -201,7 +201,7 @@ def _forget(work: Work, jobs: list[Job]) -> None:
 
 def _finish(order: Order) -> None:
     """Score what was trained, write the submission, each only where it is not of the files there are now; show both."""
-    from lensfold.pipeline.outcome import show_rows, show_submission
+    from lensfold.pipeline.results.outcome import show_rows, show_submission
 
     work = order.work
     rows = [_scored(order, name) for name in work.trained]
@@ -221,7 +221,7 @@ def _scored(order: Order, name: str) -> dict:
     kept = run.kept_score(run.score_origin(file_sha256(work.pack.catalog), order.beta_squared, PREVALENCE))
     if kept is not None:
         return kept
-    from lensfold.pipeline.score import score_run
+    from lensfold.pipeline.results.score import score_run
 
     return score_run(work.workspace, work.pack, name, order.beta_squared)
 

@@ -16,7 +16,7 @@ from lensfold.models.statistics import reestimate_statistics
 if TYPE_CHECKING:
     import keras
 
-    from lensfold.models.start import Start
+    from lensfold.models.start.file import Start
 
 __all__ = [
     "MODEL_NAMES",
@@ -55,7 +55,7 @@ def build_model(
 
     ``dropout`` is the rate of every dropout layer. ``weights`` is "none" (random), "imagenet" (EfficientNets), read
     from ``weights_file`` or, where that is None, from keras' own folder or the installed weight package (the Lites), or
-    "file": any network of this name in ``weights_file``, see `lensfold.models.start`, whose sha256 is
+    "file": any network of this name in ``weights_file``, see `lensfold.models.start.file`, whose sha256 is
     ``weights_sha256`` where given, and of which ``weights_head`` takes the classifier too. Nothing is downloaded. The
     rest is for EfficientNets only. ``two_branches`` gives VIS and NISP, channels of the
     mix "bands", a backbone each. ``dense`` are the widths of layers between the features and the logit. The model
@@ -68,8 +68,9 @@ def build_model(
     _check_weights(name, weights, weights_file)
     _check_structure(name, two_branches, dense)
     # Not at the top: keras takes 6 s and 750 MB to import, and most commands never run a model.
-    from lensfold.models import efficientnet, pretrained, small_cnn
-    from lensfold.models.weights import fill
+    from lensfold.models import efficientnet, small_cnn
+    from lensfold.models.start import pretrained
+    from lensfold.models.start.weights import fill
 
     # before the network is built: that takes seconds, a file that is missing shows at once
     source = pretrained.find_source(name, weights_file) if weights == "imagenet" else None
@@ -89,7 +90,7 @@ def build_model(
 
 
 def _read_start(name: str, weights_file: str, sha256: str | None) -> "Start":
-    from lensfold.models.start import read_start  # only here: other networks need no safetensors
+    from lensfold.models.start.file import read_start  # only here: other networks need no safetensors
 
     return read_start(name, weights_file, sha256)
 

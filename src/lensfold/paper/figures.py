@@ -17,9 +17,9 @@ from lensfold.paper.plan import LARGE
 from lensfold.paths import Pack, Workspace
 from lensfold.report import pictures
 from lensfold.report.contents import read_histories
-from lensfold.report.figure import BLUE, Plot, PlotHeading
 from lensfold.report.pictures import Album
-from lensfold.report.plots import learning_curves, roc_and_precision
+from lensfold.report.plots.figure import BLUE, Plot, PlotHeading
+from lensfold.report.plots.scores import learning_curves, roc_and_precision
 from lensfold.runs.run import Run
 
 #: sizes of the lenses of figure 4, in pixels

@@ -23,7 +23,7 @@ from lensfold.pipeline.configure import configure
 from lensfold.pipeline.folds import ensure_folds
 from lensfold.pipeline.look import open_album
 from lensfold.pipeline.submit import submit
-from lensfold.report.figure import PlotHeading
+from lensfold.report.plots.figure import PlotHeading
 from lensfold.simulate import simulate_pack
 
 #: members of the entry: the networks of all lenses
@@ -130,7 +130,7 @@ def _prepare(workspace: Workspace, pack: Pack, skip_bad: bool, processes: int) -
 def _networks() -> tuple[str, str | None]:
     """Return Table 3's EfficientNet (B0 if its file is here), and a larger one that has ImageNet weights, or None."""
     start_tensorflow()
-    from lensfold.models.pretrained import find_source
+    from lensfold.models.start.pretrained import find_source
 
     def at_hand(name: str) -> bool:
         try:

@@ -10,7 +10,7 @@ from lensfold.ensemble.build import Ensemble, TrainingData
 from lensfold.ensemble.cascade import BELOW, TOP, CascadeOof, cascade_oof, cascaded
 from lensfold.ensemble.members import check_oof, read_oofs
 from lensfold.errors import InputError
-from lensfold.pipeline.score import check_current
+from lensfold.pipeline.results.score import check_current
 from lensfold.runs.cascade import Selection
 from lensfold.runs.logits import ONE_VIEW
 from lensfold.runs.predictions import mean_logits

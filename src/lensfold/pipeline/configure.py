@@ -14,7 +14,7 @@ from lensfold.data.folds import folds_hash, read_folds
 from lensfold.data.given_features import features_file, features_hash, read_features
 from lensfold.errors import InputError
 from lensfold.files import exclusive, file_sha256, has_marker, write_if_changed, write_marker
-from lensfold.models.binding import bound_to_weights, starting_file
+from lensfold.models.start.binding import bound_to_weights, starting_file
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.pipeline.statistics import cache_statistics
 from lensfold.realism.measure import sample_ids

@@ -12,14 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from lensfold.data.cache import Cache, row_hash
-from lensfold.data.labels_file import read_texts
-from lensfold.data.marks import Marks, merged, read_marks, updated
+from lensfold.data.labels.file import read_texts
+from lensfold.data.labels.marks import Marks, merged, read_marks, updated
+from lensfold.data.labels.rounds import Round, read_rounds
 from lensfold.data.objects import read_objects
-from lensfold.data.rounds import Round, read_rounds
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, write_if_changed
 from lensfold.paths import Pack, Workspace, objects_file
-from lensfold.report.rounds import show_labelled, write_curve
+from lensfold.report.plots.rounds import show_labelled, write_curve
 
 #: columns of a round's inspected.csv: those that had no label before, in the order they were ranked in
 INSPECTED = ("rank", "score", "ID", "name", "label", "people", "disagree")

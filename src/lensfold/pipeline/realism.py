@@ -22,7 +22,7 @@ from lensfold.prediction.features import features_of
 from lensfold.realism.comparison import Comparison, Side
 from lensfold.realism.measure import measured, sample_ids
 from lensfold.realism.probe import LEAST, probe
-from lensfold.report.realism import SHOWN, draw_comparison
+from lensfold.report.plots.realism import SHOWN, draw_comparison
 
 #: objects of a pack that are measured, and of each that the probe's stretch is fitted to
 MEASURED, FITTED = 1000, 128

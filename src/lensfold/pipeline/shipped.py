@@ -18,7 +18,7 @@ from lensfold.errors import InputError
 from lensfold.files import digest, exclusive, file_sha256, replacing, write_json
 from lensfold.models.shipped import SUFFIX, arrays_of, fill, read_shipped, write_shipped
 from lensfold.paths import SHIPPED, Pack, Workspace
-from lensfold.pipeline.score import check_current, run_scores
+from lensfold.pipeline.results.score import check_current, run_scores
 from lensfold.runs.logits import write_logits
 from lensfold.runs.run import STATISTICS, Run, mark_complete
 

@@ -21,7 +21,7 @@ from lensfold.leaderboard.history import ENSEMBLE, append_history
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.cascade import cascaded_ensemble, cascaded_test
 from lensfold.pipeline.predict import run_predictions, selection
-from lensfold.pipeline.score import check_current, run_scores
+from lensfold.pipeline.results.score import check_current, run_scores
 from lensfold.runs.cascade import Selection
 from lensfold.runs.predictions import mean_logits
 from lensfold.runs.run import Run, aligned

@@ -35,7 +35,7 @@ from lensfold.report.contents import (
 )
 from lensfold.report.explain import NETWORK
 from lensfold.report.gallery import LISTS, Card, Picture
-from lensfold.report.run_plots import run_counts, run_plots, run_radii
+from lensfold.report.plots.run import run_counts, run_plots, run_radii
 from lensfold.runs.scores import NOTHING, SCORE_NAMES, gain_text, limits_text, score_text
 from lensfold.runs.searcher import heading, numbers, searcher_of
 

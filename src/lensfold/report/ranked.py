@@ -29,7 +29,7 @@ NOTHING = "–"
 class Ranking:
     """A ranked pack.
 
-    ``table``: of `lensfold.pipeline.ranking`; ``target``: its file; ``network``: which one scored it and why;
+    ``table``: of `lensfold.pipeline.results.ranking`; ``target``: its file; ``network``: which one scored it and why;
     ``notes``: what to know of the scores; ``purity``: what that in the list rests on; ``skipped``: how many files are
     in no pack, and the list of them.
     """

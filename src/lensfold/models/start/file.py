@@ -14,11 +14,11 @@ import keras
 from safetensors.numpy import load as load_safetensors
 
 from lensfold.errors import InputError
-from lensfold.models import weights
-from lensfold.models.pretrained import keras_tensors
 from lensfold.models.saved import load_model
-from lensfold.models.torch_names import torch_tensors
-from lensfold.models.torch_state import read_torch_state
+from lensfold.models.start import weights
+from lensfold.models.start.pretrained import keras_tensors
+from lensfold.models.start.torch_names import torch_tensors
+from lensfold.models.start.torch_state import read_torch_state
 
 SUFFIXES = (".keras", ".pth", ".pt", ".bin", ".safetensors")
 _ADVICE = "Name a file of the experiment's own network in learner.weights_file."

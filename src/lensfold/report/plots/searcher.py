@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from lensfold.report.figure import BLUE, Plot, PlotHeading, legend
+from lensfold.report.plots.figure import BLUE, Plot, PlotHeading, legend
 from lensfold.runs.scores import Score, Searcher
 from lensfold.runs.searcher import heading as heading_of
 from lensfold.scoring.prevalence import sky_curve

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from lensfold.errors import InputError
-from lensfold.models import MODEL_NAMES, build_model, pretrained, weights
-from lensfold.models.torch_state import read_torch_state
+from lensfold.models import MODEL_NAMES, build_model
+from lensfold.models.start import pretrained, weights
+from lensfold.models.start.torch_state import read_torch_state
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "models_lite.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "models_lite.json").read_text())
 ADVICE = "Install it again"
 #: parameters below the head, statistics of the normalisations among them, from the published files
 LARGER_LITES = {"efficientnet_lite1": 5_470_344 - 1_281_000, "efficientnet_lite2": 6_150_168 - 1_281_000}

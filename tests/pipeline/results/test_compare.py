@@ -13,7 +13,7 @@ from lensfold.data.catalog import labels, read_catalog
 from lensfold.ensemble.combine import Recipe, nested
 from lensfold.errors import InputError
 from lensfold.paths import Workspace
-from lensfold.pipeline.compare import _verdict, compare
+from lensfold.pipeline.results.compare import _verdict, compare
 from lensfold.runs.run import Run
 from lensfold.scoring import metrics as scores
 

@@ -8,11 +8,11 @@ import keras
 from keras import layers
 
 from lensfold.errors import InputError
-from lensfold.models import weights
 from lensfold.models.backbones import LITES, keras_network
-from lensfold.models.torch_names import torch_tensors
-from lensfold.models.torch_state import read_torch_state
-from lensfold.models.weights import Tensor, Tensors
+from lensfold.models.start import weights
+from lensfold.models.start.torch_names import torch_tensors
+from lensfold.models.start.torch_state import read_torch_state
+from lensfold.models.start.weights import Tensor, Tensors
 
 
 class Source(NamedTuple):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lensfold.data import catalog as catalogs
-from lensfold.data.labels_file import read_texts
+from lensfold.data.labels.file import read_texts
 from lensfold.errors import InputError
 
 ROOMY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,7 +11,7 @@ from lensfold.ensemble.build import TrainingData, build_ensemble, recipe_of
 from lensfold.ensemble.members import check_common_folds, check_task, short
 from lensfold.errors import InputError
 from lensfold.paths import Pack, Workspace
-from lensfold.pipeline.score import check_labels
+from lensfold.pipeline.results.score import check_labels
 from lensfold.runs.run import Run
 from lensfold.runs.scores import SCORE_NAMES
 from lensfold.scoring.out_of_fold import drawn_haloes, folds_are_grouped, lens_task

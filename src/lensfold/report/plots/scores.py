@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy.special import expit
 
 from lensfold.data import catalog as catalogs
-from lensfold.report.figure import BLUE, FOLD_COLOURS, GREEN, LENS, ORANGE, OTHER, Plot, PlotHeading, legend
+from lensfold.report.plots.figure import BLUE, FOLD_COLOURS, GREEN, LENS, ORANGE, OTHER, Plot, PlotHeading, legend
 from lensfold.scoring import curves as stats
 from lensfold.scoring.metrics import brier
 

@@ -23,10 +23,10 @@ from lensfold.data.catalog import read_catalog
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
 from lensfold.leaderboard.board import build_board
-from lensfold.pipeline.leaderboard import leaderboard_section, write_leaderboard
+from lensfold.pipeline.results.leaderboard import leaderboard_section, write_leaderboard
 from lensfold.runs.logits import read_logits, write_logits
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard.md"
+GOLDEN = Path(__file__).parents[2] / "golden" / "leaderboard.md"
 
 
 @pytest.fixture(scope="module")

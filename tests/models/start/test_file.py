@@ -12,7 +12,7 @@ from fakes.timm import timm_features, timm_state, torch_archive
 
 from lensfold.errors import InputError
 from lensfold.models import build_model
-from lensfold.models.start import read_start
+from lensfold.models.start.file import read_start
 
 SIDE = 40
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lensfold.errors import InputError
 from lensfold.models.backbones import LITES, SCALES, Block, block_plan
-from lensfold.models.weights import Tensor
+from lensfold.models.start.weights import Tensor
 
 #: of a batch normalisation, in keras' order
 _NORMALISATION = ("weight", "bias", "running_mean", "running_var")

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from lensfold.console import show_table, show_text
-from lensfold.data.marks import Marks
-from lensfold.data.rounds import Round, found_lenses
+from lensfold.data.labels.marks import Marks
+from lensfold.data.labels.rounds import Round, found_lenses
 from lensfold.paths import Pack
-from lensfold.report.figure import FOLD_COLOURS, GREY, Plot, PlotHeading, legend
+from lensfold.report.plots.figure import FOLD_COLOURS, GREY, Plot, PlotHeading, legend
 
 #: disagreements in the terminal; all of them are in the round's folder
 SHOWN = 10

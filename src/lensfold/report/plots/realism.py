@@ -13,7 +13,7 @@ from lensfold.realism.distance import Distance
 from lensfold.realism.measure import QUANTITIES
 from lensfold.realism.probe import LEAST
 from lensfold.report.canvas import BAR, MARGIN, Canvas
-from lensfold.report.figure import BLUE, ORANGE
+from lensfold.report.plots.figure import BLUE, ORANGE
 from lensfold.report.stretch import colour, grey, zoom
 from lensfold.runs.scores import NOTHING, interval_text
 

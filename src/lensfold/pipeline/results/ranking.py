@@ -9,9 +9,9 @@ from scipy.special import expit
 
 from lensfold.config import PREVALENCE
 from lensfold.data.cache import read_manifest
-from lensfold.data.labels_file import read_texts
+from lensfold.data.labels.file import read_texts
+from lensfold.data.labels.rounds import read_rounds
 from lensfold.data.objects import read_objects
-from lensfold.data.rounds import read_rounds
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed
 from lensfold.paths import BANDS, Pack, Workspace, objects_file

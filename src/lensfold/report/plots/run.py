@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from lensfold.files import digest, replacing
-from lensfold.report import plots
 from lensfold.report.contents import (
     ShownRun,
     Truth,
     read_histories,
 )
-from lensfold.report.figure import PlotHeading, counts_text
-from lensfold.report.searcher import searcher_plot
+from lensfold.report.plots import scores as plots
+from lensfold.report.plots.figure import PlotHeading, counts_text
+from lensfold.report.plots.searcher import searcher_plot
 from lensfold.runs.scores import limits_text
 from lensfold.runs.searcher import searcher_of
 from lensfold.scoring import curves as stats
@@ -25,10 +25,10 @@ from lensfold.scoring.radius import cross_fitted_radii, fitting_parts, radii_of_
 
 #: source files that decide what a run's plots and numbers look like
 DECISIVE = (
-    "report/run_plots.py",
-    "report/figure.py",
-    "report/plots.py",
-    "report/searcher.py",
+    "report/plots/run.py",
+    "report/plots/figure.py",
+    "report/plots/scores.py",
+    "report/plots/searcher.py",
     "report/contents.py",
     "scoring/checks.py",
     "scoring/curves.py",
@@ -68,7 +68,7 @@ def run_radii(run: ShownRun, truth: Truth) -> pd.DataFrame:
 @cache
 def _code_version() -> str:
     """Return the SHA-256 (hex) of the files DECISIVE, read once."""
-    folder = Path(__file__).parents[1]
+    folder = Path(__file__).parents[2]
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in DECISIVE)).hexdigest()
 
 

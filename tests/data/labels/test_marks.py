@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensfold.data.marks import VALUES, Marks, merged, read_marks, updated
+from lensfold.data.labels.marks import VALUES, Marks, merged, read_marks, updated
 from lensfold.errors import InputError
 
 HEAD = "ID,list,mark,note,pixels,rank"

@@ -9,9 +9,9 @@ import pytest
 from fakes.workspace import environment
 from PIL import Image
 
-from lensfold.report import plots
-from lensfold.report.figure import Plot, PlotHeading
-from lensfold.report.searcher import searcher_plot
+from lensfold.report.plots import scores as plots
+from lensfold.report.plots.figure import Plot, PlotHeading
+from lensfold.report.plots.searcher import searcher_plot
 from lensfold.runs.searcher import searcher_of
 from lensfold.scoring.prevalence import searcher_table
 

@@ -1,0 +1,1 @@
+"""What a network starts from: ImageNet's weights, or a file of the user's."""
