@@ -22,7 +22,8 @@ from lensfold.data.archive import scan_archive
 from lensfold.data.cache import Cache
 from lensfold.data.cache_build import Build, build_cache
 from lensfold.data.sources import read_cutout
-from lensfold.paths import BAND_SHAPES, BANDS, cutout_file
+from lensfold.frames import BAND_SHAPES, BANDS
+from lensfold.paths import cutout_file
 from lensfold.simulate.fits import fits_bytes
 from lensfold.simulate.objects import simulate_object
 

@@ -34,7 +34,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from benchmarks.lensed_pool import FAR, HALF, THRESHOLDS, Pool, at_threshold, draw_pool, quick_row, weigh
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate import PROFILES, Population, simulate_object
 from lensfold.simulate.optics.lensing import einstein_radius
 from lensfold.simulate.optics.render import Planes, add_light, observe_nisp, observe_vis

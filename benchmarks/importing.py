@@ -18,7 +18,8 @@ from lensfold.data.depth import MER_SIGMA
 from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS
 from lensfold.euclid.packs import Options
-from lensfold.paths import BANDS, cutout_file
+from lensfold.frames import BANDS
+from lensfold.paths import cutout_file
 
 #: pixels a side of a delivered cutout, and of a frame
 SIDE, FRAME = 300, 200

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.data import Rows
-from lensfold.paths import BANDS, cutout_file
+from lensfold.frames import BANDS
+from lensfold.paths import cutout_file
 from lensfold.simulate import PROFILES, simulate_object
 from lensfold.simulate.pack import write_object
 

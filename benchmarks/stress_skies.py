@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from lensfold.data import catalog as catalogs
-from lensfold.paths import BANDS, Workspace, cutout_file
+from lensfold.frames import BANDS
+from lensfold.paths import Workspace, cutout_file
 from lensfold.runs.run import Run
 from lensfold.simulate.objects import FIRST_ID, SimulatedObject, object_streams, simulate_object
 from lensfold.simulate.optics.artefacts import Artefacts

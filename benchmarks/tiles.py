@@ -16,7 +16,8 @@ from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
 from benchmarks.data import Rows, peak_mb
-from lensfold.paths import BANDS, Workspace
+from lensfold.frames import BANDS
+from lensfold.paths import Workspace
 from lensfold.pipeline.cut import Cutting, cut_pack
 
 #: pixels a side of a MER mosaic, and the rows that are drawn anew before they repeat

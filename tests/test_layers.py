@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "lensfold"
 LAYERS = (
     ("errors", "console"),
-    ("config", "paths", "files", "compiled", "workers"),
+    ("config", "frames", "paths", "files", "compiled", "workers"),
     ("data", "models", "runs"),
     ("inputs", "simulate", "euclid", "scoring", "submission"),
     ("prediction", "ensemble", "realism"),
@@ -112,3 +112,10 @@ def test_only_results_and_catalog_know_truth_columns():
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
         assert not truth & words, name
+
+
+def test_rooms_and_modules_stay_small_enough_to_overlook():
+    rooms = {folder: len(list(folder.glob("*.py"))) for folder in [SOURCE, *SOURCE.rglob("*/")]}
+    assert {folder.name: count for folder, count in rooms.items() if count > 16} == {}
+    lengths = {path.name: len(path.read_text().splitlines()) for path in FILES}
+    assert {name: lines for name, lines in lengths.items() if lines > 350} == {}

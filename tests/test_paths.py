@@ -4,7 +4,8 @@ import pytest
 
 from lensfold.errors import InputError
 from lensfold.files import replacing
-from lensfold.paths import RATIO, SIDES, Pack, Workspace, band_shapes, checked_side, pixels_per_object, rim
+from lensfold.frames import RATIO, SIDES, band_shapes, checked_side, pixels_per_object, rim
+from lensfold.paths import Pack, Workspace
 
 
 @pytest.mark.parametrize("name", ["train", "datapack2.0train", "datapack2.0train_v2"])

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from benchmarks import simulation
-from lensfold.paths import BANDS, cutout_file
+from lensfold.frames import BANDS
+from lensfold.paths import cutout_file
 from lensfold.simulate.optics.render import Planes, add_light, coarse_nodes, lensed_source, observe_nisp, observe_vis
 from lensfold.simulate.population import Population
 

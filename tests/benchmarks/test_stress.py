@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.stress import row
 from benchmarks.stress_skies import Sky, exact_rate, with_artefacts, with_correlation
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate import PROFILES
 from lensfold.simulate.objects import object_streams
 from lensfold.simulate.optics.artefacts import Artefacts, draw_artefacts

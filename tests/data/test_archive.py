@@ -15,7 +15,8 @@ from lensfold.data.archive import build_cache_from_scan, scan_archive
 from lensfold.data.cache import Cache
 from lensfold.data.cache_build import Build, build_cache, building_folder
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, cutout_file, pixels_per_object
+from lensfold.frames import BANDS, pixels_per_object
+from lensfold.paths import cutout_file
 
 IDS = [200001, 200002, 200003]
 

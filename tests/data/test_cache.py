@@ -30,7 +30,8 @@ from lensfold.data.cache_build import (
 from lensfold.data.cache_repair import rebuild_damaged
 from lensfold.data.sources import FolderSource, object_ids, read_cutout
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS, band_shapes, cutout_file
+from lensfold.frames import BAND_SHAPES, BANDS, band_shapes
+from lensfold.paths import cutout_file
 
 
 class KilledSource(FolderSource):

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from lensfold.errors import InputError
 from lensfold.euclid.layouts import EXTENSIONS, Reading
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.frames import BAND_SHAPES, BANDS
 
 
 @pytest.mark.parametrize("form", ["cd", "pc", "both"])

@@ -12,7 +12,7 @@ from lensfold.errors import InputError
 from lensfold.euclid.geometry import read_object
 from lensfold.euclid.grouping import find_objects
 from lensfold.euclid.layouts import EXTENSIONS, Reading
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 NAMES = {"VIS": "VIS", "Y": "NIR-Y", "J": "NIR-J", "H": "NIR-H"}
 

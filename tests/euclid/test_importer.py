@@ -40,7 +40,8 @@ from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS
 from lensfold.euclid.names import Kind, id_of, pack_folders, sibling_packs
 from lensfold.euclid.packs import Options
-from lensfold.paths import BAND_SHAPES, BANDS, Pack, band_shapes, cutout_file, maps_file
+from lensfold.frames import BAND_SHAPES, BANDS, band_shapes
+from lensfold.paths import Pack, cutout_file, maps_file
 
 REAL = Path(os.environ.get("LENSFOLD_REAL_EUCLID", PROJECT.parent / "shared" / "real_euclid"))
 CENTRE = (359.12345678912345, -49.987654321098765)  # of every cutout of `fakes.euclid`

@@ -19,7 +19,7 @@ from fakes.euclid import (
 from lensfold.euclid.bands import read_bands
 from lensfold.euclid.grouping import find_objects
 from lensfold.euclid.layouts import EXTENSIONS, Reading
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 
 def changed_card(extension: str, key: str, value) -> object:

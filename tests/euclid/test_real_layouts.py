@@ -15,7 +15,7 @@ from lensfold.errors import InputError
 from lensfold.euclid.geometry import Frame, read_object
 from lensfold.euclid.grouping import find_objects
 from lensfold.euclid.layouts import Reading
-from lensfold.paths import BANDS, band_shapes
+from lensfold.frames import BANDS, band_shapes
 
 REAL = Path(os.environ.get("LENSFOLD_REAL_EUCLID", PROJECT.parent / "shared" / "real_euclid"))
 SCRIPT, SOURCE = REAL.parent / "euclid_layouts" / "make_layouts.py", REAL / "mer"

@@ -19,7 +19,7 @@ from lensfold.errors import InputError
 from lensfold.euclid.layouts import EXTENSIONS
 from lensfold.euclid.tiles.mosaics import MosaicReader, find_tiles
 from lensfold.euclid.tiles.source import Placed, TileSource, place, source_of
-from lensfold.paths import BANDS, band_shapes
+from lensfold.frames import BANDS, band_shapes
 
 FIRST, SECOND = TILES
 

@@ -17,7 +17,8 @@ from lensfold.euclid.grouping import find_objects
 from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS, EuclidObject, Reading
 from lensfold.euclid.packs import Options
-from lensfold.paths import BANDS, cutout_file
+from lensfold.frames import BANDS
+from lensfold.paths import cutout_file
 
 MAGZERO = {"VIS": 24.6, "Y": 29.8, "J": 30.0, "H": 29.9}
 PIXEL = 0.1 / 3600

@@ -6,9 +6,9 @@ import numpy as np
 
 from lensfold.config import AugmentSettings, Experiment, PixelSettings, StageSettings
 from lensfold.data.cache import Cache
+from lensfold.frames import BANDS
 from lensfold.inputs.batches import Preparation
 from lensfold.inputs.pixels import StretchConstants
-from lensfold.paths import BANDS
 
 #: no augmentation at all
 OFF: dict[str, Any] = {"d4": False, "affine_probability": 0.0, "noise_sigma": 0.0, "gain": 0.0}

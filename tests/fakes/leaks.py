@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer
 
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 
 def trivial_features(images: dict[str, np.ndarray]) -> list[float]:

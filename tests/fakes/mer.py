@@ -7,7 +7,7 @@ from astropy.io import fits
 
 from fakes.euclid import MAGZERO, wcs_header, written
 from lensfold.euclid.layouts import EXTENSIONS
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate import PROFILES, Population, simulate_object
 
 SIDE = 300  # pixels of 0.1 arcsec

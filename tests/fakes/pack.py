@@ -8,7 +8,8 @@ from astropy.io import fits
 from fakes.catalog import catalog_text, fake_catalog
 from lensfold.data.cache import central
 from lensfold.data.catalog import labels
-from lensfold.paths import BAND_SHAPES, BANDS, Pack, band_shapes, cutout_file
+from lensfold.frames import BAND_SHAPES, BANDS, band_shapes
+from lensfold.paths import Pack, cutout_file
 
 SIGMA = {"VIS": 4.5e-13, "Y": 7.5e-12, "J": 9e-12, "H": 7e-12}
 

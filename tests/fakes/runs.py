@@ -12,7 +12,8 @@ from lensfold.data.cache import FORMAT, pixels_hash, read_manifest
 from lensfold.data.catalog import LABEL_RULES, labels, log_einstein_radius, read_catalog, training_hash
 from lensfold.data.folds import folds_hash, make_folds, read_folds, write_folds
 from lensfold.files import digest
-from lensfold.paths import BAND_SHAPES, Pack, Workspace
+from lensfold.frames import BAND_SHAPES
+from lensfold.paths import Pack, Workspace
 from lensfold.runs.logits import write_logits
 from lensfold.runs.predictions import FoldPrediction, fold_predictions
 from lensfold.runs.run import Run, mark_complete

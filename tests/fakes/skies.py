@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate import SimulatedObject, simulate_object
 
 SEED = 11

@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 
 from fakes.euclid import MAGZERO, wcs_header
 from fakes.pack import SIGMA, fake_images
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 SKY = (520, 900)  # rows, columns
 #: first and last column of each tile in the sky

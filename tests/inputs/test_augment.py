@@ -14,10 +14,10 @@ from scipy.ndimage import map_coordinates
 
 from lensfold.config import INFRARED_MIXES, AugmentSettings, PixelSettings
 from lensfold.data.cache import central
+from lensfold.frames import BAND_SHAPES, BANDS, band_shapes
 from lensfold.inputs import kernels
 from lensfold.inputs.augment import draws, zooms
 from lensfold.inputs.pixels import fit_constants, linear_channels, on_vis_grid
-from lensfold.paths import BAND_SHAPES, BANDS, band_shapes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "augment.npz"
 IMAGES = fake_images(np.random.default_rng(5), True)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensfold.config import PixelSettings, channel_count
+from lensfold.frames import BAND_SHAPES, BANDS
 from lensfold.inputs.pixels import (
     fit_constants,
     linear_channels,
@@ -15,7 +16,6 @@ from lensfold.inputs.pixels import (
     standardised,
     stretched,
 )
-from lensfold.paths import BAND_SHAPES, BANDS
 
 UNIT = dict.fromkeys(BANDS, 1.0)
 

@@ -6,9 +6,9 @@ from fakes.inputs import LINEAR, OFF, Frames
 from fakes.pack import SIGMA, fake_images
 
 from lensfold.config import AugmentSettings, Experiment, PixelSettings, StageSettings
+from lensfold.frames import BANDS
 from lensfold.inputs.batches import Preparation
 from lensfold.inputs.source_map import VISIBLE, pooled
-from lensfold.paths import BANDS
 
 WITHOUT = fake_images(np.random.default_rng(7), False)
 #: VIS pixels from a place beside the centre, so that every move of the source shows

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lensfold.config import PixelSettings
+from lensfold.frames import BANDS
 from lensfold.inputs.pixels import linear_channels
 from lensfold.models import bands, build_model
-from lensfold.paths import BANDS
 
 #: the whole frame; one crop that begins on each of the three pixels of a NISP pixel; the smallest
 CROPS = (200, 130, 128, 126, 32)

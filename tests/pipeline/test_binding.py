@@ -17,7 +17,8 @@ from fakes.pack import fake_images, write_cutout, write_objects
 from fakes.workspace import lensfold
 
 from lensfold.data.catalog import labels, read_catalog
-from lensfold.paths import BANDS, Workspace, cutout_file
+from lensfold.frames import BANDS
+from lensfold.paths import Workspace, cutout_file
 
 PACK = ("--pack", "fake")
 EVERYTHING = ("run", "folds", "cache", "train", "predict", *PACK)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.frames import BAND_SHAPES, BANDS
 from lensfold.realism.measure import (
     FWHM,
     QUANTITIES,

@@ -15,7 +15,7 @@ from lensfold.data.cache import Cache, central
 from lensfold.data.cache_build import Build, build_cache
 from lensfold.data.catalog import SIZE_BINS, read_catalog
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS, band_shapes
+from lensfold.frames import BAND_SHAPES, BANDS, band_shapes
 from lensfold.report import pictures
 from lensfold.report.canvas import MARGIN
 from lensfold.report.gallery import draw

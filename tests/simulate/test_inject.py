@@ -23,7 +23,8 @@ from lensfold.data.cache import Cache
 from lensfold.data.catalog import COLUMNS, labels, read_catalog
 from lensfold.data.folds import read_folds
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, Pack, Workspace, band_shapes, cutout_file, maps_file
+from lensfold.frames import BANDS, band_shapes
+from lensfold.paths import Pack, Workspace, cutout_file, maps_file
 from lensfold.simulate import get_population, simulate_object, simulate_pack
 from lensfold.simulate.arcs import FaberJackson, draw_arc, draw_lens, noisy, observe
 from lensfold.simulate.hosts import Host, HostLight, UnusableHost, known_lenses, measure

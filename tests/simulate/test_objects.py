@@ -11,7 +11,7 @@ from fakes.skies import frozen_objects, pixels_hash, some_pixels
 from lensfold.data.cache import central
 from lensfold.data.catalog import COLUMNS, NO_SOURCE
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS, band_shapes
+from lensfold.frames import BAND_SHAPES, BANDS, band_shapes
 from lensfold.simulate import FIRST_ID, PROFILES, Population, get_population, objects, simulate_object
 from lensfold.simulate.optics.render import Planes, add_light, coarse_nodes, lensed_source, observe_vis
 from lensfold.simulate.population import Population as PopulationClass

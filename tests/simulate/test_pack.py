@@ -19,7 +19,8 @@ from fakes.workspace import lensfold
 from lensfold.data.cache import Cache, split_bands
 from lensfold.data.catalog import COLUMNS, NO_SOURCE, read_catalog
 from lensfold.errors import InputError
-from lensfold.paths import BAND_SHAPES, BANDS, Pack, cutout_file
+from lensfold.frames import BAND_SHAPES, BANDS
+from lensfold.paths import Pack, cutout_file
 from lensfold.simulate import FIRST_ID, simulate_object, simulate_pack
 from lensfold.simulate.fits import fits_bytes
 from lensfold.simulate.truth import write_catalog

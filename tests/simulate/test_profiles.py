@@ -8,7 +8,7 @@ import pytest
 from fakes.leaks import leak_auc, trivial_features
 
 from lensfold.data.catalog import labels
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate import PROFILES, SimulatedObject, simulate_object
 from lensfold.simulate.sky.negatives import NEGATIVES
 from lensfold.simulate.variation import Variation

@@ -7,7 +7,8 @@ import pytest
 
 from lensfold.data.catalog import large_lens_labels, read_catalog
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, Pack, cutout_file
+from lensfold.frames import BANDS
+from lensfold.paths import Pack, cutout_file
 from lensfold.simulate import FIRST_ID, PROFILES, get_population, selection, simulate_object, simulate_pack
 from lensfold.simulate.fits import fits_bytes
 from lensfold.simulate.selection import is_large_lens, select_task

@@ -6,7 +6,7 @@ import pytest
 from fakes.leaks import leak_auc, trivial_features
 
 from lensfold.data.catalog import LABEL_RULES, labels
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate import simulate_object
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate import PROFILES, Population, simulate_object, with_variation
 from lensfold.simulate.variation import Variation, colour_law, vary
 

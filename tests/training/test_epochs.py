@@ -19,7 +19,7 @@ from lensfold.config import (
     TrainSettings,
 )
 from lensfold.data.catalog import log_einstein_radius
-from lensfold.paths import BAND_SHAPES, BANDS
+from lensfold.frames import BAND_SHAPES, BANDS
 from lensfold.training.epochs import Epochs
 from lensfold.training.task import FoldTask
 

@@ -25,7 +25,8 @@ from lensfold.cli.options import (
     zero_points,
 )
 from lensfold.errors import InputError
-from lensfold.paths import checked_side, pack_name
+from lensfold.frames import checked_side
+from lensfold.paths import pack_name
 
 app = typer.Typer()
 

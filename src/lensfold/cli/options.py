@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, Pack, Workspace
+from lensfold.frames import BANDS
+from lensfold.paths import Pack, Workspace
 
 PackName = Annotated[str | None, typer.Option("--pack", help="Pack name; default: sample, or the name of --data.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the pack; default: data/<pack>.")]

@@ -23,7 +23,8 @@ from lensfold.cli.options import (
     zero_points,
 )
 from lensfold.errors import InputError
-from lensfold.paths import Workspace, checked_side, checked_split
+from lensfold.frames import checked_side
+from lensfold.paths import Workspace, checked_split
 
 app = typer.Typer()
 

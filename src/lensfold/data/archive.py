@@ -25,7 +25,7 @@ from lensfold.data.cache_build import Build, assemble, building_folder
 from lensfold.data.sources import Frame, check_side, frame_from_bytes, side_of_band, unexpected_ids
 from lensfold.errors import InputError
 from lensfold.files import digest, replacing
-from lensfold.paths import BANDS, SIDES, band_shapes
+from lensfold.frames import BANDS, SIDES, band_shapes
 
 #: a cutout has 164,160 bytes or fewer, the catalog some 20 million; more than this is no member of a pack
 LARGEST_MEMBER = 1 << 28

@@ -17,7 +17,7 @@ import numpy as np
 
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, replacing
-from lensfold.paths import SIDES, band_shapes, pixels_per_object
+from lensfold.frames import SIDES, band_shapes, pixels_per_object
 
 #: number of the cache's layout; a cache of another one is built again
 FORMAT = 3

@@ -38,7 +38,7 @@ from lensfold.data.sources import (
 )
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, replacing
-from lensfold.paths import BANDS, SIDES, band_shapes, pixels_per_object
+from lensfold.frames import BANDS, SIDES, band_shapes, pixels_per_object
 from lensfold.workers import start_worker
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, objects_file
+from lensfold.frames import BANDS
+from lensfold.paths import objects_file
 
 #: what is text, whatever it looks like: names of 18 digits are no numbers
 _TEXT = ("name", "file", "flags")

@@ -21,7 +21,8 @@ from lensfold.data.cache import BadCutout
 from lensfold.data.fits_reader import NotFits, read_frame
 from lensfold.errors import InputError
 from lensfold.files import digest
-from lensfold.paths import BANDS, SIDES, band_shapes, cutout_file
+from lensfold.frames import BANDS, SIDES, band_shapes
+from lensfold.paths import cutout_file
 
 #: one row a file, sorted by ID and band; the size is UNSURE where the file was too young for its times to be trusted
 TABLE = np.dtype(

@@ -21,7 +21,8 @@ from lensfold.euclid.hdus import Unusable
 from lensfold.euclid.layouts import EuclidObject, Reading
 from lensfold.euclid.names import Kind
 from lensfold.euclid.plausibility import noise_ratio
-from lensfold.paths import SIDES, cutout_file, maps_file
+from lensfold.frames import SIDES
+from lensfold.paths import cutout_file, maps_file
 
 _BLOCK = 2880  # bytes: FITS files are made of them
 

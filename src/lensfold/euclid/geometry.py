@@ -30,7 +30,7 @@ from lensfold.data.bad_pixels import bad_pixels
 from lensfold.euclid.bands import MAX_SIDE, WHOLE, EuclidBand, read_bands
 from lensfold.euclid.hdus import Unusable
 from lensfold.euclid.layouts import EXTENSIONS, EuclidObject, Reading, stem
-from lensfold.paths import RATIO, SIDES, band_shapes, rim
+from lensfold.frames import RATIO, SIDES, band_shapes, rim
 
 MAX_TURN = 0.3  # arcsec in a corner of the frame, by which a NISP image may be turned or stretched against VIS
 MAX_SHIFT = 0.02  # arcsec, by which its pixels may lie beside the frame's and be taken as they are

@@ -25,7 +25,7 @@ from lensfold.euclid.hdus import Unusable, kind_of, open_fits
 from lensfold.euclid.layouts import BAND_WORD, BandFile, EuclidObject, Reading, Skipped, bands_in, stem, without_band
 from lensfold.euclid.object_table import table_objects
 from lensfold.euclid.sky import read_sky
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 MAX_APART = 1.0  # arcsec between the middles of an object's images; pixels are 0.1 or 0.3
 _FITS = re.compile(r".*\.(fits?|fts)(\.(gz|fz))?", re.IGNORECASE)

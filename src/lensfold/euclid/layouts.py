@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lensfold.errors import InputError
 from lensfold.euclid.hdus import FitsFile, Hdu, Unusable
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 #: image extension of each band in a MER cutout
 EXTENSIONS = {"VIS": "VIS_FLUX", "Y": "NIR_Y_FLUX", "J": "NIR_J_FLUX", "H": "NIR_H_FLUX"}

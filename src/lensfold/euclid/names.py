@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lensfold.data.fits_reader import read_frame
-from lensfold.paths import BANDS, SIDES
+from lensfold.frames import BANDS, SIDES
 
 #: IDs have 15 decimal digits, which a double holds exactly
 _FIRST, _IDS = 10**14, 9 * 10**14

@@ -21,7 +21,7 @@ from lensfold.euclid.layouts import (
     bands_in,
     extension_of,
 )
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 _ALIASES = {"name": "object", "object_id": "object", "ext": "extension", "path": "file", "right_ascension": "ra"}
 _COLUMNS = ("object", "file", "band", "extension", "ra", "dec")

@@ -19,7 +19,8 @@ from lensfold.euclid.layouts import EuclidObject
 from lensfold.euclid.names import Kind, as_text, id_of, kind_of, kinds_of, pack_folders, sibling_packs
 from lensfold.euclid.plausibility import OBJECT, noise_warnings, odd_noise
 from lensfold.euclid.publish import staged_pack
-from lensfold.paths import BANDS, cutout_file, maps_file, objects_file, skipped_file
+from lensfold.frames import BANDS
+from lensfold.paths import cutout_file, maps_file, objects_file, skipped_file
 
 _OTHER_PACK = re.compile(r"(datapack2\.0)?(train|test)(_v2)?(\.tar|\.tar\.gz|\.tgz)?|image_catalog.*")
 _OFF_CENTRE = 0.15  # arcsec; the middle of an odd number of pixels is half a pixel off

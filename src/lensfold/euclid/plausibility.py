@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.data.depth import MER_SIGMA
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 #: a pack's median, and one object's noise, that many times the usual or less than one over it is named. Skies differ
 #: by 1.3, a bright galaxy over the whole frame by 2; a deep field's is a sixth.

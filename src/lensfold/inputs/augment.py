@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from lensfold.config import INFRARED_MIXES, AugmentSettings, PixelSettings, channel_count
+from lensfold.frames import BANDS, RATIO, band_shapes, rim
 from lensfold.inputs import kernels
 from lensfold.inputs.pixels import StretchConstants, standardised
-from lensfold.paths import BANDS, RATIO, band_shapes, rim
 
 _STRETCHES = {"none": kernels.NONE, "log": kernels.LOG, "asinh": kernels.ASINH}
 _NO_NOISE = np.empty((0, 0, 0, 0), dtype=np.float32)

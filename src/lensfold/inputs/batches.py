@@ -17,8 +17,8 @@ import numpy as np
 
 from lensfold.config import Experiment
 from lensfold.data.cache import Cache, split_bands
+from lensfold.frames import pixels_per_object
 from lensfold.inputs.pixels import StretchConstants, linear_channels, standardised
-from lensfold.paths import pixels_per_object
 
 if TYPE_CHECKING:
     from lensfold.inputs.augment import Augmentation

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from lensfold.config import INFRARED_MIXES, PixelSettings, channel_count
-from lensfold.paths import BANDS, RATIO, SIDES, band_shapes, rim
+from lensfold.frames import BANDS, RATIO, SIDES, band_shapes, rim
 
 cv2.setNumThreads(0)  # its own threads would fight with TensorFlow's for the same cores
 
@@ -31,7 +31,7 @@ def linear_channels(images: dict[str, np.ndarray], settings: PixelSettings, sigm
     """Return one object's bands, given in flux units, in background sigmas: central crop, mixed, unstretched.
 
     Returns float32 of shape (side, side, channels). NISP pixels are spread over the VIS grid by exactly × 3, from
-    the first VIS pixel that they cover (`lensfold.paths.rim`), with bilinear interpolation.
+    the first VIS pixel that they cover (`lensfold.frames.rim`), with bilinear interpolation.
     """
     channels = [_cropped(images["VIS"], settings, sigma["VIS"])]
     for weights in INFRARED_MIXES[settings.mix]:

@@ -15,8 +15,9 @@ from lensfold.config import CascadeSettings, Experiment, read_toml
 from lensfold.data.cache import cached_ids, read_manifest, row_bytes
 from lensfold.data.cache_check import has_manifest, is_cached, stale_reason
 from lensfold.errors import InputError
+from lensfold.frames import SIDES
 from lensfold.jobs.job import Job
-from lensfold.paths import SIDES, Pack, Split, Workspace
+from lensfold.paths import Pack, Split, Workspace
 from lensfold.pipeline.cache import is_part_cached, plan_split
 from lensfold.pipeline.folds import ensure_folds
 from lensfold.pipeline.predict import run_predictions, selection

@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, RATIO, SIDES, rim
+from lensfold.frames import BANDS, RATIO, SIDES, rim
 
 _SIDE = max(SIDES)
 

@@ -3,8 +3,8 @@
 import keras
 from keras import layers
 
+from lensfold.frames import RATIO
 from lensfold.models import bands, fused
-from lensfold.paths import RATIO
 
 
 def paper_cnn(pixels: int, channels: int, dropout: float) -> keras.Model:

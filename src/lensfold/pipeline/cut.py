@@ -25,7 +25,8 @@ from lensfold.euclid.tiles.mosaics import Tile, find_tiles
 from lensfold.euclid.tiles.positions import Columns, Positions, read_positions
 from lensfold.euclid.tiles.source import Placed, TileSource, place, source_of
 from lensfold.files import replacing
-from lensfold.paths import BANDS, Pack, Workspace, objects_file, skipped_file
+from lensfold.frames import BANDS
+from lensfold.paths import Pack, Workspace, objects_file, skipped_file
 from lensfold.pipeline.cache import exclusive_cache
 from lensfold.pipeline.statistics import cache_statistics
 

@@ -13,9 +13,10 @@ from lensfold.data.cache import Cache, central_rows, split_bands
 from lensfold.data.cache_check import default_split
 from lensfold.errors import InputError
 from lensfold.files import write_json
+from lensfold.frames import BANDS
 from lensfold.inputs.batches import Preparation
 from lensfold.inputs.pixels import StretchConstants, fit_constants
-from lensfold.paths import BANDS, Pack, Split, Workspace
+from lensfold.paths import Pack, Split, Workspace
 from lensfold.pipeline.cache import current_cache
 from lensfold.pipeline.train import start_where_needed
 from lensfold.prediction.features import features_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.realism.measure import MAD, QUANTITIES
 
 #: quantiles that stand beside each other

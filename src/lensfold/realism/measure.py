@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lensfold.console import Progress
 from lensfold.data.cache import Cache, central_rows, split_bands
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 #: arcsec a pixel
 SCALE = {"VIS": 0.1, "Y": 0.3, "J": 0.3, "H": 0.3}

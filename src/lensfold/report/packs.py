@@ -11,7 +11,8 @@ from lensfold.config import in_words
 from lensfold.console import show_table, show_text
 from lensfold.data import catalog as catalogs
 from lensfold.data.folds import imbalance, strata_counts, strata_table
-from lensfold.paths import BANDS, objects_file, skipped_file
+from lensfold.frames import BANDS
+from lensfold.paths import objects_file, skipped_file
 
 if TYPE_CHECKING:  # the simulator and astropy take long to import
     from lensfold.euclid.packs import Import, ImportedPack

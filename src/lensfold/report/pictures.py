@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, split_bands
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, SIDES, band_shapes
+from lensfold.frames import BANDS, SIDES, band_shapes
 from lensfold.report.canvas import BAR, MARGIN, Canvas
 from lensfold.report.stretch import BLACK, SOFTENING, WHITE, Images, Sigmas, colour, grey, zoom
 

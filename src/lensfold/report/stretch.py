@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from astropy.visualization import ManualInterval, make_lupton_rgb
 
+from lensfold.frames import BANDS, SIDES
 from lensfold.inputs.pixels import on_vis_grid
-from lensfold.paths import BANDS, SIDES
 
 #: grey levels: asinh(x / SOFTENING) from BLACK to WHITE, all in background sigmas; a NISP pixel has nine times the sky
 SOFTENING, BLACK = 2.0, -2.0

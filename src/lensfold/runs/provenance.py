@@ -13,7 +13,7 @@ from lensfold.files import file_sha256
 #: What decides a result; edits elsewhere (README, notes) do not make a result "dirty".
 DECISIVE = ("src", "experiments", "requirements.txt", "folds/folds.toml")
 #: packages and modules that decide what a network or a kernel machine learns
-LEARNING = ("compiled", "config", "data", "inputs", "models", "prediction", "training")
+LEARNING = ("compiled", "config", "data", "frames", "inputs", "models", "prediction", "training")
 LIBRARIES = (
     "tensorflow",
     "tensorflow-cpu",

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft
 
 from lensfold.data.cache import central
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate.hosts import Host, HostLight
 from lensfold.simulate.optics.lensing import make_deflector
 from lensfold.simulate.optics.light import components, shifted

@@ -18,7 +18,8 @@ from lensfold.data.cache import BadCutout
 from lensfold.data.objects import read_objects
 from lensfold.data.sources import check_side, object_ids, read_cutout
 from lensfold.errors import InputError
-from lensfold.paths import BANDS, RATIO, Pack, cutout_file, maps_file, objects_file, rim
+from lensfold.frames import BANDS, RATIO, rim
+from lensfold.paths import Pack, cutout_file, maps_file, objects_file
 from lensfold.simulate.fits import NISP_PIXEL, VIS_PIXEL
 
 APERTURE = 1.5  # radius in arcsec of the magnitudes

@@ -21,7 +21,8 @@ from lensfold.config import in_words
 from lensfold.data.sources import FolderSource
 from lensfold.errors import InputError
 from lensfold.files import abandoned
-from lensfold.paths import BANDS, INJECTED, Pack, cutout_file
+from lensfold.frames import BANDS
+from lensfold.paths import INJECTED, Pack, cutout_file
 from lensfold.simulate.arcs import FaberJackson, draw_arc, draw_lens
 from lensfold.simulate.hosts import Host, UnusableHost, host_folder, host_table, known_lenses, measure, read_host
 from lensfold.simulate.pack import Row

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lensfold.data.cache import central
-from lensfold.paths import BANDS, band_shapes
+from lensfold.frames import BANDS, band_shapes
 from lensfold.simulate.optics.artefacts import Marks, draw_artefacts, marked
 from lensfold.simulate.optics.lensing import Deflector
 from lensfold.simulate.optics.light import shifted

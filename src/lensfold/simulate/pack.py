@@ -11,7 +11,8 @@ from pathlib import Path
 import lensfold
 from lensfold.errors import InputError
 from lensfold.files import replacing
-from lensfold.paths import BANDS, SIDES, Pack, cutout_file
+from lensfold.frames import BANDS, SIDES
+from lensfold.paths import Pack, cutout_file
 from lensfold.simulate.fits import fits_bytes
 from lensfold.simulate.objects import FIRST_ID, DrawnSplit, SimulatedObject, simulate_object
 from lensfold.simulate.population import Population

@@ -18,8 +18,9 @@ from lensfold.data.folds import folds_hash
 from lensfold.data.given_features import features_hash
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256
+from lensfold.frames import SIDES
 from lensfold.models.start.binding import bound_to_weights
-from lensfold.paths import SIDES, Pack, Workspace
+from lensfold.paths import Pack, Workspace
 from lensfold.runs.provenance import changed_since, code_state, versions
 from lensfold.submission.explain import flat
 from lensfold.submission.manifest import Manifest, MemberRecord

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lensfold.data.bad_pixels import mended
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate import get_population, simulate_object
 from lensfold.simulate.objects import object_streams
 from lensfold.simulate.optics.artefacts import WIDE_SURVEY, Artefacts, Marks, draw_artefacts

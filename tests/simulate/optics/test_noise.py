@@ -9,7 +9,7 @@ from astropy.io import fits
 from scipy import ndimage
 
 from lensfold.data.depth import MER_SIGMA
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 from lensfold.simulate.optics.noise import (
     MER_CORRELATION,
     MER_CORRELATION_MOSAIC,

@@ -23,7 +23,7 @@ from lensfold.euclid.hdus import FitsFile, Hdu, open_fits
 from lensfold.euclid.layouts import raise_all
 from lensfold.euclid.sky import Sky, read_sky
 from lensfold.files import digest
-from lensfold.paths import BANDS
+from lensfold.frames import BANDS
 
 _NAME = re.compile(
     r"EUC_MER_(?P<subtracted>BGSUB-)?MOSAIC-(?P<band>VIS|NIR-[YJH])(?P<noise>-RMS)?_TILE(?P<tile>[0-9]+)[-_.].*fits"

@@ -18,7 +18,7 @@ from lensfold.euclid.bands import unmeasured
 from lensfold.euclid.geometry import frame_pixels
 from lensfold.euclid.tiles.mosaics import Mosaic, MosaicReader, Tile, directions
 from lensfold.files import digest
-from lensfold.paths import BANDS, RATIO, band_shapes, rim
+from lensfold.frames import BANDS, RATIO, band_shapes, rim
 
 #: one row an object: its ID, the number of its tile, and the first row and column of its VIS frame in there
 WINDOWS = np.dtype([("id", "<i8"), ("tile", "<i4"), ("row", "<i4"), ("column", "<i4")])

@@ -14,7 +14,8 @@ from lensfold.data.labels.rounds import read_rounds
 from lensfold.data.objects import read_objects
 from lensfold.errors import InputError
 from lensfold.files import write_if_changed
-from lensfold.paths import BANDS, Pack, Workspace, objects_file
+from lensfold.frames import BANDS
+from lensfold.paths import Pack, Workspace, objects_file
 from lensfold.runs.searcher import prevalence_text
 from lensfold.scoring.prevalence import purity_down_to
 from lensfold.submission.csv_file import read_submission
