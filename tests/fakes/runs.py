@@ -57,7 +57,7 @@ def write_run(
     ``config`` replaces entries of its config.json, ``record`` of every run.json. ``catalog`` gives the hash of the
     labels, by default the pack's own, or none where ``config`` has that hash. ``one_view``: logits of one view.
     """
-    experiment = {"label_rule": RULE, "task": "lens", **experiment}
+    experiment = {"label_rule": RULE, "task": "lens", "stage": [{"min_size": 20, "epochs": 1}], **experiment}
     content = {
         "pack": folder.parent.name,
         "experiment": experiment,

@@ -167,7 +167,7 @@ KERNEL = {"kind": "kernel", "method": "svm"}
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"learner": {**KERNEL, "kind": "forest"}}, "'learner': kind should be 'network' or 'kernel'"),
+        ({"learner": {**KERNEL, "kind": "forest"}}, "kind should be 'network', 'kernel' or 'given_features'"),
         ({"learner": {"kind": "kernel"}}, "'learner.method' is needed"),
         ({"learner": {**KERNEL, "method": "forest"}}, "'learner.method'"),
         ({"learner": {**KERNEL, "kernel": "linear"}}, "'learner.kernel'"),

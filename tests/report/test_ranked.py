@@ -16,7 +16,7 @@ def ranking(count: int, label: dict[int, float], before: dict[int, int]) -> Rank
          "label": [label.get(i, np.nan) for i in ids], "ID": ids,
          "before": pd.array([before.get(i) for i in ids], "Int64")}
     )  # fmt: skip
-    return Ranking("p", table, Path("ranked.csv"), "run r", (), 0, Path("skipped.csv"), False)
+    return Ranking("p", table, Path("ranked.csv"), "run r", (), "", 0, Path("skipped.csv"), False)
 
 
 def test_what_is_labelled_is_left_out_and_the_next_moves_up():

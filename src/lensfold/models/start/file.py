@@ -106,4 +106,5 @@ def _of_keras(name: str, path: Path, content: bytes) -> Start:
     own = any(layer.name == "head_logit" for layer in network.layers)
     if own and network.name != name:
         raise InputError(f"{path}: the network in it is {network.name}, and the experiment's {name}. {_ADVICE}")
-    return Start(path, keras_tensors(network), (network.input_shape[1], network.input_shape[3]) if own else None)
+    tensors = keras_tensors(network, classifier=own)
+    return Start(path, tensors, (network.input_shape[1], network.input_shape[3]) if own else None)

@@ -49,16 +49,18 @@ def _tensors_of_keras(name: str, path: Path, advice: str) -> Tensors:
     return keras_tensors(reference)
 
 
-def keras_tensors(network: keras.Model) -> dict[str, list[Tensor]]:
+def keras_tensors(network: keras.Model, classifier: bool = True) -> dict[str, list[Tensor]]:
     """Return the tensors of every layer with weights but keras' normalisations of pictures; parts that are models too.
 
-    A network that others trained often has the backbone as one of its layers.
+    A network that others trained often has the backbone as one of its layers. ``classifier``: with dense layers, of
+    which an EfficientNet's backbone has none.
     """
+    left_out = (layers.Normalization,) if classifier else (layers.Normalization, layers.Dense)
     found: dict[str, list[Tensor]] = {}
     for layer in network.layers:
         if isinstance(layer, keras.Model):
-            found |= keras_tensors(layer)
-        elif layer.weights and not isinstance(layer, layers.Normalization):
+            found |= keras_tensors(layer, classifier)
+        elif layer.weights and not isinstance(layer, left_out):
             pairs = zip(layer.weights, layer.get_weights(), strict=True)
             found[layer.name] = [Tensor(weight.path, array) for weight, array in pairs]
     return found
