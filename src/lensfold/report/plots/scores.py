@@ -98,8 +98,8 @@ def roc_and_precision(path: Path, table: pd.DataFrame, auc_text: str, heading: P
     prevalence = whole.lenses / (whole.lenses + whole.others)
     precision.axhline(prevalence, color="0.6", linestyle=":", label=f"chance: {prevalence:.1%} are lenses")
     precision.set(xlim=(0, 1), ylim=(0, 1.02))
-    legend(roc, loc="upper left")
-    legend(precision, loc="lower left")
+    legend(roc, loc="best")
+    legend(precision, loc="best")
     plot.save(path)
 
 
