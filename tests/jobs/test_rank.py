@@ -84,8 +84,13 @@ def listed(workspace: Path) -> pd.DataFrame:
 
 
 def times(folder: Path) -> dict[str, int]:
-    """Time of change of every file of a folder but those that say when something ran."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and ".lock" not in path.name]
+    """Time of change of every file of a folder but those that say when something ran or was looked at.
+
+    Files of the last two seconds are looked at once more, and then noted in sources.npy.
+    """
+    paths = [
+        path for path in folder.rglob("*") if path.is_file() and not re.search(r"\.lock|^sources\.npy$", path.name)
+    ]
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in paths}
 
 
