@@ -37,7 +37,9 @@ _MEMBER = re.compile(
     r"(?:\./)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/){0,4}EUC_(VIS|Y|J|H)/imageEUC_(VIS|Y|J|H)-([0-9]{1,18})\.fits"
 )
 #: what reading a damaged archive raises; isal's types call its exception an object of one
-_DAMAGED: tuple[Any, ...] = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, igzip_lib.IsalError)
+_DAMAGED: tuple[Any, ...] = (
+    tarfile.TarError, EOFError, OverflowError, gzip.BadGzipFile, zlib.error, igzip_lib.IsalError,
+)  # fmt: skip
 #: bytes that tarfile buffers: small, since it copies what is left of them at each of its reads
 _TAR_BUFFER = 1 << 15
 
