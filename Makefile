@@ -47,21 +47,21 @@ RUNNING += $(call whole,STAGE,stage) $(if $(SKIP_BAD),--skip-bad)
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
+# by content, since git gives every file that it checks out a new time
 $(READY): $(REQUIREMENTS) pyproject.toml
-	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); ok or sys.exit("error: $(PYTHON) is Python %d.%d; lensfold runs on 3.11, 3.12 and 3.13. Choose one with PYTHON=python3.12" % sys.version_info[:2])'
-	@echo "Installing into $(VENV) (once)"
-	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
-	@$(INSTALL) -r $(REQUIREMENTS)
-	@$(INSTALL) --no-deps -e .
-	@touch $@
+	@if cat $^ | cmp -s - $@; then touch $@; exit; fi; \
+	$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); ok or sys.exit("error: $(PYTHON) is Python %d.%d; lensfold runs on 3.11, 3.12 and 3.13. Choose one with PYTHON=python3.12" % sys.version_info[:2])'; \
+	$(PYTHON) src/lensfold/platforms.py; \
+	echo "Installing into $(VENV) (once)"; \
+	rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
+	$(INSTALL) -r $(REQUIREMENTS); $(INSTALL) --no-deps --no-build-isolation -e .; \
+	cat $^ > $@
 ray: $(READY)
-	@$(INSTALL) -e ".[ray]"
-
+	@$(INSTALL) -r requirements-ray.txt
 data/%/image_catalog2.0train.csv: | $(READY)
 	@$(LENSFOLD) simulate --data $(@D) --twins $(if $(filter %-10,$*),--profile $(*:-10=) --side 100)
 
-$(STEPS): run
-	@:
+$(STEPS): run ;
 run: $(READY) $(SIMULATED:%=data/%/image_catalog2.0train.csv)
 	@$(LENSFOLD) run $(filter $(STEPS),$(MAKECMDGOALS)) $(PLACE) $(TRAINING) $(RUNNING)
 rank: $(READY)

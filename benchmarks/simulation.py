@@ -42,7 +42,7 @@ def _lenstronomy_row(folder: Path, ours: float) -> tuple[str, str, str]:
     what = "lenstronomy on scenes of challenge, smooth, without noise, truth and files"
     theirs = _measured(folder, "lenstronomy", 3, 3)
     if not theirs:
-        return what, "lenstronomy is not installed: pip install -r requirements-bench.txt", ""
+        return what, 'lenstronomy is not installed: pip install -e ".[bench]"', ""
     return what, f"{theirs['rate']:.1f} objects a core-second (lensfold × {ours / theirs['rate']:.0f})", ""
 
 

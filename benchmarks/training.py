@@ -1,7 +1,7 @@
 """Benchmark of training: a step of an EfficientNet against PyTorch on the same network, all of it learning.
 
 Each case runs in a process of its own, since the number of threads is fixed when TensorFlow starts. PyTorch is
-optional: ``pip install -r requirements-bench.txt``.
+optional: ``pip install -e ".[bench]"``.
 """
 
 import importlib.util
@@ -49,7 +49,7 @@ CASES = (
 def bench_training(cases: tuple[Case, ...] = CASES, repeats: int = 9) -> Rows:
     """Return one row a case: speed of a training step against PyTorch's, or without PyTorch how to install it."""
     if importlib.util.find_spec("torch") is None:
-        return [("training against PyTorch", "not measured: pip install -r requirements-bench.txt", "")]
+        return [("training against PyTorch", 'not measured: pip install -e ".[bench]"', "")]
     return [_row(case, repeats) for case in cases]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "lensfold"
 LAYERS = (
-    ("errors", "console"),
+    ("errors", "console", "platforms"),
     ("config", "frames", "paths", "files", "compiled", "workers"),
     ("data", "models", "runs"),
     ("inputs", "simulate", "euclid", "scoring", "submission"),

@@ -151,11 +151,3 @@ def test_a_wrong_python_is_refused_with_those_that_work(tree, tmp_path):
     assert done.returncode != 0
     assert "is Python 3.9; lensfold runs on 3.11, 3.12 and 3.13" in done.stderr
     assert not (tmp_path / "v").exists()
-
-
-def test_both_requirement_files_pin_the_same_versions():
-    def pins(name):
-        lines = (PROJECT / name).read_text().splitlines()
-        return {line.split(";")[0] for line in lines if "==" in line and not line.startswith("tensorflow")}
-
-    assert pins("requirements.txt") == pins("requirements-gpu.txt")

@@ -23,7 +23,7 @@ def test_without_lenstronomy_a_row_says_how_to_get_it(tmp_path, monkeypatch):
     assert simulation.measure(tmp_path, "lenstronomy", 1, 1) == {}
     monkeypatch.setattr(simulation, "_measured", simulation.measure)
     what, measured, asked = simulation._lenstronomy_row(tmp_path, 100.0)
-    assert "lenstronomy" in what and "pip install -r requirements-bench.txt" in measured and not asked
+    assert "lenstronomy" in what and 'pip install -e ".[bench]"' in measured and not asked
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its own, under numpy 2

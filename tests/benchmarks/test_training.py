@@ -18,7 +18,7 @@ def batch(count=8, pixels=32):
 def test_without_pytorch_a_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     ((what, measured, asked),) = bench_training.bench_training()
-    assert "PyTorch" in what and "pip install -r requirements-bench.txt" in measured and not asked
+    assert "PyTorch" in what and 'pip install -e ".[bench]"' in measured and not asked
 
 
 @pytest.mark.parametrize("pixels", [64, 75])

@@ -209,3 +209,14 @@ def test_rows_can_be_read(split_folder, tmp_path):
     with Cache(tmp_path / "cache") as cache:
         assert cache.read(IDS).shape == (3, pixels_per_object(200))
         assert np.isfinite(cache.read(IDS)).all()
+
+
+def test_a_compressed_stream_of_nonsense_is_refused(split_folder, tmp_path):
+    """What the decompressor says of impossible blocks is another error than those of a file that is cut short."""
+    path = pack(tmp_path / "train.tar.gz", members_of(split_folder))
+    data = bytearray(path.read_bytes())
+    for start in range(20, 4000, 7):
+        data[start] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"train\.tar\.gz: damaged or truncated"):
+        scan_archive(path, tmp_path / "cache")

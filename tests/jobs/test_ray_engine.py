@@ -1,5 +1,6 @@
 """A Ray cluster of two nodes of this machine: what it makes is what one machine makes, whatever is lost on the way."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,18 @@ def processes_of(workspace, job) -> list[int]:
     return found
 
 
+def processes_below(pid) -> list[int]:
+    """A process, its children, theirs, and so on; with those of Ray that lead a session of their own."""
+    below = [pid]
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(entry.name)] = parent_of(entry.name)
+    for one in below:
+        below += [child for child, parent in parents.items() if parent == one]
+    return below
+
+
 def parent_of(pid) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
@@ -115,7 +129,7 @@ def test_a_cluster_makes_what_one_machine_makes_whatever_is_killed(workspace, cl
     os.kill(job, signal.SIGKILL)
     out = finish(driver)
     assert "train:tiny:2 failed (killed by signal 9); attempt 2 of 3" in out
-    assert "tiny fold 0  epoch  4/4" in out
+    assert "tiny fold 0  epoch  4/4" in out and "It is trusted: whoever can reach it" in out
     check_complete(workspace, trained_workspace)
     # of two parts of the one shard of each split the first has nothing to do
     assert len(list(jobs_folder(workspace).glob("*.json"))) == 10
@@ -174,6 +188,76 @@ def test_something_else_answers(workspace):
         server.terminate()
         server.wait()
         server.stdout.close()
+
+
+LISTENING = """
+import json, os, sys
+from pathlib import Path
+from lensfold.jobs.job import Job
+from lensfold.jobs.plan import Work
+from lensfold.jobs.ray_engine import ray_engine
+from lensfold.paths import Workspace
+
+place = Workspace(Path(sys.argv[1]))
+with ray_engine(Work(place, place.pack("fake")), None, 1, [Job("merge", "train")]):
+    import ray
+    print(json.dumps({
+        "address": ray.get_runtime_context().gcs_address,
+        "token": os.environ["RAY_AUTH_TOKEN_PATH"],
+    }), flush=True)
+    sys.stdin.read()
+print(sorted(name for name in os.environ if name.startswith("RAY_AUTH")))
+"""
+
+
+def listening_addresses(processes) -> set[str]:
+    """Addresses, as the kernel writes them, on which processes wait for connections."""
+    links = [link for process in processes for link in Path(f"/proc/{process}/fd").glob("*")]
+    mine = {str(link.readlink()) for link in links if link.is_symlink()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in mine:
+                found.add(words[1].split(":")[0])
+    return found
+
+
+def test_our_own_cluster_is_for_this_user_on_this_machine(workspace, tmp_path):
+    """It listens on 127.0.0.1 alone, its files are this user's alone, and a stranger without the token is refused."""
+    driver = subprocess.Popen(
+        [sys.executable, "-c", LISTENING, str(workspace)], env=environment(), text=True, process_group=0,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        found = json.loads(driver.stdout.readline())
+        assert found["address"].startswith("127.0.0.1:")
+        loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
+        assert listening_addresses(processes_below(driver.pid)) <= loopback
+        assert listening_addresses(processes_below(driver.pid))
+        folder = Path(found["token"]).parent
+        assert folder.stat().st_mode & 0o077 == 0 and Path(found["token"]).stat().st_mode & 0o077 == 0
+        stranger = {name: value for name, value in environment().items() if not name.startswith("RAY_AUTH")}
+        command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", found["address"]]
+        stranger |= {"HOME": str(tmp_path), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # knocks at 127.0.0.1
+        done = subprocess.run(command, env=stranger, capture_output=True, text=True)
+        assert done.returncode != 0 and "oken" in done.stdout + done.stderr
+    finally:
+        out, _ = driver.communicate("", timeout=120)
+    assert driver.returncode == 0 and out.strip() == "[]" and not folder.exists()
+
+
+def test_a_cluster_that_others_can_reach_is_not_ours():
+    ray_engine._check_is_private([{"NodeManagerAddress": "127.0.0.1"}])
+    with pytest.raises(InputError, match=r"Ray listens on 10\.0\.0\.7, where other machines can reach it"):
+        ray_engine._check_is_private([{"NodeManagerAddress": "10.0.0.7"}])
+
+
+@pytest.mark.parametrize(("mode", "words"), [("token", "it asks for a token"), ("disabled", "it asks for no token")])
+def test_joining_says_what_is_trusted(monkeypatch, mode, words):
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    said = ray_engine._trusted("head:6379")
+    assert "cluster at head:6379. It is trusted" in said and words in said
 
 
 NODE = "node n (127.0.0.1)"

@@ -10,7 +10,7 @@ from fakes.workspace import git
 
 import lensfold
 from lensfold.files import file_sha256
-from lensfold.runs.provenance import TrainingRecord, code_state, training_code, versions
+from lensfold.runs.provenance import TrainingRecord, code_state, software, training_code, versions
 
 
 def test_only_what_decides_a_result_makes_it_dirty(tmp_path):
@@ -31,6 +31,14 @@ def test_only_what_decides_a_result_makes_it_dirty(tmp_path):
 def test_no_git_no_claim(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert code_state(tmp_path) == {"commit": None, "dirty": None}
+
+
+def test_a_software_bill_has_the_pins_and_what_is_installed(tmp_path):
+    assert software(tmp_path)["pins_sha256"] is None
+    (tmp_path / "requirements.txt").write_text("numpy==1")
+    found = software(tmp_path)
+    assert found["pins_sha256"] == hashlib.sha256(b"numpy==1").hexdigest()
+    assert found["packages"]["numpy"] == versions()["numpy"] and "typing-extensions" in found["packages"]
 
 
 def test_file_hash_and_versions(tmp_path):

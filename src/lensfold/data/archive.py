@@ -14,9 +14,10 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
+from isal import igzip_lib
 
 from lensfold.console import Progress
 from lensfold.data.archive_stream import LARGEST_REST, PIECE, Pieces, decompressed
@@ -35,6 +36,10 @@ _HEADER_TYPES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHD
 _MEMBER = re.compile(
     r"(?:\./)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/){0,4}EUC_(VIS|Y|J|H)/imageEUC_(VIS|Y|J|H)-([0-9]{1,18})\.fits"
 )
+#: what reading a damaged archive raises; isal's types call its exception an object of one
+_DAMAGED: tuple[Any, ...] = (
+    tarfile.TarError, EOFError, OverflowError, gzip.BadGzipFile, zlib.error, igzip_lib.IsalError,
+)  # fmt: skip
 #: bytes that tarfile buffers: small, since it copies what is left of them at each of its reads
 _TAR_BUFFER = 1 << 15
 
@@ -208,7 +213,7 @@ class _Scan:
             with decompressed(self._archive, progress) as stream:
                 for member, content in _members(stream):
                     self._take(files, member, content)
-        except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except _DAMAGED as error:
             raise InputError(
                 f"{self._archive}: damaged or truncated ({error}). Fetch it again; nothing of it was used."
             ) from error

@@ -5,10 +5,9 @@ nothing but its arguments, so how many processes there are changes nothing.
 """
 
 import json
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +18,7 @@ from lensfold.config import Experiment
 from lensfold.data.cache import Cache, split_bands
 from lensfold.frames import pixels_per_object
 from lensfold.inputs.pixels import StretchConstants, linear_channels, standardised
+from lensfold.workers import process_pool
 
 if TYPE_CHECKING:
     from lensfold.inputs.augment import Augmentation
@@ -131,6 +131,9 @@ def ahead(
             working.shutdown()
 
 
-def preparing_processes(count: int) -> ProcessPoolExecutor:
-    """Return processes to prepare batches in. Spawned: a fork of a process that runs TensorFlow may hang."""
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+def preparing_processes(count: int) -> Executor:
+    """Return processes to prepare batches in, or a thread where the system has no locks for processes.
+
+    Spawned: a fork of a process that runs TensorFlow may hang.
+    """
+    return process_pool(count, None) or ThreadPoolExecutor(max_workers=1)

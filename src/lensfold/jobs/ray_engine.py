@@ -9,9 +9,10 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +27,9 @@ from lensfold.runs.provenance import training_code, versions
 ANSWER_SECONDS, STATUS_SECONDS, LOOK_SECONDS = 5, 20, 120
 #: times that Ray itself starts a job again whose node or worker process was lost
 RESTARTS = 3
+#: longest folder that Ray's sockets fit below; the system allows them 107 bytes
+LONGEST_FOLDER = 20
+LOOPBACK = "127.0.0.1"
 #: Ray sets it to the cores of a job; a result must not depend on who starts the job
 NOT_FROM_RAY: Mapping[str, None] = {"OMP_NUM_THREADS": None}
 
@@ -59,25 +63,94 @@ def ray_engine(work: Work, address: str | None, processes: int | None, jobs: lis
     Raises InputError where Ray is not installed, where nothing answers at the address, where a node has other versions
     or does not see this project's folder, and where no node is large enough for a job.
     """
-    ray = _installed_ray()
-    if address:
-        _check_answers(address)
-    options: dict = {"address": address}
-    if not address:
-        most = max(work.threads(job) for job in jobs)
-        options = {"address": "local", "num_cpus": (processes or max(1, cores() // most)) * most}
-    try:
-        ray.init(**options, logging_level="ERROR", log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(f"Ray cannot start or join ({error}). Check ADDRESS and the versions of the nodes.") from error
-    try:
+    with _joined(work, address, processes, jobs) as ray:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         gpus = int(any(node["Resources"].get("GPU") for node in nodes))
         _check_room(work, jobs, nodes, gpus)
         _check_nodes(work, nodes)
         yield RayEngine(work, gpus)
+
+
+@contextmanager
+def _joined(work: Work, address: str | None, processes: int | None, jobs: list[Job]) -> Iterator[ModuleType]:
+    """Ray, with this process in the cluster at ``address``, or in one of its own."""
+    options: dict = {"address": address}
+    with ExitStack() as stack:
+        if not address:
+            most = max(work.threads(job) for job in jobs)
+            size = (processes or max(1, cores() // most)) * most
+            options = {"address": "local", "num_cpus": size, **stack.enter_context(_of_this_user())}
+        ray = _installed_ray()
+        if address:
+            _check_answers(address)
+        try:
+            ray.init(**options, logging_level="ERROR", log_to_driver=False, configure_logging=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"Ray cannot start or join ({error}). Check ADDRESS and the versions of the nodes."
+            ) from error
+        stack.callback(ray.shutdown)
+        if address:
+            print(_trusted(address), flush=True)
+        else:
+            _check_is_private(ray.nodes())
+        yield ray
+
+
+@contextmanager
+def _of_this_user() -> Iterator[dict]:
+    """Options of a cluster on this machine that other users and machines cannot reach, until the context ends.
+
+    It listens on the loopback address alone, asks for a token, and keeps its files where only this user can read.
+    """
+    place = next((one for one in (tempfile.gettempdir(), "/tmp") if len(one) <= LONGEST_FOLDER), "/tmp")
+    with tempfile.TemporaryDirectory(prefix="lensfold-ray-", dir=place) as folder:
+        token = Path(folder) / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        variables = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "RAY_AUTH_TOKEN": None,  # it would come first
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # named after where it is the default: one machine alone
+        }
+        with _environment(variables):
+            # Ray lets everybody into the folder it is given: it gets one inside
+            yield {"_temp_dir": str(Path(folder) / "r"), "_node_ip_address": LOOPBACK, "include_dashboard": False}
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """Set variables of the environment, or (None) remove them, until the context ends."""
+    before = {name: os.environ.pop(name, None) for name in variables}
+    os.environ.update({name: value for name, value in variables.items() if value is not None})
+    try:
+        yield
     finally:
-        ray.shutdown()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _check_is_private(nodes: list[dict]) -> None:
+    """InputError where our own cluster can be reached from other machines, as by a version of Ray that knows no way."""
+    reachable = [node["NodeManagerAddress"] for node in nodes if node["NodeManagerAddress"] != LOOPBACK]
+    if reachable:
+        raise InputError(
+            f"Ray listens on {reachable[0]}, where other machines can reach it, and not on {LOOPBACK} alone: it was "
+            "imported before this, or is of another version. `make ray` installs the right one."
+        )
+
+
+def _trusted(address: str) -> str:
+    """Return what joining the cluster at an address means for who joins."""
+    asks = os.environ.get("RAY_AUTH_MODE") == "token"
+    token = "it asks for a token" if asks else "it asks for no token (RAY_AUTH_MODE=token on all nodes makes it)"
+    return (
+        f"Joined the Ray cluster at {address}. It is trusted: whoever can reach it may run code on its nodes, with "
+        f"this project's files, and {token}."
+    )
 
 
 def _installed_ray() -> ModuleType:

@@ -31,13 +31,17 @@ def read_views(path: Path) -> pd.DataFrame:
     Raises InputError on an absent or damaged file, a repeated ID, and a logit that is not a finite number.
     """
     try:
-        table = pd.read_csv(path, dtype={"ID": np.int64, LOGIT: np.float64, ONE_VIEW: np.float64})
+        # an ID is what pandas takes for a whole number: told to, it would make one of 1e308 or -0.0
+        table = pd.read_csv(path, dtype={LOGIT: np.float64, ONE_VIEW: np.float64}, low_memory=False)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file. Train or predict this fold first.") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: damaged ({error}). Delete it and predict again.") from error
     if list(table.columns) not in (["ID", LOGIT], ["ID", LOGIT, ONE_VIEW]):
         raise InputError(f"{path}: columns are {list(table.columns)}, expected ID,logit. Delete it and predict again.")
+    if len(table) and table["ID"].dtype != np.int64:
+        raise InputError(f"{path}: not every ID is a whole number of 64 bits. Delete the file and predict again.")
+    table["ID"] = table["ID"].astype(np.int64)
     doubled = table["ID"][table["ID"].duplicated()]
     if len(doubled):
         raise InputError(f"{path}: ID {doubled.iloc[0]} stands there twice. Delete the file and predict again.")

@@ -10,8 +10,10 @@ from typing import TypedDict
 
 from lensfold.files import file_sha256
 
+#: what is installed, each with the hashes of its files
+PINS = "requirements.txt"
 #: What decides a result; edits elsewhere (README, notes) do not make a result "dirty".
-DECISIVE = ("src", "experiments", "requirements.txt", "folds/folds.toml")
+DECISIVE = ("src", "experiments", PINS, "folds/folds.toml")
 #: packages and modules that decide what a network or a kernel machine learns
 LEARNING = ("compiled", "config", "data", "frames", "inputs", "models", "prediction", "training")
 LIBRARIES = (
@@ -36,6 +38,20 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+class Software(TypedDict):
+    """A software bill: the SHA-256 of the pins, None where they are not there, and what is installed, by name."""
+
+    pins_sha256: str | None
+    packages: dict[str, str]
+
+
+def software(root: Path) -> Software:
+    """Return the hash of the pins in ``root``, and name and version of every package that is installed."""
+    pins = root / PINS
+    found = {item.name.lower().replace("_", "-"): item.version for item in importlib.metadata.distributions()}
+    return {"pins_sha256": file_sha256(pins) if pins.is_file() else None, "packages": dict(sorted(found.items()))}
 
 
 class CodeState(TypedDict):

@@ -121,9 +121,9 @@ class Run:
         filed = self.folder.resolve().parent.name
         if self.config["pack"] != filed:
             raise InputError(
-                f"{self.folder}: trained on pack {self.config['pack']} (data {self.config['data_hash'][:12]}), and "
-                f"filed under pack {filed}. Was the folder copied? Train it again: make train PACK={filed} "
-                f"EXPERIMENT={self.name}."
+                f"{self.folder / 'config.json'}: trained on pack {self.config['pack']} (data "
+                f"{self.config['data_hash'][:12]}), and filed under pack {filed}. Was the folder copied? Train it "
+                f"again: make train PACK={filed} EXPERIMENT={self.name}."
             )
 
     def fold_folder(self, fold: int) -> Path:

@@ -12,7 +12,7 @@ from lensfold.data.cache import pixels_hash
 from lensfold.errors import InputError
 from lensfold.files import file_sha256
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.provenance import code_state, versions
+from lensfold.runs.provenance import code_state, software, versions
 from lensfold.runs.run import Run
 
 #: number of the manifest's layout; a submission of another one is made again. 4: intervals over haloes
@@ -80,6 +80,13 @@ class CodeRecord(_Record):
     dirty: bool | None
 
 
+class SoftwareRecord(_Record):
+    """The software bill: what was installed, and the hash of the file that pins it."""
+
+    pins_sha256: str | None
+    packages: dict[str, str]
+
+
 class FoldsRecord(_Record):
     """The folds file of the training pack."""
 
@@ -125,6 +132,8 @@ class Manifest(_Record):
     label_rule: str
     code: CodeRecord
     versions: dict[str, str]
+    #: None in manifests of before it was kept
+    software: SoftwareRecord | None = None
     #: of the test cache's shards
     data_hash: str
     folds: FoldsRecord | None = None
@@ -193,6 +202,7 @@ def made_with(workspace: Workspace, name: str, source: Pack, cached: dict) -> di
         "settings_sha256": file_sha256(submission) if submission.is_file() else None,
         "code": code_state(workspace.root),
         "versions": versions(),
+        "software": software(workspace.root),
         "folds": record,
         "catalog_sha256": file_sha256(source.catalog) if source.catalog.is_file() else None,
         "data_hash": pixels_hash(cached),

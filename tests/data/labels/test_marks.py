@@ -102,3 +102,29 @@ def test_the_order_of_people_does_not_matter(votes, order):
     order.shuffle(marks)
     pd.testing.assert_frame_equal(first, merged(marks)[first.columns])
     assert ((first["label"] >= 0) & (first["label"] <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("2,ranked,A", "line 3: 3 columns, and the header has 6"),
+        ("2,ranked,A,,aa,1,7", "line 3: 7 columns, and the header has 6"),
+        ('2,ranked,A,"an open quote,aa,1', "not a table"),
+    ],
+)
+def test_a_row_that_is_cut_or_joined_is_refused(tmp_path, row, words):
+    path = written(tmp_path / "ada.csv", "1,ranked,B,,bb,1", row)
+    with pytest.raises(InputError, match=rf"ada\.csv.*{words}"):
+        read_marks(path)
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    path = written(tmp_path / "ada.csv", "1,A,B,,bb,1", head="ID,mark,mark,note,pixels,rank")
+    with pytest.raises(InputError, match="line 1: a column is there twice"):
+        read_marks(path)
+
+
+def test_a_note_of_several_lines_moves_no_line_number(tmp_path):
+    path = written(tmp_path / "ada.csv", '1,ranked,B,"two', 'lines",bb,1', "x,ranked,A,,aa,1")
+    with pytest.raises(InputError, match="line 4: found 'x'"):
+        read_marks(path)

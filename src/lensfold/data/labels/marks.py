@@ -3,6 +3,8 @@
 A file is one person's: the galleries of `lensfold rank` and `lensfold report` export it, and its name is the person's.
 """
 
+import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -70,10 +72,8 @@ def _read(path: Path) -> pd.DataFrame:
     head = text.partition("\n")[0]
     separator = next((one for one in (",", ";", "\t") if one in head), ",")
     try:
-        from io import StringIO
-
-        table = pd.read_csv(StringIO(text), dtype=str, sep=separator, keep_default_na=False, index_col=False)
-    except ValueError as error:
+        table = _table(path, text, separator)
+    except csv.Error as error:
         raise InputError(f"{path}: not a table ({error}). Export the marks again (key e).") from error
     missing = [name for name in COLUMNS if name not in table]
     if missing:
@@ -81,12 +81,27 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path}, line 1: no column {missing[0]!r}; found {head.strip()[:80]!r}. Expected marks as a gallery "
             "exports them (key e)."
         )
-    table.index = pd.RangeIndex(2, len(table) + 2)
-    table = table.apply(lambda column: column.fillna("").str.strip())
     rounded = table["ID"].map(lambda text: bool(_ROUNDED.fullmatch(text)))
     _check(path, rounded, table["ID"], "a spreadsheet rounded the ID, which cannot be undone: export the marks again")
     _check(path, ~table["ID"].map(lambda text: bool(_ID.fullmatch(text))), table["ID"], "expected an ID")
     return table
+
+
+def _table(path: Path, text: str, separator: str) -> pd.DataFrame:
+    """Return the rows below the first, which names the columns, as text; InputError where one has not as many."""
+    rows = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+    names = [name.strip() for name in next(rows, [])]
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}, line 1: a column is there twice. Export the marks again (key e).")
+    lines, found = [], []
+    for row in rows:
+        if not any(field.strip() for field in row):
+            continue
+        if len(row) != len(names):
+            raise InputError(f"{path}, line {rows.line_num}: {len(row)} columns, and the header has {len(names)}.")
+        lines.append(rows.line_num)
+        found.append([field.strip() for field in row])
+    return pd.DataFrame(found, index=lines, columns=names, dtype=str)
 
 
 def _check(path: Path, wrong: pd.Series, found: pd.Series, expected: str) -> None:

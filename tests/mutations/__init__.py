@@ -1,0 +1,1 @@
+"""Files of every kind that the kit reads, damaged at random: each is read rightly, or refused in a sentence."""
