@@ -5,11 +5,9 @@ was stopped goes on where it was. Only a complete build is renamed into place.
 """
 
 import json
-import multiprocessing
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,7 +37,7 @@ from lensfold.data.sources import (
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, replacing
 from lensfold.frames import BANDS, SIDES, band_shapes, pixels_per_object
-from lensfold.workers import start_worker
+from lensfold.workers import WorkerPool
 
 
 @dataclass(frozen=True)
@@ -270,7 +268,7 @@ def _run(tasks: Sequence[ShardTask], workers: int) -> Iterator[dict]:
     if workers == 1 or len(tasks) == 1:
         yield from map(build_shard, tasks)
         return
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), multiprocessing.get_context("spawn"), start_worker)
+    pool = WorkerPool(min(workers, len(tasks)))
     try:
         yield from pool.map(build_shard, tasks)
     except BrokenProcessPool as error:

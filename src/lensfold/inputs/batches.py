@@ -5,10 +5,9 @@ nothing but its arguments, so how many processes there are changes nothing.
 """
 
 import json
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -129,8 +128,3 @@ def ahead(
             future.cancel()
         if executor is None:
             working.shutdown()
-
-
-def preparing_processes(count: int) -> ProcessPoolExecutor:
-    """Return processes to prepare batches in. Spawned: a fork of a process that runs TensorFlow may hang."""
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
