@@ -180,6 +180,54 @@ def test_a_declared_size_beyond_belief(tmp_path, size, kind):
         scan_archive(path, tmp_path / "cache")
 
 
+NAME = "Public/EUC_VIS/imageEUC_VIS-200001.fits"
+
+
+def sparse(tmp_path, headers: dict[str, str], content: bytes = b""):
+    """Return an archive whose one member has an extended header (PAX)."""
+    info, _ = member(NAME, content, pax_headers=headers)
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1000000000000000"},
+        {"GNU.sparse.map": "0,1,x"},
+        {"GNU.sparse.size": "many"},
+        {"GNU.sparse.size": str(10**40), "GNU.sparse.map": "0,1"},
+        {"size": str(10**15)},
+        {"size": "-5120"},
+        {"size": str(10**40)},
+    ],
+    ids=str,
+)
+def test_extended_headers_of_any_kind_are_a_sentence(tmp_path, headers):
+    with pytest.raises(InputError, match=r"x\.tar: "):
+        build(sparse(tmp_path, headers, b"1\n0\n1\n".ljust(512, b"x")), tmp_path / "cache")
+
+
+def test_a_sparse_member_is_listed(split_folder, tmp_path):
+    headers = {"GNU.sparse.map": "0,1", "GNU.sparse.numblocks": "1", "GNU.sparse.size": str(1 << 50)}
+    path = sparse(tmp_path, headers, b"x")
+    with tarfile.open(path, "a") as tar:
+        for info, content in members_of(split_folder):
+            if info.name != NAME:
+                tar.addfile(info, io.BytesIO(content))
+    with pytest.raises(InputError, match="declares 1125899906842624 bytes"):
+        build(path, tmp_path / "cache", skip_bad=True)
+    path = sparse(tmp_path, headers | {"GNU.sparse.size": "5"}, b"x")
+    with tarfile.open(path, "a") as tar:
+        for info, content in members_of(split_folder):
+            if info.name != NAME:
+                tar.addfile(info, io.BytesIO(content))
+    manifest = build(path, tmp_path / "cache", skip_bad=True)
+    assert "a sparse member of the archive" in manifest["refused"]["200001"] and manifest["objects"] == 2
+
+
 def test_a_bomb_of_zeros_behind_the_last_member(split_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(archive_stream, "LARGEST_REST", 1 << 22)
     path = pack(tmp_path / "x.tar.gz", members_of(split_folder))

@@ -222,6 +222,28 @@ def test_a_damaged_manifest_is_named(split_folder, tmp_path):
         Cache(tmp_path / "cache")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["shards"][0]["ids"].__setitem__(0, 10**30),
+        lambda manifest: manifest["shards"][0]["ids"].__setitem__(0, -1),
+        lambda manifest: manifest["shards"][0]["ids"].__setitem__(0, 1.5),
+        lambda manifest: manifest["refused"].update({str(10**30): "x"}),
+        lambda manifest: manifest["refused"].update({"x": "x"}),
+        lambda manifest: manifest["made_from"]["unread"].append(10**30),
+        lambda manifest: manifest.update(objects=10**30),
+        lambda manifest: manifest.pop("shards"),
+    ],
+)
+def test_a_manifest_with_impossible_ids_is_named(split_folder, tmp_path, change):
+    path = tmp_path / "cache" / "manifest.json"
+    manifest = build_cache(split_folder, Build(tmp_path / "cache"))
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"manifest\.json: damaged \("):
+        Cache(tmp_path / "cache")
+
+
 def test_small_gaps_are_mended_and_counted(split_folder, tmp_path):
     path = cutout_file(split_folder, "H", 200004)
     image = fits.getdata(path)

@@ -12,6 +12,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -45,10 +46,13 @@ class _SaneTarInfo(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_SaneTarInfo":
         member = super().frombuf(buf, encoding, errors)
-        limit = LARGEST_HEADER if member.type in _HEADER_TYPES else LARGEST_MEMBER
-        if not 0 <= member.size <= limit:
-            raise InputError(f"member {member.name[:80]!r} declares {member.size} bytes: this is no pack of cutouts")
+        _check_size(member, LARGEST_HEADER if member.type in _HEADER_TYPES else LARGEST_MEMBER)
         return member
+
+
+def _check_size(member: tarfile.TarInfo, limit: int) -> None:
+    if not 0 <= member.size <= limit:
+        raise InputError(f"member {member.name[:80]!r} declares {member.size} bytes: this is no pack of cutouts")
 
 
 @dataclass(frozen=True)
@@ -225,7 +229,8 @@ class _Scan:
             return
         band, object_id = match[1], int(match[3])
         if content is None:
-            self.refused.setdefault(str(object_id), f"{member.name}: a link or device in the archive, not a file")
+            what = "a sparse member of" if member.issparse() else "a link or device in"
+            self.refused.setdefault(str(object_id), f"{member.name}: {what} the archive, not a file")
             return
         try:
             frame = frame_from_bytes(content, band, member.name)
@@ -255,15 +260,35 @@ def _members(stream: Pieces) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     """Yield the members that look like cutouts with their content; None for what is no regular file."""
     skipped = 0
     plain = cast(BinaryIO, stream)  # with "r|" tarfile calls nothing but read
-    with tarfile.open(fileobj=plain, mode="r|", bufsize=_TAR_BUFFER, tarinfo=_SaneTarInfo) as archive:
-        for member in archive:
+    with _reading_headers():
+        opened = tarfile.open(fileobj=plain, mode="r|", bufsize=_TAR_BUFFER, tarinfo=_SaneTarInfo)  # noqa: SIM115  # the next line closes it
+    with opened as archive:
+        while (member := _next(archive)) is not None:
             # tarfile keeps every member it has seen, 400,000 of them, in a list that its types do not name
             archive.members = []  # type: ignore[attr-defined]
             if _MEMBER.fullmatch(member.name):
-                regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+                regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
                 content = archive.extractfile(member) if regular else None
                 yield member, None if content is None else content.read()
                 continue
             skipped += member.size
             if skipped > LARGEST_REST:
                 raise InputError(f"more than {LARGEST_REST >> 30} GiB in it are no cutouts: this is no pack")
+
+
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    """Return the next member, of a believable size; None at the end."""
+    with _reading_headers():
+        member = archive.next()
+    if member is not None:
+        _check_size(member, LARGEST_MEMBER)  # an extended header may have given another one
+    return member
+
+
+@contextmanager
+def _reading_headers() -> Iterator[None]:
+    """Raise tarfile.ReadError for the numbers of extended headers that tarfile stumbles over."""
+    try:
+        yield
+    except (ValueError, OverflowError, IndexError, KeyError) as error:
+        raise tarfile.ReadError(f"extended header: {error}") from error

@@ -32,7 +32,7 @@ def read_objects(folder: Path) -> pd.DataFrame:
             raise ValueError("no column ID")
         absent = {name: "" if name in _TEXT else np.nan for name in COLUMNS if name not in table}
         return table.assign(**absent)[list(COLUMNS)]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise InputError(
             f"{path}: not a table of objects ({error}), expected the columns {', '.join(COLUMNS[:5])}. Import again."
         ) from error

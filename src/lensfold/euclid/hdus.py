@@ -137,6 +137,8 @@ def open_fits(path: Path) -> Iterator[FitsFile]:
             yield FitsFile(path, source, _read_hdus(path, source))
     except OSError as error:
         raise Unusable(path, f"cannot be read ({error.strerror or error}).") from error
+    except MemoryError as error:
+        raise Unusable(path, "does not fit into memory. Is it a cutout? Leave it out, or free memory.") from error
 
 
 def kind_of(start: bytes) -> str | None:

@@ -34,6 +34,8 @@ def read_views(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={"ID": np.int64, LOGIT: np.float64, ONE_VIEW: np.float64})
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file. Train or predict this fold first.") from error
+    except OverflowError as error:
+        raise InputError(f"{path}: damaged (an ID is larger than 64 bits). Delete it and predict again.") from error
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}). Delete it and predict again.") from error
     if list(table.columns) not in (["ID", LOGIT], ["ID", LOGIT, ONE_VIEW]):

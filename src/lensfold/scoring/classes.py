@@ -20,7 +20,7 @@ def read_classes(path: Path, split: str = "test") -> pd.Series:
     try:
         table = pd.read_csv(path, dtype={"split": str, "ID": np.int64, "class": str})
         own = table[table["split"] == split].set_index("ID")["class"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, OverflowError, KeyError) as error:
         raise InputError(
             f"{path}: is not a table of the columns split, ID and class ({error}). Make the pack again with "
             "`lensfold simulate`."
