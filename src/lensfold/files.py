@@ -1,10 +1,12 @@
 """Files that no reader meets half-written, locks, hashes and markers."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -107,8 +109,32 @@ def digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+class NoFile(OSError):
+    """Something else than a file stands there."""
+
+
+#: what else may stand in a file's place
+_KINDS: dict[Callable[[int], bool], str] = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+}
+
+
+def check_file(path: Path) -> None:
+    """Raise NoFile where a folder, pipe, socket or device stands in a file's place, as other OSErrors for other causes.
+
+    Opening a pipe waits for somebody to write into it, and a device such as /dev/zero has no end.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_one, name in _KINDS.items() if is_one(mode)), "a device")
+        raise NoFile(errno.EINVAL, f"{kind}, not a file", str(path))
+
+
 def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's content."""
+    """SHA-256 (hex) of a file's content; OSError where it cannot be read, or is none (`check_file`)."""
+    check_file(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

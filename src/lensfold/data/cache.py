@@ -37,6 +37,10 @@ class BadCutout(Exception):
     """One file cannot be used; the message names it and says why."""
 
 
+class OddShape(BadCutout):
+    """The shape of a frame is that of no pack, or not that of the split's others."""
+
+
 def split_bands(rows: np.ndarray) -> dict[str, np.ndarray]:
     """Views of cached rows by band: ``(..., pixels)`` → ``(..., height, width)`` each; their number says the side."""
     bands, start = {}, 0

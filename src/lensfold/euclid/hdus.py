@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from lensfold.errors import InputError
+from lensfold.files import check_file
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -132,6 +133,7 @@ class FitsFile:
 def open_fits(path: Path) -> Iterator[FitsFile]:
     """Yield a FITS file, compressed by gzip or not, all headers read; Unusable where it is none, or not whole."""
     try:
+        check_file(path)
         with path.open("rb") as stream:
             source = _gunzipped(path, stream)
             yield FitsFile(path, source, _read_hdus(path, source))

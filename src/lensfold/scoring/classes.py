@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.errors import InputError
+from lensfold.files import check_file
 
 #: share of all non-lenses that pass the threshold
 FALSE_POSITIVES = 0.05
@@ -18,6 +19,7 @@ def read_classes(path: Path, split: str = "test") -> pd.Series:
     Raises InputError where the file is not such a table.
     """
     try:
+        check_file(path)
         table = pd.read_csv(path, dtype={"split": str, "ID": np.int64, "class": str})
         own = table[table["split"] == split].set_index("ID")["class"]
     except (OSError, ValueError, OverflowError, KeyError) as error:
