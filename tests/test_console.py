@@ -1,12 +1,16 @@
 """Tables on the terminal: nothing is wider than it, nothing is lost, nothing is read as markup."""
 
+import io
+import os
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from lensfold import console
-from lensfold.console import show_table
+from lensfold.console import print_anywhere, show_table
 
 NAMES = ("run", "AUC", "95 %", "average precision", "TPR10", "n", "> 150 px AUC", "95 %", "folds", "time", "what else")
 ROWS = [
@@ -80,3 +84,25 @@ def test_any_table_fits(rows):
     for part in console._parts(widths, 80, 1):
         assert sum(widths[i] for i in part) + console.GAP * (len(part) - 1) <= 80
     assert sorted({i for part in console._parts(widths, 80, 1) for i in part}) == list(range(len(rows[0])))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@given(text=st.text())
+def test_any_text_reaches_any_terminal(encoding, text):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        print_anywhere()
+        print(text, end="", flush=True)
+    shown = stream.buffer.getvalue().decode(encoding)
+    assert len(shown) >= len(text)
+    if text.isascii():
+        assert shown == text
+
+
+def test_what_a_terminal_lacks_is_spelt_plainly(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_anywhere()
+    print(f"0.91–0.93 · β² … é ─ 日 {os.fsdecode(bytes([255]))}", flush=True)
+    assert stream.buffer.getvalue() == b"0.91-0.93 - beta2 ... e - ? ?\n"

@@ -1,7 +1,11 @@
 """What the terminal shows: progress with time left, and tables. A bar on a terminal, plain lines elsewhere."""
 
+import codecs
+import io
+import sys
 import textwrap
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,8 +18,35 @@ from rich.text import Text
 
 #: columns of what is piped, and between the columns of a table
 PIPED, GAP = 100, 2
+#: what stands for letters that a terminal without Unicode lacks
+_PLAIN = {
+    "·": "-", "–": "-", "—": "-", "−": "-", "─": "-", "━": "-", "…": "...", "×": "x", "→": "->",
+    "β": "beta", "σ": "sigma", "″": '"', "’": "'", "“": '"', "”": '"',
+}  # fmt: skip
 #: shows how many of how many are done
 Progress = Callable[[int, int], None]
+
+
+def print_anywhere() -> None:
+    """Have standard output and error take every text, whatever their encoding: what it lacks is spelt plainly.
+
+    A name of a file that is no text at all (bytes that are not UTF-8) gets "?" for each such byte.
+    """
+    codecs.register_error("lensfold.plain", _spelt_plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="lensfold.plain")
+
+
+def _spelt_plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_plain, error.object[error.start : error.end])), error.end
+
+
+def _plain(letter: str) -> str:
+    without_marks = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+    return _PLAIN.get(letter) or without_marks or "?"
 
 
 @contextmanager

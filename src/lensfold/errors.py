@@ -1,4 +1,7 @@
-"""The one exception a user is meant to read."""
+"""The one exception a user is meant to read, and what is said to one who stops a command."""
+
+#: after Ctrl-C
+STOPPED = "stopped; the same command goes on from the last finished step"
 
 
 class InputError(Exception):

@@ -1,11 +1,17 @@
 """Files that no reader meets half-written, locks, hashes and markers."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import platform
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
@@ -13,15 +19,22 @@ import numpy as np
 
 from lensfold.errors import InputError
 
+#: what `replacing` calls its files: the number of the process, which machine it is of, the name; with a "+", which no
+#: pack or experiment may have in its name
+_TEMPORARY = re.compile(r"\.([0-9]{1,10})\+([0-9a-f]{8})\..+")
+#: seconds
+A_DAY = 86_400
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success sync it and rename it over ``path``.
 
     After an exception the temporary file is removed and ``path`` is as it was, so a reader never meets a
-    half-written file. Raises InputError where the folder cannot be written.
+    half-written file; what a killed process leaves is for `sweep`. Raises InputError where the folder cannot be
+    written.
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{os.getpid()}+{_machine()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -35,6 +48,46 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@lru_cache
+def _machine() -> str:
+    """Return what tells this machine from others that see the same files, and not what it is called."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Delete and return the temporary files of `replacing` below ``folder`` whose processes have ended.
+
+    Of another machine's processes nothing is known here: theirs are deleted a day after they were last written.
+    """
+    found = []
+    for here, _, names in os.walk(folder):
+        for name in names:
+            match = _TEMPORARY.fullmatch(name)
+            path = Path(here, name)
+            with suppress(OSError):
+                if match and _is_left(path, int(match[1]), match[2]):
+                    path.unlink()
+                    found.append(path)
+    return found
+
+
+def _is_left(path: Path, process: int, machine: str) -> bool:
+    if machine == _machine():
+        return _has_ended(process)
+    return time.time() - path.stat().st_mtime > A_DAY
+
+
+def _has_ended(process: int) -> bool:
+    """Return whether no process of this machine has a number."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:  # someone else's process
+        return False
+    return False
 
 
 @contextmanager
@@ -84,12 +137,9 @@ def abandoned(folder: Path, prefix: str) -> list[Path]:
     """Return what killed processes left in ``folder``: called ``prefix`` and the number of one that has ended."""
     found = []
     for path in sorted(folder.glob(f"{prefix}*")):
-        try:
-            os.kill(int(path.name.removeprefix(prefix)), 0)
-        except (ProcessLookupError, ValueError, OverflowError):
+        number = path.name.removeprefix(prefix)
+        if not number.isdecimal() or _has_ended(int(number)):
             found.append(path)
-        except OSError:  # someone else's process
-            continue
     return found
 
 
@@ -107,8 +157,32 @@ def digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+class NoFile(OSError):
+    """Something else than a file stands there."""
+
+
+#: what else may stand in a file's place
+_KINDS: dict[Callable[[int], bool], str] = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+}
+
+
+def check_file(path: Path) -> None:
+    """Raise NoFile where a folder, pipe, socket or device stands in a file's place, as other OSErrors for other causes.
+
+    Opening a pipe waits for somebody to write into it, and a device such as /dev/zero has no end.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_one, name in _KINDS.items() if is_one(mode)), "a device")
+        raise NoFile(errno.EINVAL, f"{kind}, not a file", str(path))
+
+
 def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's content."""
+    """SHA-256 (hex) of a file's content; OSError where it cannot be read, or is none (`check_file`)."""
+    check_file(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -168,6 +168,8 @@ class Pack:
     @property
     def profile(self) -> str | None:
         """The sky that a simulated pack was drawn from, by the second line of its catalog; None where that has none."""
+        if not self.catalog.is_file():
+            return None
         try:
             with self.catalog.open("rb") as stream:
                 found = re.match(rb"# profile ([A-Za-z0-9_.-]+)[ ,]", stream.readlines(1000)[1])
@@ -181,6 +183,8 @@ class Pack:
         return self._catalog_begins(INJECTED)
 
     def _catalog_begins(self, words: str) -> bool:
+        if not self.catalog.is_file():  # a pipe would never answer
+            return False
         try:
             with self.catalog.open("rb") as stream:
                 return stream.readline(200).startswith(words.encode())

@@ -4,10 +4,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context, parent_process
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -21,10 +21,29 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def start_worker() -> None:
-    """Leave Ctrl-C to the parent, which cancels what has not begun; never outlive the parent."""
+def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
+
+
+class WorkerPool(ProcessPoolExecutor):
+    """Spawned processes (a fork of one that runs TensorFlow may hang) that leave Ctrl-C to their parent, which cancels
+    what has not begun, and that never outlive it."""
+
+    def __init__(self, workers: int) -> None:
+        """``workers``: how many, at least 1."""
+        super().__init__(workers, get_context("spawn"), _start_worker)
+
+    def submit(self, function: Callable, /, *arguments: Any, **named: Any) -> Future:
+        """Queue a call, as its base does; the first call starts the processes.
+
+        These inherit that Ctrl-C waits, from their very start, and so say nothing of it while they import.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(function, *arguments, **named)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_chunks(work: Callable[[Task], Result], chunks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
@@ -45,13 +64,13 @@ def run_chunks(work: Callable[[Task], Result], chunks: Sequence[Task], workers: 
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def process_pool(workers: int, start: Callable[[], None] | None = start_worker) -> ProcessPoolExecutor | None:
-    """Return a pool of spawned processes, each begun with ``start``; None, said to the user, where there are no locks.
+def process_pool(workers: int) -> WorkerPool | None:
+    """Return processes to work in; None, said to the user, where the system has no locks for them.
 
-    Locks of processes need shared memory, which containers may lack.
+    These need shared memory, which containers may lack.
     """
     try:
-        return ProcessPoolExecutor(workers, get_context("spawn"), start)
+        return WorkerPool(workers)
     except OSError as error:
         print(f"one process instead of {workers}: no shared memory for more ({error}); see /dev/shm", file=sys.stderr)
         return None

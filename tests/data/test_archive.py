@@ -8,7 +8,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from fakes.pack import write_objects
+from fakes.pack import write_cutout, write_objects
 
 from lensfold.data import archive, archive_stream
 from lensfold.data.archive import build_cache_from_scan, scan_archive
@@ -65,9 +65,31 @@ def test_an_archive_of_frames_of_ten_arcsec(split_folder, tmp_path):
     with Cache(tmp_path / "a" / "train") as one, Cache(tmp_path / "b" / "train") as other:
         assert one.side == 100
         np.testing.assert_array_equal(one.read(IDS), other.read(IDS))
-    mixed = [*members_of(tmp_path / "small")[:5], *members_of(split_folder)[5:]]
-    with pytest.raises(InputError, match=r"mixed\.tar: .*EUC_Y-200001\.fits: image shape is \(66, 66\), expected \(32"):
-        build(pack(tmp_path / "mixed.tar", mixed), tmp_path / "c" / "train")
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("side", [100, 64])
+def test_another_shape_in_an_archive_is_that_of_a_bad_object(split_folder, tmp_path, side, first):
+    """Wherever it stands in the stream, the first frame of all included."""
+    odd = tmp_path / "odd.fits"
+    write_cutout(odd, np.random.default_rng(0).standard_normal((side, side)))
+    name = "Public/EUC_VIS/imageEUC_VIS-200002.fits"
+    others = [one for one in members_of(split_folder) if one[0].name != name]
+    members = [member(name, odd.read_bytes()), *others] if first else [*others, member(name, odd.read_bytes())]
+    path = pack(tmp_path / "mixed.tar", members)
+    with pytest.raises(InputError, match=rf"EUC_VIS-200002\.fits: image shape is \({side}, {side}\), expected \(200"):
+        build(path, tmp_path / "c" / "train")
+    manifest = build(path, tmp_path / "c" / "train", skip_bad=True)
+    assert list(manifest["refused"]) == ["200002"] and manifest["bands"]["VIS"] == [200, 200]
+
+
+def test_an_archive_of_other_shapes_is_no_pack(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "ODD_FRAMES", 3)
+    write_cutout(tmp_path / "odd.fits", np.ones((64, 64)))
+    content = (tmp_path / "odd.fits").read_bytes()
+    members = [member(f"Public/EUC_VIS/imageEUC_VIS-{i}.fits", content) for i in range(5)]
+    with pytest.raises(InputError, match=r"x\.tar: .*VIS-2\.fits: image shape is \(64, 64\)"):
+        scan_archive(pack(tmp_path / "x.tar", members), tmp_path / "cache")
 
 
 def test_an_archive_without_a_band(split_folder, tmp_path):
@@ -178,6 +200,54 @@ def test_a_declared_size_beyond_belief(tmp_path, size, kind):
     path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 10240)
     with pytest.raises(InputError, match=r"x\.tar: .*(this is no pack|damaged)"):
         scan_archive(path, tmp_path / "cache")
+
+
+NAME = "Public/EUC_VIS/imageEUC_VIS-200001.fits"
+
+
+def sparse(tmp_path, headers: dict[str, str], content: bytes = b""):
+    """Return an archive whose one member has an extended header (PAX)."""
+    info, _ = member(NAME, content, pax_headers=headers)
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1000000000000000"},
+        {"GNU.sparse.map": "0,1,x"},
+        {"GNU.sparse.size": "many"},
+        {"GNU.sparse.size": str(10**40), "GNU.sparse.map": "0,1"},
+        {"size": str(10**15)},
+        {"size": "-5120"},
+        {"size": str(10**40)},
+    ],
+    ids=str,
+)
+def test_extended_headers_of_any_kind_are_a_sentence(tmp_path, headers):
+    with pytest.raises(InputError, match=r"x\.tar: "):
+        build(sparse(tmp_path, headers, b"1\n0\n1\n".ljust(512, b"x")), tmp_path / "cache")
+
+
+def test_a_sparse_member_is_listed(split_folder, tmp_path):
+    headers = {"GNU.sparse.map": "0,1", "GNU.sparse.numblocks": "1", "GNU.sparse.size": str(1 << 50)}
+    path = sparse(tmp_path, headers, b"x")
+    with tarfile.open(path, "a") as tar:
+        for info, content in members_of(split_folder):
+            if info.name != NAME:
+                tar.addfile(info, io.BytesIO(content))
+    with pytest.raises(InputError, match="declares 1125899906842624 bytes"):
+        build(path, tmp_path / "cache", skip_bad=True)
+    path = sparse(tmp_path, headers | {"GNU.sparse.size": "5"}, b"x")
+    with tarfile.open(path, "a") as tar:
+        for info, content in members_of(split_folder):
+            if info.name != NAME:
+                tar.addfile(info, io.BytesIO(content))
+    manifest = build(path, tmp_path / "cache", skip_bad=True)
+    assert "a sparse member of the archive" in manifest["refused"]["200001"] and manifest["objects"] == 2
 
 
 def test_a_bomb_of_zeros_behind_the_last_member(split_folder, tmp_path, monkeypatch):

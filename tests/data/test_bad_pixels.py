@@ -1,9 +1,14 @@
 """Bad pixels are found, small gaps are mended and counted, the rest is refused with the reason."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lensfold.data.bad_pixels import UnusableFrame, bad_pixels, mended
+from lensfold.data.cache import background_sigma
 
 SIGMA = 4.5e-13
 
@@ -65,6 +70,25 @@ def test_a_wide_gap_is_refused(sky):
 def test_a_band_without_variance_is_refused(value):
     with pytest.raises(UnusableFrame, match="40000 of 40000"):
         mended(np.full((200, 200), value, dtype=np.float32))
+
+
+@pytest.mark.parametrize(("low", "high"), [(3e38, 3.4e38), (1e31, 1e38), (1e38, 1.01e38)])
+def test_pixels_that_are_no_flux_are_refused(low, high):
+    """Without a warning of numpy's, which here is an error."""
+    generator = np.random.default_rng(0)
+    image = generator.uniform(low, high, (200, 200)) * generator.choice([-1, 1], (200, 200))
+    with pytest.raises(UnusableFrame, match=r"half of its pixels are of .*, which is no flux"):
+        mended(image.astype(np.float32))
+
+
+@given(seed=st.integers(0, 99), size=st.floats(1e-44, 3e38), spread=st.floats(0, 80))
+@settings(max_examples=50)
+def test_pixels_of_any_size_are_mended_or_refused_without_a_warning(seed, size, spread):
+    generator = np.random.default_rng(seed)
+    pixels = size * 10 ** generator.uniform(-spread, 0, (66, 66)) * generator.choice([-1, 1], (66, 66))
+    with suppress(UnusableFrame):
+        image, _ = mended(pixels.astype(np.float32))
+        assert np.isfinite(image).all() and np.isfinite(background_sigma(image))
 
 
 def test_swapped_bytes_are_named(sky):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,15 +10,17 @@ import subprocess
 import numpy as np
 import pytest
 from astropy.io import fits
+from fakes.attacks import KINDS, put_special, within
 from fakes.pack import SIGMA, fake_images, write_cutout, write_objects, write_pack
 
-from lensfold.data import cache_build
+from lensfold.data import cache_build, sources
 from lensfold.data.cache import (
     BadCutout,
     Cache,
     background_sigma,
     central,
     central_rows,
+    read_sources,
     split_bands,
     stage_cache,
     verify_cache,
@@ -28,7 +31,7 @@ from lensfold.data.cache_build import (
     building_folder,
 )
 from lensfold.data.cache_repair import rebuild_damaged
-from lensfold.data.sources import FolderSource, object_ids, read_cutout
+from lensfold.data.sources import FolderSource, compare_folder, object_ids, read_cutout
 from lensfold.errors import InputError
 from lensfold.frames import BAND_SHAPES, BANDS, band_shapes
 from lensfold.paths import cutout_file
@@ -133,12 +136,27 @@ def test_a_bad_object_is_left_out_and_listed_on_request(split_folder, tmp_path, 
             cache.read([200003])
 
 
-def test_another_shape_names_file_found_and_expected(split_folder, tmp_path):
-    path = cutout_file(split_folder, "Y", 200002)
-    write_cutout(path, np.ones((64, 66)))
-    with pytest.raises(InputError, match=r"imageEUC_Y-200002\.fits: image shape is \(64, 66\), expected \(66, 66\)"):
-        build_cache(split_folder, Build(tmp_path / "cache", skip_bad=True))
+@pytest.mark.parametrize("place", [0, 1, 4])
+@pytest.mark.parametrize(
+    ("band", "shape"), [("VIS", (300, 300)), ("VIS", (100, 100)), ("Y", (64, 66)), ("Y", (32, 32))]
+)
+def test_another_shape_is_that_of_a_bad_object(split_folder, tmp_path, place, band, shape):
+    path = cutout_file(split_folder, band, IDS[place])
+    write_cutout(path, np.random.default_rng(0).standard_normal(shape))
+    message = re.escape(f"{path}: image shape is {shape}, expected ")
+    with pytest.raises(InputError, match=f"1 objects cannot be used:\n  {IDS[place]}: {message}"):
+        build_cache(split_folder, Build(tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
+    manifest = build_cache(split_folder, Build(tmp_path / "cache", skip_bad=True))
+    assert manifest["objects"] == 4 and re.match(message, manifest["refused"][str(IDS[place])])
+
+
+def test_frames_of_other_shapes_alone_are_no_pack(split_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "ODD_FRAMES", 3)
+    for object_id in IDS:
+        write_cutout(cutout_file(split_folder, "VIS", object_id), np.ones((64, 64)))
+    with pytest.raises(InputError, match=r"^.*imageEUC_VIS-200003\.fits: image shape is \(64, 64\)"):
+        build_cache(split_folder, Build(tmp_path / "cache", skip_bad=True))
 
 
 def test_frames_of_ten_arcsec_are_the_middles_of_those_of_twenty(split_folder, tmp_path):
@@ -169,9 +187,21 @@ def test_mixed_packs_are_refused(split_folder, tmp_path, bands, message):
     for band in bands:
         shutil.copy(cutout_file(tmp_path / "small", band, 200004), cutout_file(split_folder, band, 200004))
     both = r'.*of 200 VIS pixels \(20"\) or of 100 VIS pixels \(10"\)'
-    with pytest.raises(InputError, match=message + both) as error:
-        build_cache(split_folder, Build(tmp_path / "cache", skip_bad=True))
-    assert "\n" not in str(error.value) and not (tmp_path / "cache").exists()
+    with pytest.raises(InputError, match=message + both):
+        build_cache(split_folder, Build(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("band", ["VIS", "H"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_special_files_are_bad_objects_and_never_hang(split_folder, tmp_path, kind, band):
+    path = cutout_file(split_folder, band, IDS[0])
+    put_special(path, kind)
+    with within(20):
+        manifest = build_cache(split_folder, Build(tmp_path / "cache", skip_bad=True))
+        assert compare_folder(split_folder, read_sources(tmp_path / "cache"), []).difference == ""
+    what = kind.removeprefix("link to ").removeprefix("a ")
+    assert manifest["refused"] == {str(IDS[0]): f"{path}: cannot be read (a {what}, not a file)"}
 
 
 def test_another_side_than_that_of_the_other_splits_is_refused(split_folder, tmp_path):
@@ -222,6 +252,28 @@ def test_a_damaged_manifest_is_named(split_folder, tmp_path):
         Cache(tmp_path / "cache")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["shards"][0]["ids"].__setitem__(0, 10**30),
+        lambda manifest: manifest["shards"][0]["ids"].__setitem__(0, -1),
+        lambda manifest: manifest["shards"][0]["ids"].__setitem__(0, 1.5),
+        lambda manifest: manifest["refused"].update({str(10**30): "x"}),
+        lambda manifest: manifest["refused"].update({"x": "x"}),
+        lambda manifest: manifest["made_from"]["unread"].append(10**30),
+        lambda manifest: manifest.update(objects=10**30),
+        lambda manifest: manifest.pop("shards"),
+    ],
+)
+def test_a_manifest_with_impossible_ids_is_named(split_folder, tmp_path, change):
+    path = tmp_path / "cache" / "manifest.json"
+    manifest = build_cache(split_folder, Build(tmp_path / "cache"))
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"manifest\.json: damaged \("):
+        Cache(tmp_path / "cache")
+
+
 def test_small_gaps_are_mended_and_counted(split_folder, tmp_path):
     path = cutout_file(split_folder, "H", 200004)
     image = fits.getdata(path)
@@ -260,6 +312,7 @@ def test_a_stopped_build_goes_on_with_what_it_had(split_folder, tmp_path, monkey
     read = []
     original = FolderSource.frame
     monkeypatch.setattr(FolderSource, "frame", lambda self, b, i: (read.append(i), original(self, b, i))[1])
+    monkeypatch.setattr(sources, "JUDGED", 1)
     # a file of a finished shard that changed meanwhile makes that shard again
     write_objects(split_folder, [200001], [False], seed=9)
     build_cache(split_folder, Build(tmp_path / "cache"))

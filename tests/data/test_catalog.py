@@ -387,7 +387,7 @@ def test_absent_file(tmp_path):
 
 
 def test_folder(tmp_path):
-    assert "a folder, expected the catalog file itself" in message(tmp_path)
+    assert "a folder, not a file, expected the catalog itself" in message(tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a file that is no regular file")

@@ -35,6 +35,7 @@ from lensfold.data.depth import MER_SIGMA
 from lensfold.data.fits_reader import read_frame
 from lensfold.data.objects import COLUMNS, read_objects
 from lensfold.errors import InputError
+from lensfold.euclid import hdus as fits_hdus
 from lensfold.euclid import importer, publish
 from lensfold.euclid.importer import import_euclid
 from lensfold.euclid.layouts import EXTENSIONS
@@ -173,6 +174,19 @@ def test_what_cannot_be_used_is_listed_and_takes_nothing_with_it(tmp_path):
         assert words in reason
     manifest = build_cache(tmp_path / "out", Build(tmp_path / "cache"))
     assert manifest["objects"] == 2 and not manifest["refused"]
+
+
+def test_a_file_that_does_not_fit_into_memory_takes_nothing_with_it(tmp_path, monkeypatch):
+    def pixels(file, hdu):
+        if file.path.name.startswith("large"):
+            raise MemoryError("Unable to allocate 30. GiB")
+        return stored(file, hdu)
+
+    stored = fits_hdus._stored
+    monkeypatch.setattr(fits_hdus, "_stored", pixels)
+    files = [written(tmp_path / f"{name}.fits", mer_hdus(seed=place)) for place, name in enumerate(("large", "small"))]
+    made = import_euclid(files, tmp_path / "mine")
+    assert made.skipped["name"].tolist() == ["large"] and "does not fit into memory" in made.reasons[0]
 
 
 def test_what_is_bad_only_around_the_middle_is_imported_at_ten_arcsec(tmp_path):

@@ -33,7 +33,8 @@ def write_catalogs(root: Path, pack: str = "fake", n: int = 600, n_test: int = 4
     shard = {"ids": key.index.tolist(), "sha256": "0" * 64}
     origin = {"kind": "folder", "path": str((folder / "test").resolve()), "files": 0, "sha256": "0" * 64,
               "catalog": None, "expected": None, "unread": []}  # fmt: skip
-    content = {"format": FORMAT, "made_from": origin, "bands": BAND_SHAPES, "shards": [shard], "refused": {}}
+    content = {"format": FORMAT, "made_from": origin, "bands": BAND_SHAPES, "objects": n_test, "shards": [shard],
+               "refused": {}}  # fmt: skip
     (cache / "manifest.json").write_text(json.dumps(content))
     write_folds(root / "folds" / f"{pack}.csv", make_folds(catalog, 3, 1))
     return catalog

@@ -88,15 +88,17 @@ def here(work: "Work", processes: int | None) -> Iterator[Here]:
 
 
 def lensfold(
-    workspace: Path, *arguments: str, check: bool = True, processes: bool = False
+    workspace: Path, *arguments: str, check: bool = True, processes: bool = False, encoding: str = "utf-8"
 ) -> subprocess.CompletedProcess:
     """Run the command line in a workspace, in this process: importing TensorFlow anew takes seconds each time.
 
     Jobs are done in this process too, unless ``processes``. With ``check`` a failure shows what it printed.
+    ``encoding``: of the terminal.
     """
     from lensfold.cli.main import main
 
-    out, err, code = io.StringIO(), io.StringIO(), 0
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
+    code = 0
     with chdir(workspace), redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["lensfold", *arguments])
         if not processes:
@@ -109,7 +111,8 @@ def lensfold(
         except Exception:  # what a user would see of it
             traceback.print_exc(file=err)
             code = 1
-    done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    said = [stream.buffer.getvalue().decode(encoding) for stream in (out, err)]
+    done = subprocess.CompletedProcess(arguments, code, *said)
     if check and done.returncode:
         raise AssertionError(f"exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done

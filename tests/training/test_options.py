@@ -43,11 +43,12 @@ def test_processes_that_prepare_change_nothing(workspace, trained_workspace):
 def test_processes_that_prepare_never_import_tensorflow(fake_workspace):
     from lensfold.config import Experiment, read_toml
     from lensfold.data.cache import Cache
-    from lensfold.inputs.batches import Preparation, ahead, preparing_processes
+    from lensfold.inputs.batches import Preparation, ahead
+    from lensfold.workers import WorkerPool
 
     experiment = read_toml(fake_workspace / "experiments" / "tiny.toml", Experiment)
     constants = {"sigma": {"VIS": 1.0, "Y": 1.0, "J": 1.0, "H": 1.0}, "mean": [0.0] * 3, "scale": [1.0] * 3}
-    with Cache(fake_workspace / "data" / "fake" / "cache" / "train") as cache, preparing_processes(2) as executor:
+    with Cache(fake_workspace / "data" / "fake" / "cache" / "train") as cache, WorkerPool(2) as executor:
         preparation = Preparation(cache, experiment, constants)
         calls = [(cache.ids[k : k + 4], np.arange(4), 1, 2, k) for k in range(0, 40, 4)]
         there = list(ahead(preparation.augmented, calls, executor, 4))

@@ -2,11 +2,15 @@
 
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
 from lensfold.cli import jobs, packs, results
-from lensfold.errors import InputError
+from lensfold.console import print_anywhere
+from lensfold.errors import STOPPED, InputError
+
+_MEMORY_ADVICE = "Free some, take fewer --workers or --jobs, or a machine with more; what is done is kept."
 
 app = typer.Typer(
     help="Find strong gravitational lenses in Euclid-like cutouts: folds, training, prediction, submission.",
@@ -20,13 +24,23 @@ app.add_typer(results.app)
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one clear message and exit status 1."""
+    """Run the command line; a user's mistake is one clear message and exit status 1, Ctrl-C another and 130."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
+        print_anywhere()
         app()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end(f"error: {error}", 1)
+    except MemoryError as error:
+        _end(f"error: not enough memory ({error or 'out of it'}). {_MEMORY_ADVICE}", 1)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last finished step", file=sys.stderr)
-        sys.exit(130)
+        _end(STOPPED, 130)
+    except SystemExit as ended:
+        if ended.code == 130:  # typer's answer to Ctrl-C, without a word
+            _end(STOPPED, 130)
+        raise
+
+
+def _end(message: str, status: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(status)

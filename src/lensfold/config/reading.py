@@ -25,6 +25,8 @@ def read_toml(path: Path, kind: type[SettingsType]) -> SettingsType:
 
     Raises InputError naming the file, the key, what was found and what is expected.
     """
+    if path.exists() and not path.is_file():  # a pipe would never answer
+        raise InputError(f"{path}: a folder, pipe or device, expected a file of settings.")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -12,6 +12,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -21,9 +22,9 @@ from isal import igzip_lib
 
 from lensfold.console import Progress
 from lensfold.data.archive_stream import LARGEST_REST, PIECE, Pieces, decompressed
-from lensfold.data.cache import BadCutout
+from lensfold.data.cache import BadCutout, OddShape
 from lensfold.data.cache_build import Build, assemble, building_folder
-from lensfold.data.sources import Frame, check_side, frame_from_bytes, side_of_band, unexpected_ids
+from lensfold.data.sources import ODD_FRAMES, Frame, check_side, frame_from_bytes, side_of_band, unexpected_ids
 from lensfold.errors import InputError
 from lensfold.files import digest, replacing
 from lensfold.frames import BANDS, SIDES, band_shapes
@@ -50,10 +51,13 @@ class _SaneTarInfo(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_SaneTarInfo":
         member = super().frombuf(buf, encoding, errors)
-        limit = LARGEST_HEADER if member.type in _HEADER_TYPES else LARGEST_MEMBER
-        if not 0 <= member.size <= limit:
-            raise InputError(f"member {member.name[:80]!r} declares {member.size} bytes: this is no pack of cutouts")
+        _check_size(member, LARGEST_HEADER if member.type in _HEADER_TYPES else LARGEST_MEMBER)
         return member
+
+
+def _check_size(member: tarfile.TarInfo, limit: int) -> None:
+    if not 0 <= member.size <= limit:
+        raise InputError(f"member {member.name[:80]!r} declares {member.size} bytes: this is no pack of cutouts")
 
 
 @dataclass(frozen=True)
@@ -183,12 +187,12 @@ def _known(archive: Path, building: Path) -> ScannedArchive | None:
 def _scanned(archive: Path, building: Path, progress: Progress | None) -> ScannedArchive:
     scan, stat = _Scan(archive, building), archive_stat(archive)
     sha256 = scan.run(progress)
-    side = scan.side or SIDES[0]  # without a frame none is read
-    record = {"path": str(archive.resolve()), "stat": stat, "sha256": sha256, "places": scan.places,
+    side, places = scan.settle()
+    record = {"path": str(archive.resolve()), "stat": stat, "sha256": sha256, "places": places,
               "refused": scan.refused, "side": side}  # fmt: skip
     with replacing(building / "archive.json") as temporary:
         temporary.write_text(json.dumps(record))
-    source = ScratchSource(building, archive, sha256, stat, scan.places, side, _bands(scan.places))
+    source = ScratchSource(building, archive, sha256, stat, places, side, _bands(places))
     return ScannedArchive(archive, source, scan.refused)
 
 
@@ -197,18 +201,20 @@ def _bands(places: dict[str, dict[int, int]]) -> tuple[str, ...]:
 
 
 class _Scan:
-    """One pass over an archive: pixels to the scratch files, places and refusals in memory."""
+    """One pass over an archive: pixels to the scratch files of their side, places and refusals in memory."""
 
     def __init__(self, archive: Path, building: Path):
         self._archive = archive
         self._building = building
-        self.places: dict[str, dict[int, int]] = {band: {} for band in BANDS}
         self.refused: dict[str, str] = {}
-        self.side: int | None = None
+        self._places: dict[int, dict[str, dict[int, int]]] = {side: {band: {} for band in BANDS} for side in SIDES}
+        self._odd = 0
 
     def run(self, progress: Progress | None) -> str:
         """Pass over the archive; return its SHA-256 (hex)."""
-        files: dict[str, BinaryIO] = {band: (self._building / f"{band}.raw").open("w+b") for band in BANDS}
+        files: dict[tuple[int, str], BinaryIO] = {
+            (side, band): self._scratch(side, band).open("w+b") for side in SIDES for band in BANDS
+        }
         try:
             with decompressed(self._archive, progress) as stream:
                 for member, content in _members(stream):
@@ -224,32 +230,62 @@ class _Scan:
                 file.close()
         return stream.sha256
 
-    def _take(self, files: dict[str, BinaryIO], member: tarfile.TarInfo, content: bytes | None) -> None:
+    def settle(self) -> tuple[int, dict[str, dict[int, int]]]:
+        """Choose the side that most VIS frames have; return it and where the frames are. Objects with others are bad.
+
+        The scratch files of the side are called after their bands alone then.
+        """
+        side = max(SIDES, key=lambda one: (len(self._places[one]["VIS"]), one))
+        for other in SIDES:
+            for band, known in self._places[other].items():
+                if other == side:
+                    self._scratch(side, band).rename(self._building / f"{band}.raw")
+                    continue
+                self._scratch(other, band).unlink()
+                for object_id in known:
+                    self._refuse_shape(object_id, band, other, side)
+        return side, self._places[side]
+
+    def _refuse_shape(self, object_id: int, band: str, found: int, side: int) -> None:
+        try:
+            check_side(band_shapes(found)[band], band, f"imageEUC_{band}-{object_id}.fits", side)
+        except OddShape as odd:
+            self.refused.setdefault(str(object_id), str(odd))
+
+    def _scratch(self, side: int, band: str) -> Path:
+        return self._building / f"{band}-{side}.raw"
+
+    def _take(self, files: dict[tuple[int, str], BinaryIO], member: tarfile.TarInfo, content: bytes | None) -> None:
         match = _MEMBER.fullmatch(member.name)
         if match is None or match[1] != match[2]:
             return
         band, object_id = match[1], int(match[3])
         if content is None:
-            self.refused.setdefault(str(object_id), f"{member.name}: a link or device in the archive, not a file")
+            what = "a sparse member of" if member.issparse() else "a link or device in"
+            self.refused.setdefault(str(object_id), f"{member.name}: {what} the archive, not a file")
             return
         try:
             frame = frame_from_bytes(content, band, member.name)
         except BadCutout as bad:
+            self._odd += isinstance(bad, OddShape)
+            if self._odd == ODD_FRAMES and not any(
+                known for places in self._places.values() for known in places.values()
+            ):
+                raise InputError(str(bad)) from bad  # this is no pack
             self.refused.setdefault(str(object_id), str(bad))
             return
-        self.side = self.side or side_of_band(frame.shape, band, member.name)
-        check_side(frame.shape, band, member.name, self.side)
-        known = self.places[band]
+        side = side_of_band(frame.shape, band, member.name)
+        known, file = self._places[side][band], files[side, band]
         if object_id in known:
-            self._again(files[band], band, object_id, frame, member.name)
+            self._again(file, known[object_id], object_id, frame, member.name)
             return
         known[object_id] = len(known)
-        files[band].write(frame.astype("<f4", copy=False).data)
+        file.write(frame.astype("<f4", copy=False).data)
 
-    def _again(self, file: BinaryIO, band: str, object_id: int, frame: np.ndarray, name: str) -> None:
+    def _again(self, file: BinaryIO, place: int, object_id: int, frame: np.ndarray, name: str) -> None:
         """Refuse an object with a member that was there before, unless its pixels are the same."""
         file.flush()
-        file.seek(frame.nbytes * self.places[band][object_id])
+        file.seek(frame.nbytes * place)
         first = file.read(frame.nbytes)
         file.seek(0, 2)
         if first != frame.astype("<f4", copy=False).tobytes():
@@ -260,15 +296,35 @@ def _members(stream: Pieces) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     """Yield the members that look like cutouts with their content; None for what is no regular file."""
     skipped = 0
     plain = cast(BinaryIO, stream)  # with "r|" tarfile calls nothing but read
-    with tarfile.open(fileobj=plain, mode="r|", bufsize=_TAR_BUFFER, tarinfo=_SaneTarInfo) as archive:
-        for member in archive:
+    with _reading_headers():
+        opened = tarfile.open(fileobj=plain, mode="r|", bufsize=_TAR_BUFFER, tarinfo=_SaneTarInfo)  # noqa: SIM115  # the next line closes it
+    with opened as archive:
+        while (member := _next(archive)) is not None:
             # tarfile keeps every member it has seen, 400,000 of them, in a list that its types do not name
             archive.members = []  # type: ignore[attr-defined]
             if _MEMBER.fullmatch(member.name):
-                regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+                regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
                 content = archive.extractfile(member) if regular else None
                 yield member, None if content is None else content.read()
                 continue
             skipped += member.size
             if skipped > LARGEST_REST:
                 raise InputError(f"more than {LARGEST_REST >> 30} GiB in it are no cutouts: this is no pack")
+
+
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    """Return the next member, of a believable size; None at the end."""
+    with _reading_headers():
+        member = archive.next()
+    if member is not None:
+        _check_size(member, LARGEST_MEMBER)  # an extended header may have given another one
+    return member
+
+
+@contextmanager
+def _reading_headers() -> Iterator[None]:
+    """Raise tarfile.ReadError for the numbers of extended headers that tarfile stumbles over."""
+    try:
+        yield
+    except (ValueError, OverflowError, IndexError, KeyError) as error:
+        raise tarfile.ReadError(f"extended header: {error}") from error

@@ -17,6 +17,8 @@ from scipy.ndimage import binary_opening
 MAX_BAD_SHARE = 0.05
 #: the brightest star of the challenge's sky is near 1e7 sigma
 SENTINEL_SIGMA = 1e10
+#: no flux of a sky, in whatever unit: 32-bit floats end at 3.4e38, and differences of larger pixels overflow
+LARGEST = 1e30
 #: share of the pixels that share their value with another of their row, from which on an image is quantised
 QUANTISED_SHARE = 0.1
 #: standard deviation in pixels of the Gaussian that a gap is filled with; its reach is 4 of them
@@ -37,7 +39,7 @@ def bad_pixels(image: np.ndarray) -> np.ndarray:
     good = image[~bad]
     spread = float(np.median(np.abs(good - np.median(good))))
     if spread > 0:
-        bad |= np.abs(np.where(bad, 0, image)) > SENTINEL_SIGMA * spread
+        bad |= np.abs(np.where(bad, 0, image)) > np.float64(SENTINEL_SIGMA * spread)
     for axis in (0, 1):
         constant = np.all(image == image.take([0], axis=axis), axis=axis)
         bad |= np.expand_dims(constant, axis)
@@ -63,11 +65,13 @@ def mended(image: np.ndarray, max_bad_share: float = MAX_BAD_SHARE) -> tuple[np.
     """Return the image with its bad pixels filled from their neighbours, and how many there were.
 
     The image is float32 and returned as it is where nothing is bad. Raises UnusableFrame where all pixels are bad or
-    alike, where more than ``max_bad_share`` of them are bad, where a gap is wider than the filling reaches, and where
-    the pixels have been written in the wrong byte order.
+    alike, where more than ``max_bad_share`` of them are bad, where a gap is wider than the filling reaches, where the
+    pixels have been written in the wrong byte order, and where half of them are larger than LARGEST.
     """
     if _is_clean(image):
         return image, 0
+    if (middle := _middle(image)) > LARGEST:
+        raise UnusableFrame(f"half of its pixels are of {middle:.1g} or more, which is no flux")
     if _is_byte_swapped(image):
         raise UnusableFrame("its pixels look byte-swapped: FITS stores the most significant byte first")
     bad = bad_pixels(image)
@@ -92,13 +96,19 @@ def _is_clean(image: np.ndarray) -> bool:
     """Return whether a frame clearly has no bad pixel: a quick answer for nearly all of them."""
     size = np.abs(image)
     largest = float(size.max())
-    if not (np.isfinite(largest) and size.min() > 0):  # the comparison fails for NaN too
+    if not (largest < LARGEST and size.min() > 0):  # the comparison fails for NaN too
         return False
     # a coarse sample is enough for the scale, which need not be exact
     sample = np.sort(size[::16, ::16], axis=None)
-    if largest > SENTINEL_SIGMA / 1e3 * sample[len(sample) // 2] or _spans_too_much(sample):
+    if largest > SENTINEL_SIGMA / 1e3 * float(sample[len(sample) // 2]) or _spans_too_much(sample):
         return False
     return not ((image[:, 0] == image[:, 1]).any() or (image[0] == image[1]).any())
+
+
+def _middle(image: np.ndarray) -> float:
+    """Return the median size of the finite pixels; 0 where there are none."""
+    sizes = np.sort(np.abs(image[np.isfinite(image)]))
+    return float(sizes[len(sizes) // 2]) if len(sizes) else 0.0
 
 
 def _is_byte_swapped(image: np.ndarray) -> bool:

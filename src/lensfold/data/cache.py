@@ -37,6 +37,10 @@ class BadCutout(Exception):
     """One file cannot be used; the message names it and says why."""
 
 
+class OddShape(BadCutout):
+    """The shape of a frame is that of no pack, or not that of the split's others."""
+
+
 def split_bands(rows: np.ndarray) -> dict[str, np.ndarray]:
     """Views of cached rows by band: ``(..., pixels)`` → ``(..., height, width)`` each; their number says the side."""
     bands, start = {}, 0
@@ -81,7 +85,22 @@ def read_manifest(cache_folder: Path) -> dict:
         raise InputError(f"{path}: damaged ({error}). Delete the folder {cache_folder} and build it again.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path}: of another layout than {FORMAT}. Delete the folder {cache_folder}, build it again.")
+    if problem := _damage(manifest):
+        raise InputError(f"{path}: damaged ({problem}). Delete the folder {cache_folder} and build it again.")
     return manifest
+
+
+def _damage(manifest: dict) -> str:
+    """Return what is wrong with the IDs of a manifest; "" where they are what they should be, 64 bits each."""
+    try:
+        ids = [object_id for shard in manifest["shards"] for object_id in shard["ids"]]
+        others = [*manifest["made_from"].get("unread", ()), *(int(text) for text in manifest["refused"])]
+        if manifest["objects"] != len(ids):
+            return f"it has {str(manifest['objects'])[:20]} objects, and its shards have {len(ids)}"
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return f"{type(error).__name__}: {error}"
+    wrong = [one for one in (*ids, *others) if type(one) is not int or not 0 <= one < 2**63]
+    return f"ID {str(wrong[0])[:40]}, expected a whole number below 2^63" if wrong else ""
 
 
 def bands_of(manifest: dict) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from lensfold.data.cache import (
     FORMAT,
     SHARD_ROWS,
     SOURCES,
+    OddShape,
     background_sigma,
     split_bands,
 )
@@ -30,9 +31,9 @@ from lensfold.data.sources import (
     FrameSource,
     check_side,
     common_side,
-    first_side,
     folder_ids,
     table_of,
+    usual_side,
 )
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, replacing
@@ -103,11 +104,14 @@ def _fill_row(task: ShardTask, object_id: int, frames: dict[str, Frame], row: np
     for band, frame in frames.items():
         if frame.pixels is None:
             return frame.problem
-        check_side(frame.pixels.shape, band, task.source.name(band, object_id), task.side)
+        name = task.source.name(band, object_id)
         try:
+            check_side(frame.pixels.shape, band, name, task.side)
             pixels, count = mended(frame.pixels, task.max_bad_share)
+        except OddShape as error:
+            return str(error)
         except UnusableFrame as error:
-            return f"{task.source.name(band, object_id)}: {error}"
+            return f"{name}: {error}"
         places[band][:] = pixels
         sigmas.append(background_sigma(pixels))
         if count:
@@ -170,7 +174,7 @@ def build_part(
     building = building_folder(cache_folder)
     try:
         building.mkdir(parents=True, exist_ok=True)
-        tasks = _tasks(source, building, ids, max_bad_share, first_side(source, ids), (number, count))
+        tasks = _tasks(source, building, ids, max_bad_share, usual_side(source, ids), (number, count))
         _collected(map(build_shard, tasks), sum(len(task.ids) for task in tasks), progress)
     except OSError as error:
         raise InputError(f"{cache_folder}: the cache cannot be written: {error}.") from error

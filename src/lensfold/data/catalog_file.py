@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.errors import InputError
+from lensfold.files import NoFile, check_file
 from lensfold.paths import Pack
 
 #: The 27 names of the catalog file, in order. The first is empty in the file: a simulation index.
@@ -60,14 +61,15 @@ def read_challenge_catalog(path: Path | str) -> pd.DataFrame:
 def _read_bytes(path: Path) -> bytes:
     """Return the content of the file with plain line ends; InputError where it is not UTF-8."""
     try:
+        check_file(path)
         data = path.read_bytes()
     except FileNotFoundError as error:
         pack = Pack(path.parent.name, path.parent)
         if pack.lacks_labels:
             raise InputError(f"{path}: no such catalog. {pack.without_labels}") from error
         raise InputError(f"{path}: no such catalog. Put image_catalog2.0train.csv there.") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: a folder, expected the catalog file itself.") from error
+    except NoFile as error:
+        raise InputError(f"{path}: {error.strerror}, expected the catalog itself.") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: the catalog cannot be read ({error}).") from error
     data = data.removeprefix(_BYTE_ORDER_MARK).replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lensfold.data import catalog as catalogs
 from lensfold.errors import InputError
-from lensfold.files import replacing
+from lensfold.files import check_file, replacing
 from lensfold.paths import LABELS
 
 HEADER = "ID,fold"
@@ -236,6 +236,7 @@ def _canonical(folds: pd.Series) -> bytes:
 
 def _read_lines(path: Path) -> list[str]:
     try:
+        check_file(path)
         return path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no folds yet. Run `make folds`.") from error

@@ -14,7 +14,7 @@ import pandas as pd
 
 from lensfold.config import Experiment
 from lensfold.errors import InputError
-from lensfold.files import digest, file_sha256
+from lensfold.files import check_file, digest, file_sha256
 from lensfold.paths import Split
 
 #: rows that are read together
@@ -92,6 +92,7 @@ def read_features(path: Path, needed: np.ndarray) -> Given:
     """
     ids, ids_sha256 = _ids(_ids_file(path))
     try:
+        check_file(path)
         with path.open("rb") as stream:
             rows, rows_sha256 = _rows(stream, path)
     except OSError as error:
@@ -136,6 +137,7 @@ def _ids_file(path: Path) -> Path:
 def _ids(path: Path) -> tuple[np.ndarray, str]:
     """Return the IDs of a file, int64, and its SHA-256."""
     try:
+        check_file(path)
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: the IDs of the features cannot be read ({error.strerror}). {_IDS}") from error

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.errors import InputError
+from lensfold.files import check_file
 from lensfold.frames import BANDS
 from lensfold.paths import objects_file
 
@@ -27,12 +28,13 @@ def read_objects(folder: Path) -> pd.DataFrame:
         # an object may be called NA or nan: only numbers may be missing
         missing = {name: [""] for name in COLUMNS if name not in (*_TEXT, "ID")}
         types = dict.fromkeys(_TEXT, str) | {"ID": np.int64}
+        check_file(path)
         table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing)
         if "ID" not in table:
             raise ValueError("no column ID")
         absent = {name: "" if name in _TEXT else np.nan for name in COLUMNS if name not in table}
         return table.assign(**absent)[list(COLUMNS)]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise InputError(
             f"{path}: not a table of objects ({error}), expected the columns {', '.join(COLUMNS[:5])}. Import again."
         ) from error

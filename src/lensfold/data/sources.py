@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from lensfold.console import Progress
-from lensfold.data.cache import BadCutout
+from lensfold.data.cache import BadCutout, OddShape
 from lensfold.data.fits_reader import NotFits, read_frame
 from lensfold.errors import InputError
-from lensfold.files import digest
+from lensfold.files import check_file, digest
 from lensfold.frames import BANDS, SIDES, band_shapes
 from lensfold.paths import cutout_file
 
@@ -34,6 +35,8 @@ UNSURE = -1
 SIZES = " or ".join(f'of {side} VIS pixels ({side // 10}")' for side in SIDES)
 #: nanoseconds within which a file could be written twice and show the same times
 YOUNG = 2_000_000_000
+#: VIS frames whose most frequent side is a split's, and frames of other shapes that alone say that it is no pack
+JUDGED, ODD_FRAMES = 9, 100
 _STAT = ["size", "mtime", "ctime", "inode"]
 _FILES = {band: re.compile(rf"imageEUC_{band}-([0-9]{{1,18}})\.fits") for band in BANDS}
 
@@ -52,13 +55,15 @@ class SourceFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """One object in one band: its pixels (float32), or the ``problem`` in their place, the file, if it is one, and the
-    share of the delivered pixels without a measurement, where the frame is made of others."""
+    """One object in one band: its pixels (float32), or the ``problem`` in their place, the file, if it is one,
+    the share of the delivered pixels without a measurement, where the frame is made of others, and whether the problem
+    is its shape."""
 
     pixels: np.ndarray | None
     problem: str = ""
     file: SourceFile | None = None
     bad_share: float = 0.0
+    is_odd: bool = False
 
 
 class FrameSource(Protocol):
@@ -69,7 +74,7 @@ class FrameSource(Protocol):
         """The bands that its objects have, in the order of BANDS, VIS among them."""
 
     def frame(self, band: str, object_id: int) -> Frame:
-        """Return one object in one band; InputError where its shape is that of no pack."""
+        """Return one object in one band, or why it cannot be used."""
 
     def name(self, band: str, object_id: int) -> str:
         """Return what a message calls a frame."""
@@ -87,8 +92,8 @@ class FrameSource(Protocol):
 def frame_from_bytes(data: bytes, band: str, where: object) -> np.ndarray:
     """Return the pixels of one FITS file, float32, of a shape that packs have; ``where`` names it in errors.
 
-    Raises BadCutout where it is damaged or of another pixel type, and InputError where the frame has another shape
-    than those of packs (then the whole pack is of another kind).
+    Raises BadCutout where it is damaged or of another pixel type, OddShape where it has another shape than those of
+    packs.
     """
     try:
         frame = read_frame(data)
@@ -99,11 +104,11 @@ def frame_from_bytes(data: bytes, band: str, where: object) -> np.ndarray:
 
 
 def side_of_band(shape: tuple[int, ...], band: str, where: object) -> int:
-    """Return the side in VIS pixels of the packs whose frames have this shape in a band; InputError for any other."""
+    """Return the side in VIS pixels of the packs whose frames have this shape in a band; OddShape for any other."""
     sides = {band_shapes(side)[band]: side for side in SIDES}
     if shape not in sides:
         expected = " or ".join(map(str, sides))
-        raise InputError(
+        raise OddShape(
             f"{where}: image shape is {shape}, expected {expected} (rows, columns) for {band}: the frames of a pack "
             f"are {SIZES}."
         )
@@ -111,10 +116,10 @@ def side_of_band(shape: tuple[int, ...], band: str, where: object) -> int:
 
 
 def check_side(shape: tuple[int, ...], band: str, where: object, side: int) -> None:
-    """Raise InputError unless a frame of a band has the shape that goes with a side, that of the split's others."""
+    """Raise OddShape unless a frame of a band has the shape that goes with a side, that of the split's others."""
     expected = band_shapes(side)[band]
     if shape != expected:
-        raise InputError(
+        raise OddShape(
             f"{where}: image shape is {shape}, expected {expected} (rows, columns) for {band}, since others of the "
             f"split are of {side} VIS pixels. All frames of a pack are {SIZES}: make two packs of two sizes."
         )
@@ -129,6 +134,7 @@ def read_cutout(split_folder: Path, band: str, object_id: int) -> np.ndarray:
 def _read(path: Path) -> tuple[bytes, os.stat_result]:
     """Content of a file and its status, of one open file, so that both are of the same content."""
     try:
+        check_file(path)
         with path.open("rb", buffering=0) as stream:
             return stream.read(), os.fstat(stream.fileno())
     except FileNotFoundError as error:
@@ -155,14 +161,14 @@ class FolderSource:
         return tuple(b for b in BANDS if b == "VIS" or (self.split_folder / "Public" / f"EUC_{b}").is_dir())
 
     def frame(self, band: str, object_id: int) -> Frame:
-        """Read one file; its problem where it cannot be used, InputError where its shape is not the challenge's."""
+        """Read one file; its problem where it cannot be used."""
         path, file = cutout_file(self.split_folder, band, object_id), None
         try:
             data, stat = _read(path)
             file = _source_file(object_id, band, stat, hashlib.sha256(data).hexdigest())
             return Frame(frame_from_bytes(data, band, path), file=file)
         except BadCutout as bad:
-            return Frame(None, str(bad), file)
+            return Frame(None, str(bad), file, is_odd=isinstance(bad, OddShape))
 
     def name(self, band: str, object_id: int) -> str:
         """Return the path of a file."""
@@ -190,15 +196,29 @@ class FolderSource:
         return {"kind": "folder", "path": place, "files": len(files), "sha256": content_hash(files)}
 
 
-def first_side(source: FrameSource, ids: Sequence[int]) -> int:
-    """Return the side of the first VIS frame that can be read, which all frames must have; that of 20" without any."""
-    frames = (source.frame("VIS", object_id).pixels for object_id in ids)
-    return next((len(pixels) for pixels in frames if pixels is not None), SIDES[0])
+def usual_side(source: FrameSource, ids: Sequence[int]) -> int:
+    """Return the side that most of the first VIS frames have and all must have; that of 20" without any.
+
+    Raises InputError where ODD_FRAMES of them have the shape of no pack before any that has: then the whole is none.
+    """
+    sides: Counter[int] = Counter()
+    odd = 0
+    for object_id in ids:
+        frame = source.frame("VIS", object_id)
+        if frame.pixels is not None:
+            sides[len(frame.pixels)] += 1
+        elif frame.is_odd and not sides:
+            odd += 1
+            if odd == ODD_FRAMES:
+                raise InputError(frame.problem)
+        if sides.total() == JUDGED:
+            break
+    return sides.most_common(1)[0][0] if sides else SIDES[0]
 
 
 def common_side(source: FrameSource, where: Path, ids: Sequence[int], expected: int | None) -> int:
     """Return the side of a source's frames; InputError where the pack's other splits have another one."""
-    side = first_side(source, ids)
+    side = usual_side(source, ids)
     if expected not in (None, side):
         raise InputError(
             f"{where}: VIS frames of {side} pixels ({side // 10}\"), and the pack's other splits have {expected} "
@@ -229,7 +249,7 @@ def list_files(split_folder: Path) -> np.ndarray:
         folder = split_folder / "Public" / f"EUC_{band}"
         for entry in os.scandir(folder) if folder.is_dir() else ():
             match = _FILES[band].fullmatch(entry.name)
-            if match:
+            if match and entry.is_file():
                 stat = entry.stat()
                 rows.append((int(match[1]), number, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, b""))
     return np.sort(np.array(rows, dtype=TABLE), order=["id", "band"])

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from lensfold.errors import InputError
+from lensfold.files import check_file
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -132,11 +133,14 @@ class FitsFile:
 def open_fits(path: Path) -> Iterator[FitsFile]:
     """Yield a FITS file, compressed by gzip or not, all headers read; Unusable where it is none, or not whole."""
     try:
+        check_file(path)
         with path.open("rb") as stream:
             source = _gunzipped(path, stream)
             yield FitsFile(path, source, _read_hdus(path, source))
     except OSError as error:
         raise Unusable(path, f"cannot be read ({error.strerror or error}).") from error
+    except MemoryError as error:
+        raise Unusable(path, "does not fit into memory. Is it a cutout? Leave it out, or free memory.") from error
 
 
 def kind_of(start: bytes) -> str | None:

@@ -21,6 +21,7 @@ from lensfold.euclid.layouts import (
     bands_in,
     extension_of,
 )
+from lensfold.files import check_file
 from lensfold.frames import BANDS
 
 _ALIASES = {"name": "object", "object_id": "object", "ext": "extension", "path": "file", "right_ascension": "ra"}
@@ -61,6 +62,7 @@ def table_objects(table: Path) -> tuple[list[EuclidObject], list[Skipped]]:
 def _read(table: Path) -> pd.DataFrame:
     """Return the table as text in the columns above, empty where a cell or a column is."""
     try:
+        check_file(table)
         if table.suffix.lower() in (".fits", ".fit"):
             from astropy.table import Table
 

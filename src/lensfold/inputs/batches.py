@@ -18,7 +18,6 @@ from lensfold.config import Experiment
 from lensfold.data.cache import Cache, split_bands
 from lensfold.frames import pixels_per_object
 from lensfold.inputs.pixels import StretchConstants, linear_channels, standardised
-from lensfold.workers import process_pool
 
 if TYPE_CHECKING:
     from lensfold.inputs.augment import Augmentation
@@ -129,11 +128,3 @@ def ahead(
             future.cancel()
         if executor is None:
             working.shutdown()
-
-
-def preparing_processes(count: int) -> Executor:
-    """Return processes to prepare batches in, or a thread where the system has no locks for processes.
-
-    Spawned: a fork of a process that runs TensorFlow may hang.
-    """
-    return process_pool(count, None) or ThreadPoolExecutor(max_workers=1)

@@ -16,6 +16,7 @@ from lensfold.jobs.local import local_engine
 from lensfold.jobs.plan import Work, find_stale, jobs_of, needed, splits_of, splits_there
 from lensfold.jobs.process import cores
 from lensfold.jobs.progress import Follower, show_progress
+from lensfold.jobs.work import sweep_up
 from lensfold.pipeline.cache import cache_and_show
 from lensfold.pipeline.configure import configure_once, experiment_for
 from lensfold.pipeline.folds import are_folds_made, make_pack_folds
@@ -116,6 +117,7 @@ def run(order: Order, executor: Executor) -> None:
     that is absent or wrong, before anything is made.
     """
     work = order.work
+    sweep_up(work)
     if order.note:
         show_text(order.note)
     for name in (*work.trained, *work.predicting):

@@ -6,7 +6,7 @@ import platform
 import time
 from pathlib import Path
 
-from lensfold.files import exclusive, replacing
+from lensfold.files import exclusive, replacing, sweep
 from lensfold.jobs.job import Job
 from lensfold.jobs.plan import Work, is_done, predictions_of, selection_of
 from lensfold.jobs.process import cores
@@ -23,6 +23,7 @@ def run_job(work: Work, job: Job) -> None:
     that sees the same files. Raises what the step raises.
     """
     record = work.log(job).with_suffix(".json")
+    sweep_up(work)
     with exclusive(work.log(job).with_suffix(".lock"), f"{job}: another process is at it; waiting for that one to end"):
         if job.kind == "train":
             configure_once(work.workspace, work.pack, job.name)
@@ -38,6 +39,15 @@ def run_job(work: Work, job: Job) -> None:
             raise
         core_seconds = sum(os.times()[:4])  # of this process from its start, and of those that it waited for
         _write(record, job, state="done", started=started, core_seconds=round(core_seconds, 1))
+
+
+def sweep_up(work: Work) -> None:
+    """Delete what killed processes left beside a pack's results: files that were not whole yet."""
+    workspace, pack = work.workspace, work.pack
+    cache, look = (place(pack, "train").parent for place in (workspace.cache, workspace.look))
+    submissions = workspace.submission(pack, "default").parent
+    for folder in (workspace.runs(pack.name), workspace.fold_settings().parent, submissions, cache, look):
+        sweep(folder)
 
 
 def _do(work: Work, job: Job) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lensfold.errors import InputError
-from lensfold.files import replacing
+from lensfold.files import check_file, replacing
 from lensfold.runs.scores import Score
 
 #: begins the name of an ensemble's line, where a run's has its own
@@ -107,6 +107,7 @@ def read_history(path: Path) -> list[dict]:
 def _read(path: Path) -> tuple[list[str], list[dict]]:
     """Columns and rows; neither where there is no file yet."""
     try:
+        check_file(path)
         with path.open(newline="") as stream:
             reader = csv.DictReader(stream)
             return list(reader.fieldnames or []), list(reader)

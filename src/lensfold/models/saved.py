@@ -1,5 +1,6 @@
 """Load a trained network."""
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ def load_model(
 
     if not path.is_file():
         raise InputError(f"{path}: no trained network here. Train the fold first (`make train`).")
+    if not zipfile.is_zipfile(path):  # Keras says of these that there is no such file
+        found = f"cut off or overwritten: {path.stat().st_size:,} bytes that are no whole archive"
+        raise InputError(f"{shown or path}: damaged or not a Keras network ({found}). {advice}")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # keras raises many kinds on a damaged archive

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lensfold.errors import InputError
+from lensfold.files import check_file, replacing
 
 if TYPE_CHECKING:
     import keras
@@ -61,8 +62,6 @@ def write_shipped(path: Path, arrays: dict[str, np.ndarray], description: dict) 
     """Write arrays and a description (plain values) into one file; a reader never meets a half-written one."""
     from safetensors.numpy import save
 
-    from lensfold.files import replacing
-
     content = save(arrays, {_KEY: json.dumps({"format": FORMAT, **description}, sort_keys=True)})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -77,6 +76,7 @@ def read_shipped(path: Path) -> tuple[dict[str, np.ndarray], dict]:
 
     advice = "Take the file from the project again, or write it with `lensfold publish`."
     try:
+        check_file(path)
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(_KEY, "")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.errors import InputError
-from lensfold.files import replacing
+from lensfold.files import check_file, replacing
 
 #: columns of a file of logits, beside the ID; the second is that of the image as it is, where a logit is the mean of
 #: eight views
@@ -31,10 +31,13 @@ def read_views(path: Path) -> pd.DataFrame:
     Raises InputError on an absent or damaged file, a repeated ID, and a logit that is not a finite number.
     """
     try:
+        check_file(path)
         # an ID is what pandas takes for a whole number: told to, it would make one of 1e308 or -0.0
         table = pd.read_csv(path, dtype={LOGIT: np.float64, ONE_VIEW: np.float64}, low_memory=False)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file. Train or predict this fold first.") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Delete it and predict again.") from error
     except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: damaged ({error}). Delete it and predict again.") from error
     if list(table.columns) not in (["ID", LOGIT], ["ID", LOGIT, ONE_VIEW]):

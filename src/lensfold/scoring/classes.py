@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.errors import InputError
+from lensfold.files import check_file
 
 #: share of all non-lenses that pass the threshold
 FALSE_POSITIVES = 0.05
@@ -18,9 +19,10 @@ def read_classes(path: Path, split: str = "test") -> pd.Series:
     Raises InputError where the file is not such a table.
     """
     try:
+        check_file(path)
         table = pd.read_csv(path, dtype={"split": str, "ID": np.int64, "class": str})
         own = table[table["split"] == split].set_index("ID")["class"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, OverflowError, KeyError) as error:
         raise InputError(
             f"{path}: is not a table of the columns split, ID and class ({error}). Make the pack again with "
             "`lensfold simulate`."

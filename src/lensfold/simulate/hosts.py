@@ -14,10 +14,11 @@ import pandas as pd
 from scipy import ndimage
 
 from lensfold.data.bad_pixels import UnusableFrame, mended
-from lensfold.data.cache import BadCutout
+from lensfold.data.cache import BadCutout, OddShape
 from lensfold.data.objects import read_objects
 from lensfold.data.sources import check_side, object_ids, read_cutout
 from lensfold.errors import InputError
+from lensfold.files import check_file
 from lensfold.frames import BANDS, RATIO, rim
 from lensfold.paths import Pack, cutout_file, maps_file, objects_file
 from lensfold.simulate.fits import NISP_PIXEL, VIS_PIXEL
@@ -108,6 +109,7 @@ def known_lenses(path: Path, hosts: pd.DataFrame) -> set[int]:
     list.
     """
     try:
+        check_file(path)
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(map(str.strip, row))]
     except (OSError, ValueError, csv.Error) as error:
@@ -138,6 +140,8 @@ def read_host(split_folder: Path, object_id: int) -> Host:
             images[band] = read_cutout(split_folder, band, object_id)
             check_side(images[band].shape, band, cutout_file(split_folder, band, object_id), len(images["VIS"]))
             mended(images[band])
+        except OddShape as error:
+            raise InputError(str(error)) from error
         except BadCutout as error:
             raise UnusableHost(f"no readable file in {band}") from error
         except UnusableFrame as error:

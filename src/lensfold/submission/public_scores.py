@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lensfold.errors import InputError
+from lensfold.files import check_file
 
 COLUMNS = ("submission", "metric", "score", "date", "note")
 
@@ -62,6 +63,7 @@ def read_public_scores(path: Path, known: Iterable[str]) -> list[PublicScore]:
 def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
     """Fields of each line that is not empty, with the number of its last line from 1."""
     try:
+        check_file(path)
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
             return [(reader.line_num, row) for row in reader if any(field.strip() for field in row)]

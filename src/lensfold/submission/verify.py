@@ -155,7 +155,7 @@ def _folds(workspace: Workspace, source: Pack, manifest: Manifest) -> Iterator[C
     if path.is_file():
         try:
             found = folds_hash(pd.read_csv(path, dtype="int64").set_index("ID")["fold"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, OverflowError, KeyError):
             found = "damaged"
     for name, member in manifest.runs.items():
         yield _check(f"folds of {name}", member.config["folds_hash"], found)

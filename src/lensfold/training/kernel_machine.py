@@ -135,7 +135,7 @@ def _fitted_again(
         chosen = json.loads((folder / "run.json").read_text())["chosen"]
         objects = pd.read_csv(folder / "objects.csv", index_col="ID", dtype=np.int64)
         return _fit(experiment, objects, fold, preparation, chosen)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, OverflowError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: its kernel machine cannot be fitted again ({error!r}). {remedy}") from error
 
 

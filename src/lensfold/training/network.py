@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from lensfold.config import StageSettings
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, replacing
-from lensfold.inputs.batches import Preparation, ahead, preparing_processes, whole_slices
+from lensfold.inputs.batches import Preparation, ahead, whole_slices
 from lensfold.models import (
     block_depth,
     head_network,
@@ -47,6 +47,7 @@ from lensfold.training.checkpoint import read_history, restore_variables, save_c
 from lensfold.training.epochs import Epoch, Epochs
 from lensfold.training.optimisation import averaged_weights, learning_rate, loss_of, optimiser_of
 from lensfold.training.task import FoldTask
+from lensfold.workers import process_pool
 
 Log = Callable[[str], None]
 #: what feeds the network in a stage
@@ -147,13 +148,9 @@ class _FoldTraining:
             self._finish(schedule[-1][0], len(schedule))
         self._write()
 
-    @contextmanager
-    def _processes(self) -> Iterator[Executor | None]:
-        if self._settings.workers == 0 or isinstance(self._preparation, Features):
-            yield None
-            return
-        with preparing_processes(self._settings.workers) as executor:
-            yield executor
+    def _processes(self) -> AbstractContextManager[Executor | None]:
+        here = self._settings.workers == 0 or isinstance(self._preparation, Features)
+        return nullcontext() if here else process_pool(self._settings.workers) or nullcontext()
 
     def _built(self) -> keras.Model:
         """Return the network as it is before its first epoch."""

@@ -17,6 +17,7 @@ from lensfold.data.catalog_file import COLUMNS as CATALOG_COLUMNS
 from lensfold.data.catalog_file import INDEX_COLUMN
 from lensfold.data.objects import read_objects
 from lensfold.errors import InputError
+from lensfold.files import check_file
 from lensfold.paths import Pack, objects_file
 
 #: what names an object: the pack's ID, or what the user calls it
@@ -115,6 +116,7 @@ def _rows(path: Path) -> list[_Row]:
 
 def _lines(path: Path) -> list[str]:
     try:
+        check_file(path)
         return re.split(r"\r\n|\n|\r", path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason}). Save it as CSV UTF-8.") from error

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.errors import InputError
+from lensfold.files import check_file
 
 #: what a mark says of an object, as the probability of a lens; grades as in searches of Euclid's first images: A sure,
 #: B probable, C possible. Half is undecided: such an object is not learned from
@@ -64,6 +65,7 @@ def read_marks(path: Path) -> Marks:
 def _read(path: Path) -> pd.DataFrame:
     """Return the rows as text, with the file's line numbers as their index."""
     try:
+        check_file(path)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file. Export marks from a gallery (key e).") from error

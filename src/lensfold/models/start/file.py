@@ -14,6 +14,7 @@ import keras
 from safetensors.numpy import load as load_safetensors
 
 from lensfold.errors import InputError
+from lensfold.files import check_file
 from lensfold.models.saved import load_model
 from lensfold.models.start import weights
 from lensfold.models.start.pretrained import keras_tensors
@@ -86,6 +87,7 @@ def read_start(name: str, weights_file: str, sha256: str | None) -> Start:
 def _content(path: Path, sha256: str | None) -> bytes:
     """Return the bytes of a file, which are those that are then read, whatever happens to it meanwhile."""
     try:
+        check_file(path)
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: the weight file cannot be read ({error.strerror}). {_ADVICE}") from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lensfold.errors import InputError
+from lensfold.files import check_file
 from lensfold.models.parts import branch_and_name
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def lite_content(name: str, weights_file: str | None) -> tuple[bytes, str]:
 
 def _read_checked(path: Path, algorithm: str, expected: str, advice: str) -> bytes:
     try:
+        check_file(path)
         content = path.read_bytes()
     except OSError as error:
         raise InputError(
