@@ -26,6 +26,8 @@ def checked_split(name: str) -> Split:
 
 #: the pack that networks which ship are runs of; it has no objects
 SHIPPED = "lensfold"
+#: file of a run's folder that says what its settings were last resolved from
+CONFIGURED = ".configured"
 #: file of the user's own labels, in a pack's folder
 LABELS = "labels.csv"
 #: how the catalog of a pack of real cutouts with simulated arcs begins
@@ -278,7 +280,7 @@ class Workspace:
 
     def configured(self, pack_name: str, experiment: str) -> Path:
         """File that says what a run's settings were last resolved from."""
-        return self.run(pack_name, experiment) / ".configured"
+        return self.run(pack_name, experiment) / CONFIGURED
 
     def runs(self, pack_name: str) -> Path:
         """Folder of a pack's runs."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lensfold.config import FoldSettings, read_toml
 from lensfold.data.cache import pixels_hash
 from lensfold.errors import InputError
-from lensfold.files import file_sha256
+from lensfold.files import SEAL, file_sha256, is_broken
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.provenance import code_state, versions
 from lensfold.runs.run import Run
@@ -147,7 +147,7 @@ class Manifest(_Record):
     @property
     def unexplained(self) -> list[str]:
         """Top keys that this code does not know, beside the summary of the CSV."""
-        return sorted(set(self.model_extra or {}) - {"ties_at_top", "min", "max", "sorted"})
+        return sorted(set(self.model_extra or {}) - {"ties_at_top", "min", "max", "sorted", SEAL})
 
     @property
     def runs(self) -> dict[str, MemberRecord]:
@@ -222,6 +222,8 @@ def read_submission_manifest(submission: Path) -> Manifest:
             f"{path}: format {found!r}, and this version of lensfold has format {FORMAT}. Make the submission again "
             f"(make predict), or use the commit that wrote it: {_commit(content)}."
         )
+    if is_broken(content):
+        raise InputError(f"{path}: changed since it was written. Make the submission again: make predict.")
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
