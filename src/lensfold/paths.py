@@ -34,6 +34,8 @@ LABELS = "labels.csv"
 INJECTED = "# SYNTHETIC: simulated arcs in real cutouts"
 #: what names may be: they become parts of paths
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+#: most characters of a name: file systems take 255, and names get endings
+LONGEST_NAME = 100
 
 
 def pack_name(files: Sequence[Path]) -> str:
@@ -51,11 +53,11 @@ def checked_name(what: str, name: str) -> str:
 
     ``what``: "experiment", "submission" or "pack", for the message.
     """
-    if NAME.fullmatch(name):
+    if NAME.fullmatch(name) and len(name) <= LONGEST_NAME:
         return name
     raise InputError(
-        f"{what} name {name[:80]!r}: only letters, digits, '_', '.' and '-' are allowed, and the first is a letter, a "
-        "digit or '_'."
+        f"{what} name {ascii(name[:80])}: only letters, digits, '_', '.' and '-' are allowed, {LONGEST_NAME} at most, "
+        "and the first is a letter, a digit or '_'."
     )
 
 

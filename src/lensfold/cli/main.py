@@ -19,13 +19,18 @@ app.add_typer(packs.app)
 app.add_typer(results.app)
 
 
+def _legible(text: str) -> str:
+    """Return a message whose control characters, from names that files give, are shown and not obeyed."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one clear message and exit status 1."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_legible(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last finished step", file=sys.stderr)

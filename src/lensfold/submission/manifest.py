@@ -11,7 +11,7 @@ from lensfold.config import FoldSettings, read_toml
 from lensfold.data.cache import pixels_hash
 from lensfold.errors import InputError
 from lensfold.files import SEAL, file_sha256, is_broken
-from lensfold.paths import Pack, Workspace
+from lensfold.paths import NAME, Pack, Workspace
 from lensfold.runs.provenance import code_state, versions
 from lensfold.runs.run import Run
 
@@ -23,7 +23,7 @@ FOLD_FILES = ("oof.csv", "model.keras")
 KERNEL_FILES = ("oof.csv", "objects.csv", "run.json")
 
 # these are printed as parts of commands, and of paths
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
 
 
