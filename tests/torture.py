@@ -311,7 +311,7 @@ def _die_at(count: int, project: str) -> None:
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
         if writes or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir"):
             place = arguments[0] if isinstance(arguments[0], str | os.PathLike) else ""
-            if os.path.abspath(place).startswith(project):
+            if str(Path(place).absolute()).startswith(project):
                 left[0] -= 1
                 if left[0] <= 0:
                     os.kill(os.getpid(), signal.SIGKILL)

@@ -13,8 +13,8 @@ from lensfold.errors import InputError
 from lensfold.paths import NAME, Workspace, checked_name
 
 HOSTILE = (
-    "", "..", "../x", "/etc/passwd", "a/b", "a\nb", "a\x1b[31m", "-x", "$(touch hacked)", "`touch hacked`", "a'b", 'a"b',
-    "<script>", "日本", "\u202e", ".hidden", "a b", "x" * 300,
+    "", "..", "../x", "/etc/passwd", "a/b", "a\nb", "a\x1b[31m", "-x", "$(touch hacked)", "`touch hacked`", "a'b",
+    'a"b', "<script>", "日本", "\u202e", ".hidden", "a b", "x" * 300,
 )  # fmt: skip
 TAKEN = (
     ("score", "--experiment={}"),
