@@ -215,10 +215,10 @@ class Workspace:
         name.
         """
         if data is None:
-            name = checked_name("pack", name or "sample")
+            name = checked_name("pack", "sample" if name is None else name)
             data = self.root / "data" / name
         folder = data.resolve().name
-        filed = checked_name("pack", name or _as_name(folder))
+        filed = checked_name("pack", _as_name(folder) if name is None else name)
         other = self.root / "data" / filed
         if filed not in (name, folder) and Pack(filed, other).is_here:
             raise InputError(

