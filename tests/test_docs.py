@@ -72,7 +72,7 @@ def test_commands_and_their_options_exist(page):
 def test_targets_and_variables_of_make_exist(page):
     targets = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())
     targets |= set(re.search(r"^STEPS := (.*)$", MAKEFILE, re.MULTILINE)[1].split())
-    variables = set(re.findall(r"\$\(([A-Z]+)\)|whole,([A-Z]+)|option,([A-Z]+)", MAKEFILE))
+    variables = set(re.findall(r"\$\(([A-Z]+)\)|whole,([A-Z]+)|option,([A-Z]+)|value ([A-Z]+)", MAKEFILE))
     known = targets | {name for names in variables for name in names}
     assert [word for word in make_words(page) if word not in known] == []
 

@@ -24,6 +24,8 @@ from lensfold.errors import InputError
 _TEMPORARY = re.compile(r"\.([0-9]{1,10})\+([0-9a-f]{8})\..+")
 #: seconds
 A_DAY = 86_400
+#: key of a record under which the hash of the others is kept
+SEAL = "seal"
 
 
 @contextmanager
@@ -187,6 +189,20 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sealed(content: dict) -> dict:
+    """Return a record, of plain values and numpy numbers, with a hash of its content under ``seal``."""
+    plain = {key: value for key, value in content.items() if key != SEAL}
+    return {**plain, SEAL: digest(json.loads(json.dumps(plain, default=_plain)))}
+
+
+def is_broken(record: dict) -> bool:
+    """Return whether a sealed record has other content than it was sealed with.
+
+    One of before there were seals is taken as it is: it cannot be told, and making it again could cost hours.
+    """
+    return SEAL in record and sealed(record) != record
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write plain values and numpy numbers as indented JSON; a reader never meets a half-written file."""
     with replacing(path) as temporary:
@@ -211,6 +227,15 @@ def has_marker(path: Path, content: dict[str, str]) -> bool:
         return json.loads(path.read_text()) == content
     except (OSError, ValueError):
         return False
+
+
+def read_marker(path: Path) -> dict:
+    """Return what a marker, or another record in JSON, says; empty where it is absent or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def is_newer(target: Path, *sources: Path) -> bool:

@@ -26,12 +26,16 @@ def checked_split(name: str) -> Split:
 
 #: the pack that networks which ship are runs of; it has no objects
 SHIPPED = "lensfold"
+#: file of a run's folder that says what its settings were last resolved from
+CONFIGURED = ".configured"
 #: file of the user's own labels, in a pack's folder
 LABELS = "labels.csv"
 #: how the catalog of a pack of real cutouts with simulated arcs begins
 INJECTED = "# SYNTHETIC: simulated arcs in real cutouts"
 #: what names may be: they become parts of paths
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+#: most characters of a name: file systems take 255, and names get endings
+LONGEST_NAME = 100
 
 
 def pack_name(files: Sequence[Path]) -> str:
@@ -49,11 +53,11 @@ def checked_name(what: str, name: str) -> str:
 
     ``what``: "experiment", "submission" or "pack", for the message.
     """
-    if NAME.fullmatch(name):
+    if NAME.fullmatch(name) and len(name) <= LONGEST_NAME:
         return name
     raise InputError(
-        f"{what} name {name[:80]!r}: only letters, digits, '_', '.' and '-' are allowed, and the first is a letter, a "
-        "digit or '_'."
+        f"{what} name {ascii(name[:80])}: only letters, digits, '_', '.' and '-' are allowed, {LONGEST_NAME} at most, "
+        "and the first is a letter, a digit or '_'."
     )
 
 
@@ -215,10 +219,10 @@ class Workspace:
         name.
         """
         if data is None:
-            name = checked_name("pack", name or "sample")
+            name = checked_name("pack", "sample" if name is None else name)
             data = self.root / "data" / name
         folder = data.resolve().name
-        filed = checked_name("pack", name or _as_name(folder))
+        filed = checked_name("pack", _as_name(folder) if name is None else name)
         other = self.root / "data" / filed
         if filed not in (name, folder) and Pack(filed, other).is_here:
             raise InputError(
@@ -282,7 +286,7 @@ class Workspace:
 
     def configured(self, pack_name: str, experiment: str) -> Path:
         """File that says what a run's settings were last resolved from."""
-        return self.run(pack_name, experiment) / ".configured"
+        return self.run(pack_name, experiment) / CONFIGURED
 
     def runs(self, pack_name: str) -> Path:
         """Folder of a pack's runs."""

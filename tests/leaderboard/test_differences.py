@@ -140,7 +140,11 @@ def test_a_damaged_store_is_begun_anew(board, tmp_path):
     for text in ("{", "[]", '{"x": 1}', '{"x": {"value": 1}}'):
         (tmp_path / "store.json").write_text(text)
         assert difference(board, "a", "b", "auc", tmp_path).n == 120
-        assert len(json.loads((tmp_path / "store.json").read_text())) == 1
+        kept = json.loads((tmp_path / "store.json").read_text())
+        assert len(kept) == 2 and kept.pop("seal")
+        (one,) = kept.values()
+        (tmp_path / "store.json").write_text((tmp_path / "store.json").read_text().replace('"n": 120', '"n": 121'))
+        assert one["n"] == 120 and difference(board, "a", "b", "auc", tmp_path).n == 120
 
 
 def test_a_broken_oof_is_told_and_the_others_are_compared(tmp_path):

@@ -173,9 +173,12 @@ def test_a_fold_of_another_run_is_not_read(tmp_path):
 
 
 def test_logits_of_another_training_are_not_read(tmp_path):
+    """Nor are those of the other folds, as if these were all there are: a run would be another one without a word."""
     run, other = noisy(tmp_path / "a"), noisy(tmp_path / "b", seed=5)
     shutil.copy2(other / "fold1" / "oof.csv", run / "fold1" / "oof.csv")
-    assert Run(run).complete_folds == [0, 2]
+    assert [Run(run).is_complete(fold) for fold in range(3)] == [True, False, True]
+    with pytest.raises(InputError, match=r"fold1/oof.csv: damaged.*make train EXPERIMENT=a"):
+        Run(run).oof()
 
 
 def test_a_network_of_another_fold_is_refused(tmp_path):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lensfold.config import Experiment, read_toml
 from lensfold.data.cache import pixels_hash
 from lensfold.errors import InputError
-from lensfold.files import file_sha256
+from lensfold.files import file_sha256, sealed
 from lensfold.paths import Workspace
 from lensfold.runs.provenance import changed_since
 from lensfold.runs.run import Run
@@ -78,9 +78,9 @@ def manifest_of(workspace: Path) -> dict:
 
 
 def change(workspace: Path, **values: object) -> None:
-    """Edit the manifest; None deletes a key."""
+    """Write the manifest with other values, as if it had been made with them; None deletes a key."""
     content = {key: value for key, value in {**manifest_of(workspace), **values}.items() if value is not None}
-    (workspace / CSV).with_suffix(".json").write_text(json.dumps(content))
+    (workspace / CSV).with_suffix(".json").write_text(json.dumps(sealed(content)))
 
 
 def verdicts(workspace: Path) -> dict[str, str]:

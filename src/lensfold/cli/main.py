@@ -1,5 +1,6 @@
 """The command line: parses, calls one function. TensorFlow is imported only by commands that run a model."""
 
+import errno
 import os
 import sys
 from typing import NoReturn
@@ -23,6 +24,11 @@ app.add_typer(packs.app)
 app.add_typer(results.app)
 
 
+def _legible(text: str) -> str:
+    """Return a message whose control characters, from names that files give, are shown and not obeyed."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one clear message and exit status 1, Ctrl-C another and 130."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -30,7 +36,11 @@ def main() -> None:
         print_anywhere()
         app()
     except InputError as error:
-        _end(f"error: {error}", 1)
+        _end(f"error: {_legible(str(error))}", 1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _end(f"error: {_legible(str(error.filename)[:80])}…: too long for the name of a file.", 1)
     except MemoryError as error:
         _end(f"error: not enough memory ({error or 'out of it'}). {_MEMORY_ADVICE}", 1)
     except KeyboardInterrupt:

@@ -26,7 +26,7 @@ from lensfold.data.cache import BadCutout, OddShape
 from lensfold.data.cache_build import Build, assemble, building_folder
 from lensfold.data.sources import ODD_FRAMES, Frame, check_side, frame_from_bytes, side_of_band, unexpected_ids
 from lensfold.errors import InputError
-from lensfold.files import digest, replacing
+from lensfold.files import digest, is_broken, replacing, sealed
 from lensfold.frames import BANDS, SIDES, band_shapes
 
 #: a cutout has 164,160 bytes or fewer, the catalog some 20 million; more than this is no member of a pack
@@ -174,7 +174,7 @@ def _known(archive: Path, building: Path) -> ScannedArchive | None:
     """Return what an earlier pass over the same file left; None where there was none."""
     try:
         known = json.loads((building / "archive.json").read_text())
-        if known["path"] != str(archive.resolve()) or known["stat"] != list(archive_stat(archive)):
+        if known["path"] != str(archive.resolve()) or known["stat"] != list(archive_stat(archive)) or is_broken(known):
             return None
         places = {band: {int(i): row for i, row in known["places"][band].items()} for band in BANDS}
         side = int(known["side"])
@@ -191,7 +191,7 @@ def _scanned(archive: Path, building: Path, progress: Progress | None) -> Scanne
     record = {"path": str(archive.resolve()), "stat": stat, "sha256": sha256, "places": places,
               "refused": scan.refused, "side": side}  # fmt: skip
     with replacing(building / "archive.json") as temporary:
-        temporary.write_text(json.dumps(record))
+        temporary.write_text(json.dumps(sealed(record)))
     source = ScratchSource(building, archive, sha256, stat, places, side, _bands(places))
     return ScannedArchive(archive, source, scan.refused)
 

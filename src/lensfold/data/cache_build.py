@@ -36,7 +36,7 @@ from lensfold.data.sources import (
     usual_side,
 )
 from lensfold.errors import InputError
-from lensfold.files import digest, file_sha256, replacing
+from lensfold.files import digest, file_sha256, is_broken, replacing, sealed
 from lensfold.frames import BANDS, SIDES, band_shapes, pixels_per_object
 from lensfold.workers import process_pool
 
@@ -91,7 +91,7 @@ def build_shard(task: ShardTask) -> dict:
     _write_shard(task.target, rows[: len(record["ids"])])
     record |= {"sha256": file_sha256(task.target), "sources": sources}
     with replacing(_record(task.target)) as temporary:
-        temporary.write_text(json.dumps(record))
+        temporary.write_text(json.dumps(sealed(record)))
     return record
 
 
@@ -142,7 +142,9 @@ def _finished(shard: Path, sources: str) -> dict | None:
         record = json.loads(_record(shard).read_text())
     except (OSError, ValueError):
         return None
-    return record if record.get("sources") == sources and shard.is_file() else None
+    if record.get("sources") != sources or is_broken(record) or not shard.is_file():
+        return None
+    return record if file_sha256(shard) == record["sha256"] else None
 
 
 def build_cache(split_folder: Path, build: Build) -> dict:
@@ -189,6 +191,8 @@ def is_part_built(cache_folder: Path, ids: Sequence[int], number: int, count: in
 def _recorded_ids(shard: Path) -> set[int]:
     try:
         record = json.loads(_record(shard).read_text())
+        if is_broken(record):
+            return set()
         return {*record["ids"], *map(int, record["refused"])}
     except (OSError, ValueError, KeyError):
         return set()
@@ -214,7 +218,7 @@ def assemble(source: FrameSource, where: Path, ids: Sequence[int], refused: dict
         with replacing(building / SOURCES) as temporary, temporary.open("wb") as stream:
             np.save(stream, files, allow_pickle=False)
         with replacing(building / "manifest.json") as temporary:
-            temporary.write_text(json.dumps(manifest))
+            temporary.write_text(json.dumps(sealed(manifest)))
         _remove_all_but(building, {"manifest.json", SOURCES, *(shard["file"] for shard in manifest["shards"])})
         (cache_folder / "manifest.json").unlink(missing_ok=True)  # whoever is stopped now leaves none, not half of one
         shutil.rmtree(cache_folder, ignore_errors=True)

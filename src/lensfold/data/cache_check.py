@@ -14,7 +14,7 @@ from lensfold.data.cache import SOURCES, cached_ids, read_manifest, read_sources
 from lensfold.data.objects import read_objects
 from lensfold.data.sources import compare_folder
 from lensfold.errors import InputError
-from lensfold.files import file_sha256, replacing
+from lensfold.files import file_sha256, replacing, sealed
 from lensfold.paths import Pack, Split, Workspace, objects_file
 
 #: files that are looked at again without a word
@@ -171,7 +171,7 @@ def _remember(pack: Pack, split: Split, source: Path, folder: Path, manifest: di
     if manifest["made_from"] | seen != manifest["made_from"]:
         content = manifest | {"made_from": manifest["made_from"] | seen}
         with replacing(folder / "manifest.json") as temporary:
-            temporary.write_text(json.dumps(content))
+            temporary.write_text(json.dumps(sealed(content)))
 
 
 def discard_cache(workspace: Workspace, pack: Pack, split: Split) -> None:

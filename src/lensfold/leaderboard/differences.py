@@ -14,7 +14,7 @@ from lensfold.data import catalog as catalogs
 from lensfold.ensemble.combine import nested
 from lensfold.ensemble.members import read_oofs
 from lensfold.errors import InputError
-from lensfold.files import digest, file_sha256, write_json
+from lensfold.files import digest, file_sha256, is_broken, sealed, write_json
 from lensfold.leaderboard.rows import Problem, Row
 from lensfold.paths import Pack
 from lensfold.scoring.bootstrap import Floats, difference, drawn_estimates
@@ -75,7 +75,7 @@ def paired_differences(
         except (InputError, OSError) as error:
             reasons.append(Problem(own.name, f"no paired difference to {above.name}: {error}"))
     if is_new:
-        write_json(store, kept)
+        write_json(store, sealed(kept))
     return differences, reasons
 
 
@@ -83,6 +83,8 @@ def _read_store(path: Path) -> dict:
     """Differences computed before, by key; nothing where the file is absent or damaged: it is only a convenience."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
+        if is_broken(kept):
+            return {}
         return {key: one for key, one in kept.items() if set(one) == {"catalog", "value", "error", "n"}}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lensfold.ensemble.combine import Recipe
 from lensfold.errors import InputError
-from lensfold.files import file_sha256
+from lensfold.files import file_sha256, is_broken, read_marker
 from lensfold.paths import Pack, Workspace
 from lensfold.runs.run import Run
 from lensfold.runs.scores import FORMAT as SCORE_FORMAT
@@ -130,6 +130,8 @@ def _read_scores(run: Run, pack_name: str, catalog_sha256: str | None) -> Scores
         scores = parse_scores(path.read_bytes(), remedy)
     except (OSError, InputError) as error:
         raise InputError(f"score.json: damaged ({error})") from error
+    if is_broken(read_marker(path)):
+        raise InputError(f"score.json: damaged, changed since it was written. Run {remedy}.")
     if scores.pack != pack_name:
         raise InputError(f"score.json is of the pack {scores.pack}, not {pack_name}. Was the folder copied?")
     if lost := sorted(set(scores.folds) - set(run.complete_folds)):
@@ -208,6 +210,8 @@ def read_manifest_rows(path: Path, workspace: Workspace, pack: Pack) -> list[Row
 
 def _check_manifest(manifest: dict, training: Pack) -> None:
     """Raise InputError where a manifest is of another version, or its scores are of other labels than there are now."""
+    if is_broken(manifest):
+        raise InputError("changed since it was written. Run make predict again.")
     if manifest.get("format") != FORMAT:
         raise InputError(
             f"its manifest has format {manifest.get('format')!r}, and this version of lensfold has format {FORMAT}. "

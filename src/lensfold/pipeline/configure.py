@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lensfold.config import Experiment, check_bands, given_labels_problem, in_frames, read_toml, with_given_labels
+from lensfold.config import (
+    Experiment,
+    check_bands,
+    given_labels_problem,
+    in_frames,
+    read_toml,
+    validated,
+    with_given_labels,
+)
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, bands_of, cached_ids, frame_side, pixels_hash, read_manifest, split_bands
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.data.given_features import features_file, features_hash, read_features
 from lensfold.errors import InputError
-from lensfold.files import exclusive, file_sha256, has_marker, write_if_changed, write_marker
+from lensfold.files import exclusive, file_sha256, has_marker, read_marker, write_if_changed, write_marker
 from lensfold.models.start.binding import bound_to_weights, starting_file
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.pipeline.statistics import cache_statistics
@@ -121,7 +129,20 @@ def is_configured(workspace: Workspace, pack: Pack, name: str) -> bool:
     """Return whether a run's settings were resolved from the experiment, folds, pixels and catalog there are now."""
     experiment = read_toml(workspace.experiment(name), Experiment)
     marker = _marker(workspace, pack, name, experiment)
-    return has_marker(workspace.configured(pack.name, name), marker)
+    return has_marker(workspace.configured(pack.name, name), marker) and _is_resolved(workspace, pack, name)
+
+
+def _is_resolved(workspace: Workspace, pack: Pack, name: str) -> bool:
+    """Return whether the experiment's file gives the settings of ``config.json`` when it is resolved once more."""
+    path, folder = workspace.experiment(name), workspace.run(pack.name, name)
+    config, predict = (read_marker(folder / f"{file}.json") for file in ("config", "predict"))
+    try:
+        kept = validated({**config.get("experiment", {}), "predict": predict}, Experiment, folder / "config.json")
+        read = with_given_labels(read_toml(path, Experiment)) if pack.labels.is_file() else read_toml(path, Experiment)
+        side = frame_side(read_manifest(workspace.cache(pack, "train")))
+        return bound_to_weights(in_frames(read, side, path), path) == kept
+    except InputError:
+        return False
 
 
 def _marker(workspace: Workspace, pack: Pack, name: str, experiment: Experiment) -> dict[str, str]:
@@ -134,6 +155,7 @@ def _marker(workspace: Workspace, pack: Pack, name: str, experiment: Experiment)
         "catalog": pack.catalog,
         "config": folder / "config.json",
         "predict": folder / "predict.json",
+        "statistics": folder / STATISTICS,
     }
     if weights := starting_file(experiment):
         files["weights"] = weights

@@ -24,7 +24,7 @@ from lensfold.euclid.plausibility import noise_ratio, noise_warnings
 from lensfold.euclid.tiles.mosaics import Tile, find_tiles
 from lensfold.euclid.tiles.positions import Columns, Positions, read_positions
 from lensfold.euclid.tiles.source import Placed, TileSource, place, source_of
-from lensfold.files import replacing
+from lensfold.files import replacing, sealed
 from lensfold.frames import BANDS
 from lensfold.paths import Pack, Workspace, objects_file, skipped_file
 from lensfold.pipeline.cache import exclusive_cache
@@ -93,7 +93,7 @@ def _without_refused(cache_folder: Path) -> dict:
     if "left_out" not in manifest["made_from"]:
         manifest["made_from"]["left_out"], manifest["refused"] = manifest["refused"], {}
         with replacing(cache_folder / "manifest.json") as temporary:
-            temporary.write_text(json.dumps(manifest))
+            temporary.write_text(json.dumps(sealed(manifest)))
     return manifest
 
 

@@ -27,8 +27,7 @@ from lensfold.prediction.forward import inference_of
 from lensfold.prediction.logits import Outputs, kept_logits, logits_in_parts
 from lensfold.prediction.logits import predict_part as logits_of_part
 from lensfold.runs.cascade import Selection, kept_predictions
-from lensfold.runs.logits import write_logits
-from lensfold.runs.predictions import FoldPrediction, fold_predictions, part_file, part_slices
+from lensfold.runs.predictions import FoldPrediction, fold_predictions, part_file, part_slices, write_part
 from lensfold.runs.run import Run
 
 
@@ -147,7 +146,7 @@ def predict_part(
         own, path = ids[part_slices(len(ids), count)[number]], part_file(prediction.parts, number, count)
         known = prediction.known()
         if np.isin(own, known.index).all():
-            write_logits(path, own, known[own].to_numpy())
+            write_part(path, own, known[own].to_numpy())
             continue
         local = local or staged(workspace, pack, "test", stage)
         title = f"predict {pack.name} test, part {number + 1} of {count}: {prediction.run.name} fold{prediction.fold}"

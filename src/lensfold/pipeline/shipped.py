@@ -15,7 +15,7 @@ from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache
 from lensfold.data.folds import read_folds
 from lensfold.errors import InputError
-from lensfold.files import digest, exclusive, file_sha256, replacing, write_json
+from lensfold.files import digest, exclusive, file_sha256, replacing, sealed, write_json
 from lensfold.models.shipped import SUFFIX, arrays_of, fill, read_shipped, write_shipped
 from lensfold.paths import SHIPPED, Pack, Workspace
 from lensfold.pipeline.results.score import check_current, run_scores
@@ -129,7 +129,7 @@ def _unpack(folder: Path, path: Path) -> None:
     write_json(folder / "predict.json", predict)
     if description.get("statistics"):
         write_json(folder / STATISTICS, description["statistics"])
-    write_json(fold / "run.json", {**(description.get("record") or {}), "fold": 0})
+    write_json(fold / "run.json", sealed({**(description.get("record") or {}), "fold": 0}))
     with replacing(fold / "model.keras") as temporary:
         target = temporary.with_suffix(".keras")
         model.save(target)
@@ -139,5 +139,6 @@ def _unpack(folder: Path, path: Path) -> None:
     run = Run(folder)
     marker = {"settings": run.identity, "predict": digest(run.predict), "folds": config["folds_hash"]}
     mark_complete(fold, marker | {"pixels": config["data_hash"], "labels": config["labels_hash"]}, fold / "model.keras")
-    write_json(folder / "score.json", {**scores, "made_from": Run(folder).score_origin("", CHALLENGE_BETA_SQUARED)})
+    origin = Run(folder).score_origin("", CHALLENGE_BETA_SQUARED)
+    write_json(folder / "score.json", sealed({**scores, "made_from": origin}))
     (folder / "shipped.txt").write_text(file_sha256(path))

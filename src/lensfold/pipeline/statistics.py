@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lensfold.data.cache import Cache, pixels_hash, read_manifest
 from lensfold.errors import InputError
-from lensfold.files import digest, write_json
+from lensfold.files import digest, is_broken, sealed, write_json
 from lensfold.paths import Pack, Workspace
 from lensfold.realism.distance import Statistics, differences, statistics
 from lensfold.realism.measure import measured, sample_ids
@@ -27,13 +27,13 @@ def cache_statistics(cache_folder: Path) -> Statistics:
     path = cache_folder / STATISTICS
     try:
         kept = json.loads(path.read_text())
-        if kept["key"] == key:
+        if kept["key"] == key and not is_broken(kept):
             return kept["statistics"]
     except (OSError, ValueError, KeyError, TypeError):  # none yet, or damaged: measured anew
         pass
     with Cache(cache_folder) as cache:
         found = statistics(measured(cache, sample_ids(cache.ids, SAMPLE)))
-    write_json(path, {"key": key, "statistics": found})
+    write_json(path, sealed({"key": key, "statistics": found}))
     return found
 
 

@@ -16,7 +16,7 @@ from lensfold.ensemble.build import Ensemble, TrainingData, build_ensemble, reci
 from lensfold.ensemble.combine import Combiner, Recipe
 from lensfold.ensemble.members import check_common_folds, check_task
 from lensfold.errors import InputError
-from lensfold.files import write_json
+from lensfold.files import sealed, write_json
 from lensfold.leaderboard.history import ENSEMBLE, append_history
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.cascade import cascaded_ensemble, cascaded_test
@@ -97,7 +97,7 @@ def submit(
         "cascade": cascade,
         **summary,
     }
-    write_json(targets[0].with_suffix(".json"), content)
+    write_json(targets[0].with_suffix(".json"), sealed(content))
     _keep_history(workspace, training, name, content)
     return content
 

@@ -8,7 +8,7 @@ from lensfold.data.cache_check import is_cached
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.data.given_features import given_file
 from lensfold.errors import InputError
-from lensfold.files import digest, exclusive, file_sha256
+from lensfold.files import digest, exclusive
 from lensfold.models.backend import make_repeatable, start_tensorflow
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.cache import staged
@@ -82,7 +82,6 @@ def is_trained(workspace: Workspace, pack: Pack, name: str, fold: int) -> bool:
     if not is_cached(workspace, pack, "train") or not is_configured(workspace, pack, name):
         return False
     run = Run(workspace.run(pack.name, name))
-    if fold not in run.complete_folds or not _marker(run).items() <= run.marker(fold).items():
+    if not run.is_complete(fold) or not _marker(run).items() <= run.marker(fold).items():
         return False
-    network = run.network_file(fold)
-    return network.is_file() and file_sha256(network) == run.marker(fold).get("network")
+    return run.is_whole(fold)

@@ -15,7 +15,7 @@ from lensfold.config import Experiment, NetworkLearner, PixelSettings
 from lensfold.data.cache import Cache
 from lensfold.data.given_features import Given, GivenFile, read_given
 from lensfold.errors import InputError
-from lensfold.files import digest, exclusive, replacing
+from lensfold.files import digest, exclusive, file_sha256, is_broken, replacing, sealed
 from lensfold.inputs.batches import Preparation, ahead, slices
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models import network_of, split_at_head
@@ -92,7 +92,8 @@ def network_input(
         if not _is_current(path, key):
             _compute(preparation, cache.ids, experiment, path, progress)
             with replacing(path.with_suffix(".json")) as temporary:
-                temporary.write_text(json.dumps({"key": key, "ids": cache.ids.tolist()}))
+                content = {"key": key, "ids": cache.ids.tolist(), "sha256": file_sha256(path)}
+                temporary.write_text(json.dumps(sealed(content)))
     return Features(path)
 
 
@@ -134,9 +135,11 @@ def _key(cache: Cache, pixels: PixelSettings, backbone: NetworkLearner, constant
 
 
 def _is_current(path: Path, key: str) -> bool:
+    """Whether there are features of this key as they were written; those without a hash are computed again."""
     try:
-        return path.is_file() and json.loads(path.with_suffix(".json").read_text())["key"] == key
-    except (OSError, ValueError, KeyError):
+        record = json.loads(path.with_suffix(".json").read_text())
+        return record["key"] == key and not is_broken(record) and record["sha256"] == file_sha256(path)
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

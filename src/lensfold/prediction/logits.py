@@ -13,8 +13,7 @@ from lensfold.console import Progress
 from lensfold.inputs.batches import Preparation, ahead, slices
 from lensfold.prediction.features import Features
 from lensfold.prediction.forward import inference_of
-from lensfold.runs.logits import write_logits
-from lensfold.runs.predictions import kept_part, part_count, part_file, part_slices
+from lensfold.runs.predictions import kept_part, part_count, part_file, part_slices, write_part
 
 if TYPE_CHECKING:
     import keras
@@ -110,7 +109,7 @@ def predict_part(
             kept[left] = logits_of(
                 inference, preparation, ids[left], settings.batch_size, settings.d4_average, progress
             )
-        write_logits(path, ids, kept)
+        write_part(path, ids, kept)
     return kept
 
 

@@ -6,7 +6,6 @@ become the fold's ``test/<pack>.csv``.
 
 import hashlib
 import itertools
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import pandas as pd
 
 from lensfold.config import PredictSettings
 from lensfold.errors import InputError
-from lensfold.files import digest, file_sha256, has_marker, write_marker
+from lensfold.files import digest, file_sha256, has_marker, read_marker, write_marker
 from lensfold.runs.logits import read_logits, write_logits
 from lensfold.runs.run import Run, aligned
 
@@ -88,10 +87,7 @@ class FoldPrediction:
 
     def recorded(self) -> dict:
         """Return which logits the target's record says it has, and of which key; empty where there is none."""
-        try:
-            return json.loads(self.marker.read_text())
-        except (OSError, ValueError):
-            return {}
+        return read_marker(self.marker)
 
     def has_part(self, split: np.ndarray, number: int, count: int) -> bool:
         """Return whether part ``number`` (from 0) of ``count`` is there with each of its IDs once, or the whole is.
@@ -164,6 +160,7 @@ def _checked_folds(run: Run, only: Sequence[int] = ()) -> list[int]:
         raise run.no_fold()
     for fold in folds:
         run.check_network(fold)
+        run.check_predict(fold)
     return folds
 
 
@@ -188,10 +185,18 @@ def part_file(folder: Path, number: int, count: int) -> Path:
     return folder / f"part-{number + 1}of{count}.csv"
 
 
+def write_part(path: Path, ids: np.ndarray, values: np.ndarray) -> None:
+    """Write the logits of a part, and beside them their hash."""
+    write_logits(path, ids, values)
+    write_marker(path.with_suffix(".json"), {"logits": file_sha256(path)})
+
+
 def kept_part(path: Path, ids: np.ndarray) -> np.ndarray | None:
     """Logits in ``path`` of ``ids`` in their order; None where the file is absent, damaged or of other objects."""
+    if not path.is_file() or not has_marker(path.with_suffix(".json"), {"logits": file_sha256(path)}):
+        return None  # predicted again
     try:
         kept = read_logits(path)
-    except InputError:  # absent, or damaged: predicted again
+    except InputError:
         return None
     return kept.reindex(ids).to_numpy() if set(kept.index) == set(ids.tolist()) else None

@@ -16,7 +16,8 @@ import pandas as pd
 
 from lensfold.config import Experiment, Task, validated
 from lensfold.errors import InputError
-from lensfold.files import digest, file_sha256, write_marker
+from lensfold.files import SEAL, digest, file_sha256, is_broken, read_marker, write_marker
+from lensfold.paths import CONFIGURED
 from lensfold.runs.logits import ONE_VIEW, read_logits, read_views
 from lensfold.runs.scores import FORMAT
 
@@ -58,7 +59,22 @@ class Run:
         for key in _HASHES:
             if not isinstance(config.get(key), str):
                 raise InputError(f"{path}: damaged, key {key!r} is absent or no text. Delete it and train again.")
+        self._check_resolved("config")
         return config
+
+    def _check_resolved(self, name: str) -> None:
+        """Raise InputError where ``<name>.json`` is not as it was resolved from the experiment.
+
+        A run that does not say so, of before this was kept or a network that ships, is taken as it is: its folds are
+        bound to the very settings that they were trained with all the same.
+        """
+        path = self.folder / f"{name}.json"
+        resolved, found = read_marker(self.folder / CONFIGURED).get(name), file_sha256(path)
+        if resolved not in (None, found):
+            raise InputError(
+                f"{path}: changed since the settings were resolved (sha256 {found[:12]}, expected {str(resolved)[:12]})"
+                f". Change experiments/{self.name}.toml instead; make train EXPERIMENT={self.name} writes it anew."
+            )
 
     @property
     def experiment(self) -> dict:
@@ -75,11 +91,13 @@ class Run:
         """The settings of prediction as plain values; InputError where ``predict.json`` is absent or damaged."""
         path = self.folder / "predict.json"
         try:
-            return json.loads(path.read_text())
+            content = json.loads(path.read_text())
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path}: absent or damaged ({error}). Run make train EXPERIMENT={self.name} again."
             ) from error
+        self._check_resolved("predict")
+        return content
 
     @cached_property
     def identity(self) -> str:
@@ -132,11 +150,23 @@ class Run:
 
     @cached_property
     def complete_folds(self) -> list[int]:
-        """Numbers of the folds that are complete, ascending.
+        """Numbers of the folds that are complete, ascending; those of other settings do not count.
 
-        Raises InputError where a folder with out-of-fold logits is not called as folds are.
+        Raises InputError where a fold of these settings has other logits than it was trained with, and where a folder
+        with out-of-fold logits is not called as folds are.
         """
-        return [fold for fold in self._folds_with_logits if not self._foreign(fold)]
+        own = [fold for fold in self._folds_with_logits if self.marker(fold).get("settings") == self.identity]
+        for fold in own:
+            if problem := self._foreign(fold):
+                raise InputError(
+                    f"{self.fold_folder(fold) / 'oof.csv'}: damaged, it has {problem}. "
+                    f"Predict it again: make train EXPERIMENT={self.name}."
+                )
+        return own
+
+    def is_complete(self, fold: int) -> bool:
+        """Return whether a fold is complete; False too where it is damaged."""
+        return (self.fold_folder(fold) / "oof.csv").is_file() and not self._foreign(fold)
 
     @property
     def _folds_with_logits(self) -> list[int]:
@@ -157,11 +187,7 @@ class Run:
 
     def marker(self, fold: int) -> dict:
         """Return what a fold's ``done.json`` says it was made from; empty where there is none."""
-        try:
-            marker = json.loads((self.fold_folder(fold) / "done.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return marker if isinstance(marker, dict) else {}
+        return read_marker(self.fold_folder(fold) / "done.json")
 
     def no_fold(self) -> InputError:
         """Return the error that says that no fold is complete, and of what those are that are there."""
@@ -173,6 +199,14 @@ class Run:
         """Return the file that predicts: a fold's network, or the record that a kernel machine is fitted again from."""
         return self.fold_folder(fold) / ("run.json" if self.is_kernel_machine else "model.keras")
 
+    def is_whole(self, fold: int) -> bool:
+        """Return whether what a fold has learnt, and its record, are as they were written."""
+        network, record = self.network_file(fold), self.record(fold)
+        if record is None or not network.is_file() or file_sha256(network) != self.marker(fold).get("network"):
+            return False
+        objects = self.fold_folder(fold) / "objects.csv"  # of a kernel machine
+        return not self.is_kernel_machine or (objects.is_file() and record.get("learnt") == file_sha256(objects))
+
     def check_network(self, fold: int) -> None:
         """Raise InputError where a fold's network is not the one that gave its out-of-fold logits."""
         path, trained = self.network_file(fold), str(self.marker(fold).get("network"))
@@ -182,6 +216,15 @@ class Run:
             raise InputError(
                 f"{path}: damaged, or of another fold (sha256 {file_sha256(path)[:12]}, and {trained[:12]} when it was "
                 "trained). Delete its fold folder, train again."
+            )
+
+    def check_predict(self, fold: int) -> None:
+        """Raise InputError where a fold's logits are of other settings of prediction; an older one does not say."""
+        found, expected = self.marker(fold).get("predict"), digest(self.predict)
+        if found not in (None, expected):
+            raise InputError(
+                f"{self.folder / 'predict.json'}: settings {expected[:12]}, and the out-of-fold logits of fold {fold} "
+                f"are of {str(found)[:12]}. Predict these again: make train EXPERIMENT={self.name}."
             )
 
     def oof(self) -> pd.DataFrame:
@@ -215,16 +258,16 @@ class Run:
 
     def record(self, fold: int) -> dict | None:
         """Return a fold's ``run.json``: cost, code and versions of its training; None where it is absent or damaged."""
-        try:
-            record = json.loads((self.fold_folder(fold) / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return record if isinstance(record, dict) else None
+        record = read_marker(self.fold_folder(fold) / "run.json")
+        return record if record and not is_broken(record) else None
 
     def history(self, fold: int) -> pd.DataFrame | None:
         """Return a fold's epochs (``history.csv``); None where they are absent or damaged."""
+        path, record = self.fold_folder(fold) / "history.csv", self.record(fold) or {}
         try:
-            table = pd.read_csv(self.fold_folder(fold) / "history.csv")
+            if record.get("history") not in (None, file_sha256(path)):
+                return None
+            table = pd.read_csv(path)
         except (OSError, ValueError):
             return None
         numbers = ("epoch", "min_size", "loss")
@@ -241,12 +284,13 @@ class Run:
 
         ``made_from``: see `score_origin`.
         """
-        try:
-            score = json.loads((self.folder / "score.json").read_text())
-        except (OSError, ValueError):
+        score, logits = read_marker(self.folder / "score.json"), self.folder / "oof.csv"
+        if is_broken(score) or not isinstance(score.get("made_from"), dict):
             return None
-        same = isinstance(score, dict) and isinstance(score.get("made_from"), dict)
-        return score if same and made_from.items() <= score["made_from"].items() else None
+        if "logits" in score and not (logits.is_file() and file_sha256(logits) == score["logits"]):
+            return None
+        row = {key: value for key, value in score.items() if key != SEAL}
+        return row if made_from.items() <= score["made_from"].items() else None
 
     def score_origin(
         self, catalog_sha256: str | None, beta_squared: float | None, prevalence: float | None = None

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lensfold.config import FoldSettings, read_toml
 from lensfold.data.cache import pixels_hash
 from lensfold.errors import InputError
-from lensfold.files import file_sha256
-from lensfold.paths import Pack, Workspace
+from lensfold.files import SEAL, file_sha256, is_broken
+from lensfold.paths import NAME, Pack, Workspace
 from lensfold.runs.provenance import code_state, software, versions
 from lensfold.runs.run import Run
 
@@ -23,7 +23,7 @@ FOLD_FILES = ("oof.csv", "model.keras")
 KERNEL_FILES = ("oof.csv", "objects.csv", "run.json")
 
 # these are printed as parts of commands, and of paths
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
 
 
@@ -156,7 +156,7 @@ class Manifest(_Record):
     @property
     def unexplained(self) -> list[str]:
         """Top keys that this code does not know, beside the summary of the CSV."""
-        return sorted(set(self.model_extra or {}) - {"ties_at_top", "min", "max", "sorted"})
+        return sorted(set(self.model_extra or {}) - {"ties_at_top", "min", "max", "sorted", SEAL})
 
     @property
     def runs(self) -> dict[str, MemberRecord]:
@@ -214,6 +214,8 @@ def read_submission_manifest(submission: Path) -> Manifest:
 
     Raises InputError where it is absent, damaged or of another version, naming the keys.
     """
+    if not submission.name:
+        raise InputError(f"{str(submission)!r}: no file. Give a submission, as submissions/<pack>/<name>.csv.")
     path = _manifest_of(submission)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -232,6 +234,8 @@ def read_submission_manifest(submission: Path) -> Manifest:
             f"{path}: format {found!r}, and this version of lensfold has format {FORMAT}. Make the submission again "
             f"(make predict), or use the commit that wrote it: {_commit(content)}."
         )
+    if is_broken(content):
+        raise InputError(f"{path}: changed since it was written. Make the submission again: make predict.")
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:

@@ -18,7 +18,7 @@ from lensfold.config import Experiment, KernelLearner
 from lensfold.data.cache import Cache
 from lensfold.data.catalog import GIVEN
 from lensfold.errors import InputError
-from lensfold.files import file_sha256, replacing
+from lensfold.files import file_sha256, is_broken, replacing, sealed, write_json
 from lensfold.inputs.batches import Preparation, slices
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models.kernel_machines import Chosen, KernelMachine, fit_machine, seeds_of
@@ -132,7 +132,10 @@ def _fitted_again(
 ) -> KernelMachine:
     remedy = "Delete this folder and train again."
     try:
-        chosen = json.loads((folder / "run.json").read_text())["chosen"]
+        record = json.loads((folder / "run.json").read_text())
+        if is_broken(record) or record.get("learnt") not in (None, file_sha256(folder / "objects.csv")):
+            raise ValueError("run.json or objects.csv is not as it was written")
+        chosen = record["chosen"]
         objects = pd.read_csv(folder / "objects.csv", index_col="ID", dtype=np.int64)
         return _fit(experiment, objects, fold, preparation, chosen)
     except (OSError, ValueError, OverflowError, KeyError, TypeError) as error:
@@ -193,8 +196,7 @@ def _write_record(
         "search": list(machine.tried),
         **record.content(),
     }
-    with replacing(task.folder / "run.json") as temporary:
-        temporary.write_text(json.dumps(run, indent=1) + "\n")
+    write_json(task.folder / "run.json", sealed(run))
 
 
 def eigenvalue_table(eigenvalues: np.ndarray) -> pd.DataFrame:

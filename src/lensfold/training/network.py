@@ -4,7 +4,6 @@ Every epoch ends with a checkpoint, so a stopped fold goes on from its last epoc
 an undisturbed one. The number of epochs is fixed by the curriculum: validation is watched, never used to choose.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ import tensorflow as tf
 from lensfold.config import StageSettings
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
-from lensfold.files import file_sha256, replacing
+from lensfold.files import file_sha256, replacing, sealed, write_json
 from lensfold.inputs.batches import Preparation, ahead, whole_slices
 from lensfold.models import (
     block_depth,
@@ -325,13 +324,13 @@ class _FoldTraining:
         run = {
             "config_hash": self._task.config_hash,
             "learnt": file_sha256(folder / "model.keras"),
+            "history": file_sha256(folder / "history.csv"),
             "fold": self._task.fold,
             "parameters": int(model.count_params()),
             "seconds": round(sum(row["seconds"] for row in self._history), 1),
             **self._provenance.content(),
         }
-        with replacing(folder / "run.json") as temporary:
-            temporary.write_text(json.dumps(run, indent=1) + "\n")
+        write_json(folder / "run.json", sealed(run))
         self._checkpoint.unlink(missing_ok=True)
 
 

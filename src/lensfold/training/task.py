@@ -10,7 +10,7 @@ import pandas as pd
 
 from lensfold.config import Experiment
 from lensfold.data.given_features import GivenFile
-from lensfold.files import file_sha256
+from lensfold.files import file_sha256, is_broken
 from lensfold.inputs.pixels import StretchConstants
 
 
@@ -47,7 +47,7 @@ class FoldTask:
         except (OSError, ValueError):
             return False
         path = self.folder / file
-        own = isinstance(run, dict) and run.get("config_hash") == self.config_hash
+        own = isinstance(run, dict) and run.get("config_hash") == self.config_hash and not is_broken(run)
         return own and path.is_file() and run.get("learnt") == file_sha256(path)
 
 

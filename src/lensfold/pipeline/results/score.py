@@ -10,7 +10,7 @@ from lensfold.data.cache import cached_ids, read_manifest
 from lensfold.data.folds import folds_hash, read_folds
 from lensfold.ensemble.members import check_oof
 from lensfold.errors import InputError
-from lensfold.files import file_sha256, replacing, write_json
+from lensfold.files import file_sha256, replacing, sealed, write_json
 from lensfold.leaderboard.history import append_history
 from lensfold.paths import Pack, Workspace
 from lensfold.report.terminal import show_classes, show_scores
@@ -41,7 +41,8 @@ def score_run(
     scores["made_from"] = run.score_origin(file_sha256(pack.catalog), beta_squared, prevalence)
     with replacing(run.folder / "oof.csv") as temporary:
         oof["logit"].to_csv(temporary)
-    write_json(run.folder / "score.json", scores)
+    scores["logits"] = file_sha256(run.folder / "oof.csv")
+    write_json(run.folder / "score.json", sealed(scores))
     append_history(workspace.submission(pack, "history"), scores, run.identity)
     return scores
 
@@ -56,7 +57,7 @@ def run_scores(
     prevalence: float = PREVALENCE,
 ) -> dict:
     """Return the row of a run: its name and cost, and every score of its out-of-fold logits."""
-    records = [run.record(fold) or {} for fold in run.complete_folds]
+    records = [_record(run, fold) for fold in run.complete_folds]
     return {
         "name": run.name,
         "pack": pack_name,
@@ -65,6 +66,16 @@ def run_scores(
         "parameters": records[0]["parameters"],
         **score_oof(catalog, oof, run.label_rule, run.task, beta_squared, prevalence=prevalence),
     }
+
+
+def _record(run: Run, fold: int) -> dict:
+    record = run.record(fold)
+    if record is None or not {"seconds", "parameters"} <= record.keys():
+        raise InputError(
+            f"{run.fold_folder(fold) / 'run.json'}: absent, or not as training wrote it. Train the fold again: make "
+            f"train EXPERIMENT={run.name}."
+        )
+    return record
 
 
 def check_current(run: Run, folds: pd.Series, catalog: pd.DataFrame, folds_file: Path, catalog_file: Path) -> None:
