@@ -237,7 +237,9 @@ class Experiment(Settings):
         if self.train.twins:
             raise ValueError("learner.frozen = true has features of the train split only: set train.twins = 0")
         if self.learner.weights == "none":
-            raise ValueError('learner.frozen = true needs pretrained weights, learner.weights = "imagenet" or "file"')
+            raise ValueError(
+                'learner.frozen = true needs pretrained weights, learner.weights = "imagenet", "lensfold" or "file"'
+            )
         if any(stage.trainable != "head" for stage in self.stage):
             raise ValueError('learner.frozen = true trains only the head: set trainable = "head" in every [[stage]]')
         return self

@@ -28,12 +28,13 @@ class NetworkLearner(Settings):
     #: EfficientNets: widths of dense layers between the features and the logit
     dense: tuple[PositiveInt, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    weights: Literal["none", "imagenet", "file"] = "none"
-    #: the file to start from; of ImageNet's None: where keras or the weight package keeps them
+    weights: Literal["none", "imagenet", "lensfold", "file"] = "none"
+    #: the file to start from; where it is not given, of ImageNet's the one that keras or the weight package keeps, of
+    #: "lensfold" the best in weights/ that fits
     weights_file: str | None = None
     #: of a file to start from, found where none is given: another file of the same name is another run
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    #: of a network of lensfold to start from, the classifier too
+    #: of a network of lensfold to start from, the classifier too; of "lensfold" it is kept unless this is said
     weights_head: bool = False
     #: only the head learns; the backbone's features are computed once, without augmentation
     frozen: bool = False
@@ -49,11 +50,17 @@ class NetworkLearner(Settings):
         return self.frozen
 
     @model_validator(mode="after")
+    def _published_classifier_is_kept(self) -> "NetworkLearner":
+        if self.weights == "lensfold" and not self.frozen and "weights_head" not in self.model_fields_set:
+            object.__setattr__(self, "weights_head", True)  # still being made; a frozen class has no other way
+        return self
+
+    @model_validator(mode="after")
     def _file_is_named(self) -> "NetworkLearner":
         if self.weights == "file" and not self.weights_file:
             raise ValueError('weights = "file" needs weights_file, the path of the file')
-        if self.weights != "file" and (self.weights_sha256 or self.weights_head):
-            raise ValueError('weights_sha256 and weights_head need weights = "file"')
+        if self.weights not in ("lensfold", "file") and (self.weights_sha256 or self.weights_head):
+            raise ValueError('weights_sha256 and weights_head need weights = "lensfold" or "file"')
         if self.frozen and self.weights_head:
             raise ValueError("frozen = true trains a classifier of its own: leave weights_head out")
         return self

@@ -8,7 +8,7 @@ have a backbone, ``vis_`` or ``nisp_`` stands before these.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
-from lensfold.config import MIN_SIDE, Experiment, NetworkName, channel_count
+from lensfold.config import MIN_SIDE, Experiment, NetworkLearner, NetworkName, channel_count
 from lensfold.errors import InputError
 from lensfold.models.parts import block_depth, set_trainable
 from lensfold.models.statistics import reestimate_statistics
@@ -56,7 +56,8 @@ def build_model(
     ``dropout`` is the rate of every dropout layer. ``weights`` is "none" (random), "imagenet" (EfficientNets), read
     from ``weights_file`` or, where that is None, from keras' own folder or the installed weight package (the Lites), or
     "file": any network of this name in ``weights_file``, see `lensfold.models.start.file`, whose sha256 is
-    ``weights_sha256`` where given, and of which ``weights_head`` takes the classifier too. Nothing is downloaded. The
+    ``weights_sha256`` where given, and of which ``weights_head`` takes the classifier too; "lensfold": the same of a
+    published network, which was chosen before. Nothing is downloaded. The
     rest is for EfficientNets only. ``two_branches`` gives VIS and NISP, channels of the
     mix "bands", a backbone each. ``dense`` are the widths of layers between the features and the logit. The model
     is not compiled and all of it is trainable.
@@ -74,7 +75,8 @@ def build_model(
 
     # before the network is built: that takes seconds, a file that is missing shows at once
     source = pretrained.find_source(name, weights_file) if weights == "imagenet" else None
-    file = _read_start(name, weights_file, weights_sha256) if weights == "file" and weights_file else None
+    from_file = weights in ("lensfold", "file")
+    file = _read_start(name, weights_file, weights_sha256) if from_file and weights_file else None
     if name in _SMALL_CNNS:
         small = {"paper_cnn": small_cnn.paper_cnn, "fast_cnn": small_cnn.fast_cnn, "wide_cnn": small_cnn.wide_cnn}
         model = small[name](pixels, channels, dropout)
@@ -217,16 +219,18 @@ def _check_arguments(name: str, pixels: int, channels: int, dropout: float) -> N
 
 
 def _check_weights(name: str, weights: str, weights_file: str | None) -> None:
-    if weights not in ("none", "imagenet", "file"):
-        raise InputError(f"model {name}: weights {weights!r} are not known. Expected one of: none, imagenet, file.")
+    known = get_args(NetworkLearner.model_fields["weights"].annotation)
+    if weights not in known:
+        raise InputError(f"model {name}: weights {weights!r} are not known. Expected one of: {', '.join(known)}.")
     if weights == "imagenet" and name in _SMALL_CNNS:
         raise InputError(
-            f'model {name} has no ImageNet weights. Use weights = "none" or "file", or one of the EfficientNets.'
+            f'model {name} has no ImageNet weights. Use weights = "none", "lensfold" or "file", or take one of the '
+            "EfficientNets."
         )
     if weights == "none" and weights_file is not None:
         raise InputError(f'model {name}: weights_file {weights_file} needs weights = "file" or "imagenet".')
-    if weights == "file" and weights_file is None:
-        raise InputError(f'model {name}: weights = "file" needs weights_file, the path of the file.')
+    if weights in ("lensfold", "file") and weights_file is None:
+        raise InputError(f'model {name}: weights = "{weights}" needs weights_file, the path of the file.')
 
 
 def _check_structure(name: str, two_branches: bool, dense: Sequence[int]) -> None:

@@ -67,27 +67,24 @@ def write_shipped(path: Path, arrays: dict[str, np.ndarray], description: dict) 
         temporary.write_bytes(content)
 
 
-def read_shipped(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+def read_shipped(path: Path, content: bytes | None = None) -> tuple[dict[str, np.ndarray], dict]:
     """Return the arrays and the description of a file; InputError where it is damaged, or not one of ours.
 
-    Nothing in it is executed.
+    ``content``: its bytes, where they were read already. Nothing in it is executed.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     advice = "Take the file from the project again, or write it with `lensfold publish`."
     try:
         check_file(path)
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(_KEY, "")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        content = path.read_bytes() if content is None else content
+        arrays = load(content)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file of weights.") from error
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: damaged, or no safetensors file ({error}). {advice}") from error
-    try:
-        description = json.loads(text) if len(text) <= _LARGEST_DESCRIPTION else None
-    except ValueError:
-        description = None
+    description = _described(content)
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise InputError(f"{path}: was not written by lensfold, or by another version of it. {advice}")
     wrong = [name for name, array in arrays.items() if array.dtype not in (np.float16, np.float32)]
@@ -95,3 +92,18 @@ def read_shipped(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     if wrong:
         raise InputError(f"{path}: {wrong[0]} is not made of finite 16- or 32-bit floats. {advice}")
     return arrays, description
+
+
+def is_shipped(content: bytes) -> bool:
+    """Return whether a safetensors file of these bytes says that lensfold wrote it, in this version or another."""
+    return _described(content) is not None
+
+
+def _described(content: bytes) -> object:
+    """Return the description in a safetensors file's header; None where there is none that can be read."""
+    try:
+        length = int.from_bytes(content[:8], "little")
+        text = json.loads(content[8 : 8 + length])["__metadata__"][_KEY]
+        return json.loads(text) if len(text) <= _LARGEST_DESCRIPTION else None
+    except (ValueError, KeyError, TypeError):
+        return None

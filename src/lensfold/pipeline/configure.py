@@ -22,7 +22,8 @@ from lensfold.data.folds import folds_hash, read_folds
 from lensfold.data.given_features import features_file, features_hash, read_features
 from lensfold.errors import InputError
 from lensfold.files import exclusive, file_sha256, has_marker, read_marker, write_if_changed, write_marker
-from lensfold.models.start.binding import bound_to_weights, starting_file
+from lensfold.models.start.binding import bound_to_weights, located, starting_hash
+from lensfold.models.start.published import Published, read_published
 from lensfold.paths import Pack, Split, Workspace
 from lensfold.pipeline.statistics import cache_statistics
 from lensfold.realism.measure import sample_ids
@@ -45,7 +46,10 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     catalog = catalogs.read_catalog(pack.catalog)
     given = features_file(experiment, workspace.root, pack.name, "train")
     cache_folder = workspace.cache(pack, "train")
-    constants: dict = {experiment.pixels.bin: {}} if given else _constants(cache_folder, experiment, catalog.index)
+    start = _start(workspace, experiment)
+    constants: dict = {experiment.pixels.bin: {}}
+    if not given:
+        constants = _constants(cache_folder, experiment, catalog.index, start.constants if start else {})
     content = {
         "pack": pack.name,
         "experiment": experiment.model_dump(mode="json", exclude={"predict"}),
@@ -57,6 +61,8 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     if given:
         found = read_features(given, np.sort(list(cached_ids(read_manifest(cache_folder)))))
         content["features"] = {"sha256": found.sha256, "columns": found.rows.shape[1]}
+    if start:
+        content["start_packs"] = start.packs
     if constants:
         content["stage_constants"] = {str(bin): found for bin, found in constants.items()}
     if experiment.train.sees_twins(pack.has_twins):
@@ -85,7 +91,16 @@ def _resolved(workspace: Workspace, pack: Pack, name: str) -> Experiment:
                 f"{pack.folder}: the frames of its train split have {side} VIS pixels a side, those of its twins "
                 f"{frame_side(twins)}. Simulate the pack again."
             )
-    return bound_to_weights(in_frames(experiment, side, path), path)
+    seen = in_frames(experiment, side, path)
+    return bound_to_weights(seen, path, workspace.root, pack.name, pixels_hash(manifest))
+
+
+def _start(workspace: Workspace, experiment: Experiment) -> Published | None:
+    """Return the published network that a resolved experiment goes on with; None where it starts from another."""
+    learner = located(experiment, workspace.root).learner
+    if learner.kind != "network" or learner.weights != "lensfold":
+        return None
+    return read_published(Path(str(learner.weights_file)))
 
 
 def experiment_for(workspace: Workspace, pack: Pack, name: str) -> Experiment:
@@ -101,18 +116,24 @@ def experiment_for(workspace: Workspace, pack: Pack, name: str) -> Experiment:
     return with_given_labels(experiment)
 
 
-def _constants(cache_folder: Path, experiment: Experiment, train_ids: pd.Index) -> "dict[int, StretchConstants]":
-    """Return the stretch of a run by bin, each fitted to objects spread evenly over ``train_ids``.
+def _constants(
+    cache_folder: Path, experiment: Experiment, train_ids: pd.Index, known: "dict[int, StretchConstants]"
+) -> "dict[int, StretchConstants]":
+    """Return the stretch of a run by bin: ``known``, or fitted to objects spread evenly over ``train_ids``.
 
-    Each resolution has its own, so that a network sees channels of mean 0 and deviation 1 whatever the stage: larger
-    pixels show more of an object above the sky's noise, and that of NISP is correlated.
+    A published network goes on with its own stretch: it is known to see images as it learnt to see them. Each
+    resolution has its own, so that a network sees channels of mean 0 and deviation 1 whatever the stage: larger pixels
+    show more of an object above the sky's noise, and that of NISP is correlated.
     """
     from lensfold.inputs.pixels import fit_constants
 
     with Cache(cache_folder) as cache:
         ids = sample_ids(cache.ids[np.isin(cache.ids, train_ids)], CONSTANTS_SAMPLE)
         sample = [split_bands(row) for object_id in ids for row in cache.read([object_id])]
-        return {bin: fit_constants(sample, experiment.at(bin).pixels, cache.sigma) for bin in experiment.bins}
+        return {
+            bin: known.get(bin) or fit_constants(sample, experiment.at(bin).pixels, cache.sigma)
+            for bin in experiment.bins
+        }
 
 
 def configure_once(workspace: Workspace, pack: Pack, name: str) -> None:
@@ -139,8 +160,9 @@ def _is_resolved(workspace: Workspace, pack: Pack, name: str) -> bool:
     try:
         kept = validated({**config.get("experiment", {}), "predict": predict}, Experiment, folder / "config.json")
         read = with_given_labels(read_toml(path, Experiment)) if pack.labels.is_file() else read_toml(path, Experiment)
-        side = frame_side(read_manifest(workspace.cache(pack, "train")))
-        return bound_to_weights(in_frames(read, side, path), path) == kept
+        manifest = read_manifest(workspace.cache(pack, "train"))
+        seen = in_frames(read, frame_side(manifest), path)
+        return bound_to_weights(seen, path, workspace.root, pack.name, pixels_hash(manifest)) == kept
     except InputError:
         return False
 
@@ -157,11 +179,10 @@ def _marker(workspace: Workspace, pack: Pack, name: str, experiment: Experiment)
         "predict": folder / "predict.json",
         "statistics": folder / STATISTICS,
     }
-    if weights := starting_file(experiment):
-        files["weights"] = weights
     pixels = {str(split): pixels_hash(read_manifest(workspace.cache(pack, split))) for split in splits}
     given = features_file(experiment, workspace.root, pack.name, "train")
     seen = {"features": features_hash(given)} if given else {}
+    seen["weights"] = starting_hash(experiment, workspace.root)
     hashes = {key: file_sha256(path) if path.is_file() else "" for key, path in files.items()}
     return {"pack": pack.name, **hashes, **pixels, **seen}
 

@@ -19,6 +19,7 @@ from lensfold.data.given_features import given_file, seen_hash
 from lensfold.errors import InputError
 from lensfold.inputs.batches import Preparation
 from lensfold.models.saved import load_model
+from lensfold.models.start.binding import located
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.cache import staged
 from lensfold.pipeline.train import start_where_needed
@@ -160,7 +161,7 @@ def _opened(
 ) -> Iterator[tuple[Outputs, Preparation | Features]]:
     """What a fold predicts with: its network or kernel machine, and the input of that."""
     run = prediction.run
-    experiment, config, trained_on = run.settings, run.config, run.folder.parent.name
+    experiment, config, trained_on = located(run.settings, workspace.root), run.config, run.folder.parent.name
     start_where_needed(experiment)
     source = pack if trained_on == pack.name else workspace.pack(trained_on)
     with _threads(experiment), Cache(cache_folder) as cache:

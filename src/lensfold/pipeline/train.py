@@ -10,6 +10,7 @@ from lensfold.data.given_features import given_file
 from lensfold.errors import InputError
 from lensfold.files import digest, exclusive
 from lensfold.models.backend import make_repeatable, start_tensorflow
+from lensfold.models.start.binding import located
 from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.cache import staged
 from lensfold.pipeline.configure import is_configured
@@ -20,7 +21,7 @@ from lensfold.training.task import FoldTask
 def train(workspace: Workspace, pack: Pack, name: str, fold: int, stage: Path | None = None) -> None:
     """Train one fold of a configured experiment, one line an epoch; from a copy of the cache in ``stage`` if given."""
     run = Run(workspace.run(pack.name, name))
-    run_folder, experiment, config = run.folder, run.settings, run.config
+    run_folder, experiment, config = run.folder, located(run.settings, workspace.root), run.config
     catalog = catalogs.read_catalog(pack.catalog)
     folds = read_folds(workspace.folds(pack), catalog)
     if folds_hash(folds) != config["folds_hash"]:

@@ -27,6 +27,7 @@ from lensfold.inputs.batches import Preparation
 from lensfold.inputs.pixels import StretchConstants
 from lensfold.models.backend import make_repeatable
 from lensfold.models.saved import load_model
+from lensfold.models.start.binding import located
 from lensfold.paths import Pack, Workspace
 from lensfold.prediction.saliency import PATCH, STEP, background_value, grad_cam, occlusion_map, scored_by
 from lensfold.report.stretch import Images, Sigmas, colour, grey
@@ -52,7 +53,7 @@ def explain_objects(
         raise InputError(f"--method {method!r}: expected one of: {', '.join(METHODS)}.")
     run = Run(workspace.run(pack.name, name))
     run.check_pack()
-    experiment, config = run.settings, run.config
+    experiment, config = located(run.settings, workspace.root), run.config
     if run.is_kernel_machine:
         raise InputError(f"{run.folder}: a kernel machine, which is not explained: choose a run of a network.")
     if experiment.learner.kind == "given_features":

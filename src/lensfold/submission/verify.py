@@ -102,7 +102,7 @@ def _run(workspace: Workspace, manifest: Manifest, source: Pack, name: str, memb
     yield _check(f"manifest's settings of {name}", member.config_hash, digest(member.config))
     yield _json(folder / "config.json", member.config_hash)
     yield _json(folder / "predict.json", digest(member.predict))
-    yield _experiment(workspace.experiment(name), member, workspace.cache(source, "train"))
+    yield _experiment(workspace, source, name, member)
     for file, expected in member.files.items():
         yield _file(folder / file, expected)
 
@@ -116,15 +116,16 @@ def _json(path: Path, expected: str) -> Check:
         return Check(str(path), "differs", _cut(expected), "damaged")
 
 
-def _experiment(path: Path, member: MemberRecord, train_cache: Path) -> Check:
+def _experiment(workspace: Workspace, source: Pack, name: str, member: MemberRecord) -> Check:
     """Whether the experiment's file still means the settings that were trained, defaults of today filled in."""
-    trained = {**member.experiment, "predict": member.predict}
+    path, trained = workspace.experiment(name), {**member.experiment, "predict": member.predict}
     if not path.is_file():
         return _check(str(path), digest(trained), None)
     try:
         expected = validated(trained, Experiment, path).model_dump(mode="json")
         found = read_toml(path, Experiment)
-        found = bound_to_weights(in_frames(found, _side(train_cache), path), path)
+        found = in_frames(found, _side(workspace.cache(source, "train")), path)
+        found = bound_to_weights(found, path, workspace.root, source.name, member.config["data_hash"])
         found = with_given_labels(found) if trained["label_rule"] == catalogs.GIVEN else found
     except InputError as error:
         problem = str(error).removeprefix(f"{path}: ")

@@ -161,8 +161,8 @@ class _FoldTraining:
             model = network_of(self._experiment)
         if learner.backbone:
             _, model = split_at_head(model)
-        if self._experiment.task == "einstein-radius":  # begin at the mean, not at 1 arcsec
-            model.get_layer("head_logit").bias.assign([self._epochs.mean_target])
+        if self._experiment.task == "einstein-radius" and not getattr(learner, "weights_head", False):
+            model.get_layer("head_logit").bias.assign([self._epochs.mean_target])  # not at 1 arcsec
         return model
 
     def _start_stage(self, stage: StageSettings) -> None:

@@ -1,4 +1,4 @@
-"""Starting weights out of a file that the user names: keras' own format, or a state of PyTorch tensors.
+"""Starting weights out of a file: keras' own format, a published network of ours, or a state of PyTorch tensors.
 
 Nothing in such a file is executed: keras reads its own in safe mode, PyTorch's pickles are read by a reader that knows
 tensors and nothing else, and safetensors have no code. What a file has is copied tensor by tensor into a network of our
@@ -13,16 +13,21 @@ from typing import NamedTuple
 import keras
 from safetensors.numpy import load as load_safetensors
 
+from lensfold.config import channel_count
 from lensfold.errors import InputError
 from lensfold.files import check_file
 from lensfold.models.saved import load_model
+from lensfold.models.shipped import is_shipped, read_shipped
 from lensfold.models.start import weights
 from lensfold.models.start.pretrained import keras_tensors
+from lensfold.models.start.published import published
 from lensfold.models.start.torch_names import torch_tensors
 from lensfold.models.start.torch_state import read_torch_state
 
 SUFFIXES = (".keras", ".pth", ".pt", ".bin", ".safetensors")
 _ADVICE = "Name a file of the experiment's own network in learner.weights_file."
+#: keras' order of a layer's weights
+_ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 _STATE_ADVICE = "Save the network's state_dict() alone, or as safetensors."
 
 
@@ -74,6 +79,8 @@ def read_start(name: str, weights_file: str, sha256: str | None) -> Start:
     content = _content(path, sha256)
     if path.suffix == ".keras":
         return _of_keras(name, path, content)
+    if path.suffix == ".safetensors" and is_shipped(content):
+        return _of_shipped(name, path, content)
     if path.suffix == ".safetensors":
         try:
             state = load_safetensors(content)
@@ -106,7 +113,23 @@ def _of_keras(name: str, path: Path, content: bytes) -> Start:
         copy.write_bytes(content)
         network = load_model(copy, path, _ADVICE)
     own = any(layer.name == "head_logit" for layer in network.layers)
-    if own and network.name != name:
-        raise InputError(f"{path}: the network in it is {network.name}, and the experiment's {name}. {_ADVICE}")
+    if own:
+        _check_name(name, network.name, path)
     tensors = keras_tensors(network, classifier=own)
     return Start(path, tensors, (network.input_shape[1], network.input_shape[3]) if own else None)
+
+
+def _of_shipped(name: str, path: Path, content: bytes) -> Start:
+    arrays, description = read_shipped(path, content)
+    network = published(path, description)
+    _check_name(name, network.learner.name, path)
+    found: dict[str, list[weights.Tensor]] = {}
+    for key in sorted(arrays, key=lambda key: _ORDER.index(key.rpartition("/")[2])):
+        found.setdefault(key.rpartition("/")[0], []).append(weights.Tensor(key, arrays[key].astype("f4")))
+    pixels = network.experiment.pixels
+    return Start(path, found, (pixels.side, channel_count(pixels)))
+
+
+def _check_name(expected: str, found: str, path: Path) -> None:
+    if found != expected:
+        raise InputError(f"{path}: the network in it is {found}, and the experiment's {expected}. {_ADVICE}")
