@@ -26,7 +26,7 @@ from lensfold.cli.options import (
 )
 from lensfold.errors import InputError
 from lensfold.frames import checked_side
-from lensfold.paths import pack_name
+from lensfold.paths import Workspace, pack_name
 
 app = typer.Typer()
 
@@ -183,3 +183,15 @@ def run_job(
     chosen_by = parse_cascade(cascade) if cascade else None
     work = Work(workspace, chosen, trained_on=trained_on, cascade=chosen_by, skip_bad=skip_bad, stage=stage)
     do(work, parse_job(job))
+
+
+@app.command()
+def doctor(
+    root: Root = Path(),
+    seconds: Annotated[float, typer.Option(min=0, max=600, help="Time for networks and disk; 0: times none.")] = 20.0,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Versions, memory, disk, speed, options, and what of it will hurt: what a bug report needs. No names, no paths."""
+    from lensfold.jobs.doctor import examine, show
+
+    show(examine(Workspace(root), seconds), as_json)
