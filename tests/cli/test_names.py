@@ -76,6 +76,7 @@ def test_make_gives_every_value_on_as_it_was_typed(tmp_path_factory, text):
     for value in (text, f"$(shell touch hacked){text}"):
         values = [f"{name}={value}" for name in ("PACK", "SUBMISSION", "TRAINED")]
         done = subprocess.run(["make", "-s", "jobs", *values], cwd=folder, capture_output=True, text=True)
-        assert done.stdout.split("\n").count(value) == 3, (value, done.stdout, done.stderr)
+        typed = value.lstrip(" ")  # make leaves out spaces in front of a value, and nothing else
+        assert done.stdout.split("\n").count(typed) == 3, (value, done.stdout, done.stderr)
     assert not (folder / "hacked").exists()
     shutil.rmtree(folder)

@@ -200,6 +200,7 @@ def test_a_first_run_that_sees_more_than_the_pack_has_is_refused(two, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config["experiment"]["pixels"]["crop"] = 160
     reconfigure(folder, config)
+    (folder / ".configured").unlink(missing_ok=True)  # else the edit is what is refused
     write_pack(tmp_path / "narrow", n_train=2, n_test=2, side=100)
     told = refused(two, *PREDICT[:2], "--data", str(tmp_path / "narrow"), "--trained-on", "fake", *PREDICT[4:])
     assert "eight: its networks see 160 VIS pixels" in told

@@ -13,7 +13,7 @@ from fakes.workspace import lensfold
 from lensfold.data import cache_build
 from lensfold.data.cache import Cache
 from lensfold.errors import InputError
-from lensfold.files import exclusive
+from lensfold.files import exclusive, file_sha256, sealed
 from lensfold.paths import Workspace
 from lensfold.pipeline import cache as steps
 from lensfold.runs.logits import read_logits
@@ -160,8 +160,8 @@ def test_changed_pixels_are_predicted_anew(trained):
     manifest = json.loads((folder / "manifest.json").read_text())
     rows = np.load(folder / manifest["shards"][0]["file"])
     np.save(folder / manifest["shards"][0]["file"], rows[::-1])
-    manifest["shards"][0]["sha256"] = "other"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest["shards"][0]["sha256"] = file_sha256(folder / manifest["shards"][0]["file"])
+    (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
     job(trained, "predict:tiny:1of1")
     assert (read_logits(target).to_numpy() == before.to_numpy()[::-1]).all()
 

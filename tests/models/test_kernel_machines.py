@@ -15,6 +15,7 @@ from sklearn.svm import SVC
 
 from lensfold.config import Experiment, KernelLearner, validated
 from lensfold.errors import InputError
+from lensfold.files import file_sha256, sealed
 from lensfold.models.kernel_machines import KernelComponents, Landmarks, TrainingSpan, _machine, fit_machine, seeds_of
 from lensfold.runs.logits import read_logits
 from lensfold.training.kernel_machine import eigenvalue_table
@@ -280,6 +281,12 @@ def test_prediction_fits_again_and_notices_other_pixels(fitted):
     objects = pd.read_csv(fold(fitted) / "objects.csv", index_col="ID")
     objects["label"] = 1 - objects["label"]  # stands for any change of what it is fitted to
     objects.to_csv(fold(fitted) / "objects.csv")
+    record = json.loads((fold(fitted) / "run.json").read_text())
+    record["learnt"], before = file_sha256(fold(fitted) / "objects.csv"), file_sha256(fold(fitted) / "run.json")
+    (fold(fitted) / "run.json").write_text(json.dumps(sealed(record)))
+    done = (fold(fitted) / "done.json").read_text()
+    assert before in done
+    (fold(fitted) / "done.json").write_text(done.replace(before, file_sha256(fold(fitted) / "run.json")))
     shutil.rmtree(target.parent)
     done = lensfold(fitted, "run-job", "predict:kernel:1of1", "--pack", "fake", check=False)
     assert done.returncode == 1 and "another decision than oof.csv has" in done.stderr and not target.exists()

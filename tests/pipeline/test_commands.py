@@ -113,7 +113,7 @@ def test_another_shape_is_refused_with_file_found_and_expected(trained, tmp_path
     )
     assert "imageEUC_VIS-200001.fits: image shape is (101, 101), expected (200, 200)" in message
     assert not (trained / "submissions" / "other").exists()
-    assert [path.name for path in (trained / "data" / "other" / "cache").iterdir()] == [".test.lock"]
+    assert not (trained / "data" / "other" / "cache" / "test").exists()
 
 
 def test_empty_folder_and_unknown_names(trained, tmp_path):

@@ -255,7 +255,9 @@ def test_members_that_do_not_fit_together(runs, change):
         cache.mkdir()
         ids = read_catalog(runs / "data" / "fake" / "image_catalog2.0train.csv").index.tolist()
         manifest = json.loads((cache.parent / "test" / "manifest.json").read_text())
-        (cache / "manifest.json").write_text(json.dumps({**manifest, "shards": [{"ids": ids, "sha256": "0"}]}))
+        (cache / "manifest.json").write_text(
+            json.dumps({**manifest, "objects": len(ids), "shards": [{"ids": ids, "sha256": "0"}]})
+        )
         write_logits(run / "fold1" / "oof.csv", oof["ID"].to_numpy()[:-1], oof["logit"].to_numpy()[:-1])
         reconfigure(run)
     elif change == "doubled":

@@ -113,7 +113,9 @@ def test_a_stopped_prediction_goes_on_where_it_was(tmp_path, monkeypatch):
     settings, folder = PredictSettings(batch_size=4, d4_average=False), tmp_path / "parts"
     with pytest.raises(Interrupted):
         logits_in_parts(inference_of(corner_model(2), 4), Pixels(), ids, settings, folder, stop_at(25))
-    assert sorted(path.name for path in folder.iterdir()) == ["part-1of4.csv", "part-2of4.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"part-{number}of4.{kind}" for number in (1, 2) for kind in ("csv", "json")
+    ]
     (folder / "part-2of4.csv").write_text("ID,logit\n200009,")  # killed while it was copied, say
     asked.clear()
     values = logits_in_parts(inference_of(corner_model(2), 4), Pixels(), ids, settings, folder, stop_at(99))
@@ -145,7 +147,7 @@ def test_logit_files_round_trip_to_the_last_bit(tmp_path_factory, values):
         ("ID,logit\n1,0.5\n2,inf\n", "logit of ID 2 is not a finite number"),
         ("ID,logit,one_view\n1,0.5,0.4\n2,0.5,\n", "logit of ID 2 is not a finite number"),
         ("ID,one_view\n1,0.5\n", "expected ID,logit"),
-        (f"ID,logit\n{10**30},0.5\n", "an ID is larger than 64 bits"),
+        (f"ID,logit\n{10**30},0.5\n", "not every ID is a whole number of 64 bits"),
     ],
 )
 def test_damaged_logit_files_are_refused(tmp_path, text, message):

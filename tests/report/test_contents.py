@@ -12,6 +12,7 @@ from fakes.workspace import lensfold
 
 from lensfold.data.catalog import labels, read_catalog
 from lensfold.errors import InputError
+from lensfold.files import sealed
 from lensfold.paths import Workspace
 from lensfold.report.contents import (
     Refused,
@@ -119,7 +120,8 @@ def test_objects_without_pixels_are_not_missed(workspace):
     manifest = workspace / "data" / "fake" / "cache" / "train" / "manifest.json"
     content = json.loads(manifest.read_text())
     gone = content["shards"][0]["ids"].pop()
-    manifest.write_text(json.dumps(content))
+    content["objects"] -= 1
+    manifest.write_text(json.dumps(sealed(content)))
     for fold in range(3):
         edit(folder / f"fold{fold}" / "oof.csv", lambda lines: [x for x in lines if not x.startswith(f"{gone},")])
     reconfigure(folder)

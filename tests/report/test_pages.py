@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from lensfold.data.catalog import read_catalog
 from lensfold.errors import InputError
-from lensfold.files import digest, file_sha256
+from lensfold.files import file_sha256, sealed
 from lensfold.paths import Pack, Workspace
 from lensfold.report.gallery import lens_lists, worst_radii
 from lensfold.report.pages import write_report
@@ -204,8 +204,10 @@ def test_new_pixels_make_new_pictures(copied):
     manifest = copied / "data" / "fake" / "cache" / "train" / "manifest.json"
     content = json.loads(manifest.read_text())
     for shard in content["shards"]:
-        shard["sha256"] = digest({"another": shard["sha256"]})
-    manifest.write_text(json.dumps(content))
+        file = manifest.parent / shard["file"]
+        np.save(file, np.load(file) * np.float32(1.01))
+        shard["sha256"] = file_sha256(file)
+    manifest.write_text(json.dumps(sealed(content)))
     lensfold(copied, "report", *PACK, "--gallery", "12")
     after = {path.name for path in folder.iterdir()}
     assert not before & after and len(after) == len(before)

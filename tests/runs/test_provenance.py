@@ -70,6 +70,7 @@ def test_training_code_is_what_training_imports():
         "runs",
         "scoring",
         "console",
+        "workers",
     }
 
 

@@ -273,7 +273,7 @@ def test_commands_in_order():
 def test_make_knows_the_variables_and_targets_of_the_commands():
     makefile = (PROJECT / "Makefile").read_text()
     for word in ("PACK", "TRAINED", "SUBMISSION", "SKIP_BAD", "EXPERIMENT", "FOLD", "DATA"):
-        assert f",{word}," in makefile or f"$({word})" in makefile
+        assert f",{word}," in makefile or f"$(value {word})" in makefile
     asked = ["make", "-n", "folds", "train", "predict", "PACK=smoke", "SUBMISSION=default"]
     done = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0 and "run folds train predict --pack 'smoke'" in done.stdout

@@ -12,6 +12,7 @@ from fakes.workspace import lensfold
 
 from lensfold.data.catalog import labels, read_catalog
 from lensfold.data.folds import folds_hash, read_folds
+from lensfold.files import sealed
 from lensfold.paths import Workspace
 from lensfold.runs.logits import read_logits
 from lensfold.runs.run import Run
@@ -125,7 +126,7 @@ def test_a_score_of_another_meaning_is_made_again(runs):
     path = runs / "runs" / "fake" / "ranks" / "score.json"
     old = json.loads(path.read_text())
     old["made_from"].pop("format")
-    path.write_text(json.dumps(old))
+    path.write_text(json.dumps(sealed(old)))
     assert "ranks: score.json is of an earlier version" in lensfold(runs, "leaderboard", *PACK).stdout
     run = Run(path.parent)
     assert run.kept_score(run.score_origin(None, None)) is None
