@@ -11,7 +11,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from lensfold.data import catalog as catalogs
-from lensfold.data.folds import folds_hash, make_folds, read_folds, strata_table, write_folds
+from lensfold.data.folds import (
+    folds_hash,
+    is_undivided,
+    make_folds,
+    read_folds,
+    strata_table,
+    too_few,
+    write_folds,
+)
 from lensfold.errors import InputError
 from lensfold.report.packs import show_folds, show_strata
 
@@ -309,9 +317,14 @@ def test_given_labels_are_spread_evenly_and_groups_kept_together():
     assert (folds.groupby(grouped["group"]).nunique() == 1).all()
 
 
-def test_too_few_given_labels_of_a_class():
-    with pytest.raises(InputError, match="3 folds need at least 3 lenses and non-lenses; labels.csv has 2 lenses"):
-        make_folds(given_catalog(np.array([1.0, 0.9, 0.5, 0.0, 0.1, 0.2])), 3, seed=1)
+def test_too_few_given_labels_of_a_class_are_not_divided(tmp_path):
+    catalog = given_catalog(np.array([1.0, 0.9, 0.5, 0.0, 0.1, 0.2]))
+    assert "3 folds need at least 3 lenses and non-lenses; labels.csv has 2 lenses" in too_few(catalog, 3, False)
+    folds = make_folds(catalog, 3, seed=1)
+    assert folds.eq(0).all() and is_undivided(folds) and folds.index.tolist() == catalog.index.tolist()
+    write_folds(tmp_path / "folds.csv", folds)
+    pd.testing.assert_series_equal(read_folds(tmp_path / "folds.csv", catalog), folds)
+    assert not is_undivided(make_folds(catalog, 2, seed=1)) and too_few(catalog, 2, False) == ""
 
 
 def test_strata_of_given_labels_say_only_what_is_known(capsys):

@@ -42,7 +42,7 @@ def score(
 
     workspace, chosen = chosen_pack(root, pack, data)
     scores = score_run(workspace, chosen, experiment, beta_squared, prevalence)
-    if every_table:
+    if every_table and not scores.get("undivided"):
         show_scores(chosen.name, [scores], detail="full")
     show_rows(workspace, chosen, [scores], chosen.is_simulated)
 

@@ -156,6 +156,11 @@ class Experiment(Settings):
         """The resolutions of its images, ascending: that of prediction, and those that stages name."""
         return tuple(sorted({self.pixels.bin, *map(self.bin_of, self.stage)}))
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it fine-tunes a network that was trained before: a published one, or one in a file of the user's."""
+        return self.learner.kind == "network" and self.learner.weights in ("lensfold", "file")
+
     def bin_of(self, stage: StageSettings) -> int:
         """Return the resolution of a stage's images."""
         return stage.bin or self.pixels.bin

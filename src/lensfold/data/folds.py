@@ -28,8 +28,8 @@ def make_folds(catalog: pd.DataFrame, k: int, seed: int, group: bool = False) ->
     Labels of the user's own are stratified on the label, and on the size where it is known. With ``group`` all objects
     of one halo fall into the same fold. Returns a Series "fold" (int64, 0 to
     k - 1) indexed by ID, ascending, each catalog ID once. The row order of ``catalog`` does not matter.
-    Raises InputError for k < 2, and where there are fewer lenses or non-lenses (of the usual rule; with ``group``
-    fewer haloes that have one) than folds.
+    Labels of the user's own with fewer lenses or non-lenses than folds (with ``group`` fewer groups that have one) are
+    not divided: all are in fold 0, see `is_undivided`. Raises InputError for k < 2, and where a catalog has fewer.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import, only needed here
 
@@ -37,7 +37,10 @@ def make_folds(catalog: pd.DataFrame, k: int, seed: int, group: bool = False) ->
         raise InputError(f"k = {k} folds: at least 2 are needed, one to train on and one to score.")
     catalog = catalog.sort_index()
     haloes = catalogs.halo_groups(catalog).to_numpy() if group else None
-    _check_enough(catalog, k, haloes)
+    if catalogs.is_given(catalog) and too_few(catalog, k, group):
+        return pd.Series(0, index=pd.Index(catalog.index, name="ID"), name="fold")
+    if problem := too_few(catalog, k, group):
+        raise InputError(f"{problem}. Take fewer folds (k in folds/folds.toml) or more objects.")
     strata = _strata(catalog, k)
     state = int(np.random.SeedSequence([seed, _PURPOSE]).generate_state(1)[0])
     splitter = (StratifiedGroupKFold if group else StratifiedKFold)(k, shuffle=True, random_state=state)
@@ -46,6 +49,11 @@ def make_folds(catalog: pd.DataFrame, k: int, seed: int, group: bool = False) ->
         fold[rows] = number
     _check_filled(fold, k)
     return pd.Series(fold, index=pd.Index(catalog.index, name="ID"), name="fold")
+
+
+def is_undivided(folds: pd.Series) -> bool:
+    """Return whether there is one fold only: a network is trained on all of its objects, and none is held out."""
+    return int(folds.max()) == 0
 
 
 def write_folds(path: Path | str, folds: pd.Series) -> None:
@@ -58,7 +66,8 @@ def read_folds(path: Path | str, catalog: pd.DataFrame) -> pd.Series:
     """Read a folds file and check it against the catalog that it divides.
 
     Returns a Series "fold" (int64) indexed by ID, ascending. Raises InputError for a wrong header or row, an
-    ID that is doubled, missing or not in the catalog, and for fold numbers other than 0 to k - 1 with k >= 2.
+    ID that is doubled, missing or not in the catalog, and for fold numbers other than 0 to k - 1, where k is 2 or
+    more, or 1 of labels of the user's own.
     """
     path = Path(path)
     lines = _read_lines(path)
@@ -70,7 +79,7 @@ def read_folds(path: Path | str, catalog: pd.DataFrame) -> pd.Series:
     folds = pd.Series(rows[:, 1], index=pd.Index(rows[:, 0], name="ID"), name="fold")
     _check_ids(path, folds, catalog)
     found = np.unique(folds)
-    if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
+    if len(found) < 2 - catalogs.is_given(catalog) or not np.array_equal(found, np.arange(len(found))):
         raise InputError(
             f"{path}: fold numbers are {', '.join(map(str, found[:20]))}; expected 0, 1, ... without a gap, "
             "at least two. Run `make folds` again."
@@ -202,7 +211,9 @@ def _rare(stratum: np.ndarray, k: int) -> np.ndarray:
     return counts[numbers] < k
 
 
-def _check_enough(catalog: pd.DataFrame, k: int, haloes: np.ndarray | None) -> None:
+def too_few(catalog: pd.DataFrame, k: int, group: bool) -> str:
+    """Return in words why a catalog cannot be divided into ``k`` folds; "" where each can have both classes."""
+    haloes = catalogs.halo_groups(catalog).to_numpy() if group else None
     is_given, rule = catalogs.is_given(catalog), catalogs.rules_of(catalog)[-1]
     label = catalogs.labels(catalog, rule).to_numpy()
     unit = "" if haloes is None else "groups with " if is_given else "haloes with "
@@ -211,12 +222,12 @@ def _check_enough(catalog: pd.DataFrame, k: int, haloes: np.ndarray | None) -> N
         int(np.sum(label == value)) if haloes is None else len(np.unique(haloes[label == value]))
         for value in (1.0, 0.0)
     ]
-    if min(counts) < k:
-        raise InputError(
-            f"{k} folds need at least {k} {unit}lenses and {unit}non-lenses; {source} has "
-            f"{counts[0]} {unit}lenses and {counts[1]} {unit}non-lenses. "
-            "Take fewer folds (k in folds/folds.toml) or more objects."
-        )
+    if min(counts) >= k:
+        return ""
+    return (
+        f"{k} folds need at least {k} {unit}lenses and {unit}non-lenses; {source} has "
+        f"{counts[0]} {unit}lenses and {counts[1]} {unit}non-lenses"
+    )
 
 
 def _check_filled(fold: np.ndarray, k: int) -> None:

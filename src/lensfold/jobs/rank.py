@@ -20,7 +20,7 @@ from lensfold.files import digest, is_newer, write_json
 from lensfold.jobs.plan import Work
 from lensfold.jobs.process import cores
 from lensfold.jobs.run import Executor, order_of, run
-from lensfold.leaderboard.candidates import Candidate, candidates, why
+from lensfold.leaderboard.candidates import Candidate, candidates, own_first, why
 from lensfold.paths import Pack, Workspace, objects_file, skipped_file
 from lensfold.pipeline.cache import current_cache
 from lensfold.pipeline.look import import_pack, open_album
@@ -155,7 +155,7 @@ def _files_of(path: Path) -> list[tuple[str, int, int]]:
 def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first: Pack, prevalence: float) -> Ranking:
     """Predict a pack with the best network that fits, and write its list and page; return what to show of it."""
     _look(workspace, pack)
-    fitting = _fitting(workspace, pack, known)
+    fitting = own_first(_fitting(workspace, pack, known), pack.name)
     chosen = fitting[0]
     network = why(chosen, fitting[1:])
     show_text(f"{pack.name} is scored by {network}.")

@@ -1,11 +1,12 @@
 """Which trained networks there are to score a pack of nobody's labels with, the best first.
 
-Best for Euclid cutouts are networks of a pack of Euclid's sky: arcs in real cutouts, or the simulated sky ``euclid``.
-Then a submission of several runs before single runs, and then the higher AUC out of fold, each on its own pack.
+Best are networks that were fine-tuned on labels of the ranked pack itself (`own_first`), then those of a pack of
+Euclid's sky: arcs in real cutouts, or the simulated sky ``euclid``. Then a submission of several runs before single
+runs, and then the higher AUC out of fold, each on its own pack.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lensfold.errors import InputError
 from lensfold.leaderboard.rows import Row, read_board
@@ -32,6 +33,8 @@ class Candidate:
     experiments: tuple[str, ...]
     auc: Score | None = None
     is_of_euclid: bool = False
+    #: whether all of them went on from a network that was trained before, on the pack's own labels
+    is_tuned: bool = False
 
     @property
     def value(self) -> float:
@@ -74,7 +77,15 @@ def _of_pack(workspace: Workspace, pack: Pack) -> list[Candidate]:
     sky = pack.is_injected or pack.profile == EUCLID
     together = [_submission(workspace, pack, name, runs, made.get(name), sky) for name in names]
     alone = [
-        Candidate(pack.name, name, (name,), (name,), row.scores.auc, sky or row.members[0].config.get("sky") == EUCLID)
+        Candidate(
+            pack.name,
+            name,
+            (name,),
+            (name,),
+            row.scores.auc,
+            sky or row.members[0].config.get("sky") == EUCLID,
+            _is_tuned(pack, row),
+        )
         for name, row in runs.items()
         if name not in names and row.scores.task == "lens"
     ]
@@ -97,11 +108,23 @@ def _submission(
         return None
     same = made is not None and {run.name for run in made.members} == set(members)
     auc = made.scores.auc if made and same else max((row.scores.auc for row in rows), key=_value)
-    return Candidate(pack.name, name, members, settings.experiments, auc, sky)
+    tuned = all(_is_tuned(pack, row) for row in rows)
+    return Candidate(pack.name, name, members, settings.experiments, auc, sky, tuned)
+
+
+def _is_tuned(pack: Pack, row: Row) -> bool:
+    learner = (row.settings or {}).get("learner") or {}
+    return pack.labels.is_file() and learner.get("weights") in ("lensfold", "file")
 
 
 def _value(score: Score | None) -> float:
     return (score.value or 0.0) if score else 0.0
+
+
+def own_first(known: Sequence[Candidate], pack: str) -> list[Candidate]:
+    """Return candidates for a pack: those that were fine-tuned on its own labels come first."""
+    own = [replace(one, is_tuned=one.is_tuned and one.trained_on == pack) for one in known]
+    return sorted(own, key=lambda one: not one.is_tuned)
 
 
 def why(chosen: Candidate, others: Sequence[Candidate]) -> str:
@@ -112,6 +135,8 @@ def why(chosen: Candidate, others: Sequence[Candidate]) -> str:
         what = f"{chosen.submission}, which ships with lensfold"
     if not others:
         return f"{what}, the only one that fits"
+    if chosen.is_tuned:
+        return f"{what}, fine-tuned on its own labels"
     rest, reasons = list(others), []
     if any(one.is_of_euclid != chosen.is_of_euclid for one in rest):
         reasons.append("trained on Euclid's sky")

@@ -9,7 +9,7 @@ from lensfold.ensemble.combine import Recipe
 from lensfold.errors import InputError
 from lensfold.files import file_sha256, is_broken, read_marker
 from lensfold.paths import Pack, Workspace
-from lensfold.runs.run import Run
+from lensfold.runs.run import NO_SCORE, Run
 from lensfold.runs.scores import FORMAT as SCORE_FORMAT
 from lensfold.runs.scores import Contribution, Scores, parse_scores
 from lensfold.submission.identity import training_pack
@@ -91,7 +91,8 @@ def read_run(folder: Path, pack_name: str, catalog_sha256: str | None = None) ->
     run.check_pack()
     scores = _read_scores(run, pack_name, catalog_sha256)
     records = {fold: run.record(fold) for fold in scores.folds}
-    notes = [f"fold{fold}/run.json is absent or damaged" for fold, record in records.items() if record is None]
+    notes = [NO_SCORE] if run.is_undivided else []
+    notes += [f"fold{fold}/run.json is absent or damaged" for fold, record in records.items() if record is None]
     if later := sorted(set(run.complete_folds) - set(scores.folds)):
         notes.append(f"{_folds_named(later)} finished since: not in the score yet")
     known = [record for record in records.values() if record is not None]
@@ -228,6 +229,8 @@ def _check_manifest(manifest: dict, training: Pack) -> None:
 def _manifest_row(name: str, manifest: dict, part: dict, recipe: Recipe, workspace: Workspace) -> Row:
     described, trained_on = part["members"], manifest["trained_on"]
     whole = part["scores"][-1] if part["scores"] else {}
+    if manifest.get("undivided") is not None:
+        raise InputError(f"its networks were {NO_SCORE}.")
     if not whole or (len(described) > 1 and not str(whole["name"]).startswith("ensemble")):
         raise InputError("no score of the whole: the pack it was trained on was not at hand. Run make predict there.")
     members = tuple(Run(workspace.run(trained_on, key), float(of["weight"])) for key, of in described.items())

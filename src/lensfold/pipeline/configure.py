@@ -18,13 +18,14 @@ from lensfold.config import (
 )
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import Cache, bands_of, cached_ids, frame_side, pixels_hash, read_manifest, split_bands
-from lensfold.data.folds import folds_hash, read_folds
+from lensfold.data.folds import folds_hash, is_undivided, read_folds
 from lensfold.data.given_features import features_file, features_hash, read_features
 from lensfold.errors import InputError
 from lensfold.files import exclusive, file_sha256, has_marker, read_marker, write_if_changed, write_marker
 from lensfold.models.start.binding import bound_to_weights, located, starting_hash
 from lensfold.models.start.published import Published, read_published
 from lensfold.paths import Pack, Split, Workspace
+from lensfold.pipeline.folds import undivided
 from lensfold.pipeline.statistics import cache_statistics
 from lensfold.realism.measure import sample_ids
 from lensfold.runs.run import STATISTICS
@@ -44,6 +45,7 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
     """
     experiment = _resolved(workspace, pack, name)
     catalog = catalogs.read_catalog(pack.catalog)
+    folds = read_folds(workspace.folds(pack), catalog)
     given = features_file(experiment, workspace.root, pack.name, "train")
     cache_folder = workspace.cache(pack, "train")
     start = _start(workspace, experiment)
@@ -54,7 +56,7 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
         "pack": pack.name,
         "experiment": experiment.model_dump(mode="json", exclude={"predict"}),
         "constants": constants.pop(experiment.pixels.bin),
-        "folds_hash": folds_hash(read_folds(workspace.folds(pack), catalog)),
+        "folds_hash": folds_hash(folds),
         "data_hash": pixels_hash(read_manifest(workspace.cache(pack, "train"))),
         "labels_hash": catalogs.training_hash(catalog, experiment.label_rule, experiment.task),
     }
@@ -67,6 +69,8 @@ def configure(workspace: Workspace, pack: Pack, name: str) -> Path:
         content["stage_constants"] = {str(bin): found for bin, found in constants.items()}
     if experiment.train.sees_twins(pack.has_twins):
         content["twins_hash"] = pixels_hash(read_manifest(workspace.cache(pack, "twins")))
+    if is_undivided(folds):
+        content["undivided"] = True
     folder = workspace.run(pack.name, name)
     _rewrite_if_changed(folder / "config.json", content)
     _rewrite_if_changed(folder / "predict.json", experiment.predict.model_dump(mode="json"))
@@ -113,6 +117,11 @@ def experiment_for(workspace: Workspace, pack: Pack, name: str) -> Experiment:
     sizes = catalog["n_pix_source"][catalogs.labels(catalog, catalogs.GIVEN) == 1]
     if problem := given_labels_problem(experiment, len(sizes), int(sizes.isna().sum())):
         raise InputError(f"{path}: {problem} ({pack.labels}).")
+    if (few := undivided(workspace, pack, catalog)) and not experiment.goes_on:
+        raise InputError(
+            f"{path}: {few} ({pack.labels}). Without folds a network can only be fine-tuned, and this experiment "
+            'starts from none: set learner.weights = "lensfold" or "file", or label more objects.'
+        )
     return with_given_labels(experiment)
 
 

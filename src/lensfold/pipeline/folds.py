@@ -6,7 +6,7 @@ from lensfold.config import FoldSettings, read_toml
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import cached_ids, read_manifest
 from lensfold.data.cache_check import has_manifest
-from lensfold.data.folds import make_folds, read_folds, write_folds
+from lensfold.data.folds import make_folds, read_folds, too_few, write_folds
 from lensfold.data.sources import object_ids
 from lensfold.errors import InputError
 from lensfold.files import digest, file_sha256, has_marker, write_marker
@@ -18,7 +18,7 @@ def make_pack_folds(workspace: Workspace, pack: Pack) -> tuple[pd.DataFrame, pd.
     settings = _settings(workspace)
     catalog = catalogs.read_catalog(pack.catalog)
     _note_absent(workspace, pack, catalog)
-    grouped = catalogs.has_groups(catalog) if catalogs.is_given(catalog) else _is_grouped(settings, pack)
+    grouped = _keeps_together(settings, pack, catalog)
     folds = make_folds(catalog, settings.k, settings.seed, grouped)
     write_folds(workspace.folds(pack), folds)
     write_marker(workspace.folds_marker(pack), _marker(workspace, pack))
@@ -42,11 +42,23 @@ def ensure_folds(workspace: Workspace, pack: Pack) -> int:
     """Make a pack's folds unless they are those of its catalog and fold settings; return how many there are."""
     if not are_folds_made(workspace, pack):
         make_pack_folds(workspace, pack)
+    if pack.labels.is_file():  # there may be too few of a class to divide
+        return int(pd.read_csv(workspace.folds(pack))["fold"].max()) + 1
     return _settings(workspace).k
+
+
+def undivided(workspace: Workspace, pack: Pack, catalog: pd.DataFrame) -> str:
+    """Return in words why labels of the user's own are not divided into folds; "" where they are."""
+    settings = _settings(workspace)
+    return too_few(catalog, settings.k, _keeps_together(settings, pack, catalog))
 
 
 def _settings(workspace: Workspace) -> FoldSettings:
     return read_toml(workspace.fold_settings(), FoldSettings)
+
+
+def _keeps_together(settings: FoldSettings, pack: Pack, catalog: pd.DataFrame) -> bool:
+    return catalogs.has_groups(catalog) if catalogs.is_given(catalog) else _is_grouped(settings, pack)
 
 
 def _is_grouped(settings: FoldSettings, pack: Pack) -> bool:

@@ -12,6 +12,7 @@ from scipy.special import expit
 from lensfold.config import CHALLENGE_BETA_SQUARED, PREVALENCE, SubmissionSettings, Task
 from lensfold.data import catalog as catalogs
 from lensfold.data.cache import read_manifest
+from lensfold.data.folds import is_undivided
 from lensfold.ensemble.build import Ensemble, TrainingData, build_ensemble, recipe_of, without_each
 from lensfold.ensemble.combine import Combiner, Recipe
 from lensfold.ensemble.members import check_common_folds, check_task
@@ -55,6 +56,13 @@ def submit(
     chosen = selection(workspace, pack, trained_on, settings.cascade) if settings.cascade else None
     test = _test_logits(workspace, pack, members, "lens", chosen)
     ensemble, rows = _judged(source, members, recipe, beta_squared)
+    undivided = members[0].is_undivided
+    if undivided and recipe.learns:
+        raise InputError(
+            f"{workspace.submission_settings(name)}: weights or a calibration are learnt from what folds hold out, and "
+            f'{training.labels} has too few of a class for folds. Write combine = "logit-mean" and '
+            'calibrate = "none", or submit one run by its name (SUBMISSION).'
+        )
     if ensemble is None and recipe.learns:
         raise InputError(
             f"{workspace.submission_settings(name)}: weights or a calibration cannot be learnt, because "
@@ -91,7 +99,8 @@ def submit(
         "ensemble": record,
         **made_with(workspace, name, training, cached),
         "refused": _refused_scores(targets[0], settings.header, cached["refused"]),
-        "out_of_fold": len(held_out),
+        "out_of_fold": 0 if undivided else len(held_out),
+        "undivided": len(held_out) if undivided else None,
         "scores": rows,
         "radius": second,
         "cascade": cascade,
@@ -107,15 +116,18 @@ def _held_out(
 ) -> pd.Series:
     """Return the logits, by ID, of the test objects that the networks were trained on: those of their held-out fold.
 
-    No network and no weight of the ensemble that learnt from an object's label gives that object its score. Empty
-    where train and test split are not of one cache. Raises InputError where an object's own fold is not trained.
+    No network and no weight of the ensemble that learnt from an object's label gives that object its score. NaN where
+    there are no folds, and a network that did gives it. Empty where train and test split are not of one cache. Raises
+    InputError where an object's own fold is not trained.
     """
     if workspace.cache(pack, "test") != workspace.cache(training, "train"):
         return pd.Series(dtype=np.float64)
+    there = source.folds.index.intersection(pd.Index(sorted(source.present or ()))) if source else pd.Index([])
+    if source and is_undivided(source.folds):
+        return pd.Series(np.nan, there)
     remedy = f"Train all folds: make folds train PACK={training.name}."
     if ensemble is None or source is None:
         raise InputError(f"{workspace.folds(training)}: absent, and some of the objects were trained on. {remedy}")
-    there = source.folds.index.intersection(pd.Index(sorted(source.present or ())))
     unheld = there.difference(ensemble.oof.index)
     if len(unheld):
         raise InputError(
@@ -187,6 +199,8 @@ def _judged(
         return None, [row for member in members if (row := member.kept_score(member.score_origin(None, None)))]
     for member in members:
         check_current(member, source.folds, source.catalog, source.folds_file, source.pack.catalog)
+    if is_undivided(source.folds):  # nothing was held out
+        return None, []
     ensemble = build_ensemble(source, members, recipe)
     rows = [_member_row(source, member, beta_squared) for member in members]
     together = {

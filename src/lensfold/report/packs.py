@@ -10,7 +10,7 @@ import pandas as pd
 from lensfold.config import in_words
 from lensfold.console import show_table, show_text
 from lensfold.data import catalog as catalogs
-from lensfold.data.folds import imbalance, strata_counts, strata_table
+from lensfold.data.folds import imbalance, is_undivided, strata_counts, strata_table
 from lensfold.frames import BANDS
 from lensfold.paths import objects_file, skipped_file
 
@@ -24,6 +24,12 @@ LISTED = 20
 
 def show_folds(pack_name: str, catalog: pd.DataFrame, folds: pd.Series) -> None:
     """Print each fold's objects, share of lenses by rule, and what is known of lens sizes and shared haloes."""
+    if is_undivided(folds):
+        lenses = int((catalogs.labels(catalog, catalogs.GIVEN) == 1).sum())
+        show_text(
+            f"No folds of pack {pack_name}: {len(folds)} labelled objects, {lenses} of them lenses, are too few of a "
+            "class to hold any out. One network is fine-tuned on all of them, and no score is claimed."
+        )
     rows = strata_table(catalog, folds)
     rules, what = catalogs.rules_of(catalog), "share of lenses by rule"
     written = {rule: (lambda share: "–" if share is None else f"{share:.3f}") for rule in rules}

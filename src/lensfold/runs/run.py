@@ -24,6 +24,8 @@ from lensfold.runs.scores import FORMAT
 _FOLD = re.compile(r"fold(0|[1-9][0-9]{0,8})")
 #: file of what the cutouts measure that a run was trained on, and of a cache's own
 STATISTICS = "statistics.json"
+#: what is said of a run without folds in the place of a score
+NO_SCORE = "fine-tuned on all labelled objects without folds: nothing was held out, and no score is claimed"
 #: keys of config.json beside the experiment, each a text
 _HASHES = ("pack", "folds_hash", "data_hash", "labels_hash")
 
@@ -122,6 +124,11 @@ class Run:
     def label_rule(self) -> str:
         """The rule that gave its labels."""
         return self.experiment["label_rule"]
+
+    @property
+    def is_undivided(self) -> bool:
+        """Whether its one network learnt from all of its objects, so that none was held out."""
+        return bool(self.config.get("undivided"))
 
     @property
     def is_kernel_machine(self) -> bool:
@@ -232,8 +239,10 @@ class Run:
 
         Where every fold kept it, the column one_view has the logits of the images as they are, seen once.
         Of a run that predicts Einstein radii the "logit" is the natural logarithm of theta_E in arcsec.
-        Raises InputError where no fold is complete or an ID is in two folds.
+        Raises InputError where no fold is complete or an ID is in two folds, and of a run without folds.
         """
+        if self.is_undivided:
+            raise InputError(f"{self.folder}: {NO_SCORE}. Label more objects, of both classes, for folds and a score.")
         parts = []
         for fold in self.complete_folds:
             parts.append(read_views(self.fold_folder(fold) / "oof.csv").assign(fold=fold))

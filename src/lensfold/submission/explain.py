@@ -7,7 +7,7 @@ from pathlib import Path
 from lensfold.config import Experiment, StageSettings
 from lensfold.console import show_table
 from lensfold.paths import Workspace
-from lensfold.runs.run import learner_of
+from lensfold.runs.run import NO_SCORE, learner_of
 from lensfold.runs.scores import SCORE_NAMES
 from lensfold.submission.manifest import Manifest, MemberRecord, read_submission_manifest
 from lensfold.submission.public_scores import known_submissions, read_public_scores
@@ -149,6 +149,8 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     yield f"libraries: {', '.join(f'{name} {version}' for name, version in manifest.versions.items())}"
     absent = missing.get(str(settings.get("absent")), "–")
     yield f"{manifest.absent} objects without a score ({absent}), {len(manifest.refused)} of them refused"
+    if manifest.undivided is not None:
+        yield f"networks {NO_SCORE}; {manifest.undivided} of the objects scored were learnt from"
     if manifest.out_of_fold:
         yield f"{manifest.out_of_fold} objects were trained on; their scores are those of the fold that held them out"
     form = ("score", "header", "digits")

@@ -145,6 +145,8 @@ class Manifest(_Record):
     ensemble: dict[str, Any] | None = None
     #: test objects that were trained on, whose scores are those of the fold that held them out
     out_of_fold: int = 0
+    #: of networks without folds: test objects that they learnt from, and scored; None where there are folds
+    undivided: int | None = None
     scores: list[dict[str, Any]]
     radius: RadiusRecord | None = None
     cascade: CascadeRecord | None = None

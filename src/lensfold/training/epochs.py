@@ -13,6 +13,8 @@ from lensfold.training.task import FoldTask
 
 #: keeps this choice's random numbers apart from others of the same seed
 TWINS_PURPOSE = 0x7477696E
+#: what an epoch's line calls its validation score: out of fold, the logits of eight views are averaged
+SCORE_LABELS = {"valid_auc": "AUC (one view)", "valid_mse": "MSE (one view)"}
 
 
 @dataclass(frozen=True)
@@ -99,3 +101,8 @@ def targets_of(catalog: pd.DataFrame, experiment: Experiment) -> pd.Series:
     if experiment.task == "lens":
         return labels
     return catalogs.log_einstein_radius(catalog).where(labels == 1)
+
+
+def validation_text(name: str, score: float) -> str:
+    """Return an epoch's score on the held-out fold as its line shows it; NaN where nothing is held out."""
+    return "nothing held out" if np.isnan(score) else f"{SCORE_LABELS[name]} {score:.4f}"

@@ -43,8 +43,15 @@ from lensfold.runs.predictions import forget_predictions
 from lensfold.runs.provenance import TrainingRecord
 from lensfold.scoring.metrics import auc
 from lensfold.training.checkpoint import read_history, restore_variables, save_checkpoint
-from lensfold.training.epochs import Epoch, Epochs
-from lensfold.training.optimisation import averaged_weights, learning_rate, loss_of, optimiser_of
+from lensfold.training.epochs import Epoch, Epochs, validation_text
+from lensfold.training.optimisation import (
+    averaged_weights,
+    learning_rate,
+    loss_of,
+    optimiser_of,
+    reseed_dropout,
+    seed_of,
+)
 from lensfold.training.task import FoldTask
 from lensfold.workers import process_pool
 
@@ -55,8 +62,6 @@ Inputs = Callable[[StageSettings], Preparation | Features]
 STATISTICS_BATCHES = 64
 #: logits of a fold that differ by no more, relative to one, are the same answer for everything
 SAME = 1e-6
-#: what an epoch's line calls its validation score: out of fold, the logits of eight views are averaged
-SCORE_LABELS = {"valid_auc": "AUC (one view)", "valid_mse": "MSE (one view)"}
 
 
 def train_fold(task: FoldTask, log: Log) -> None:
@@ -153,7 +158,7 @@ class _FoldTraining:
 
     def _built(self) -> keras.Model:
         """Return the network as it is before its first epoch."""
-        keras.utils.set_random_seed(_seed(self._experiment.seed, self._task.fold, 0))
+        keras.utils.set_random_seed(seed_of(self._experiment.seed, self._task.fold, 0))
         learner = self._experiment.learner
         if learner.kind == "given_features" and self._task.features:
             model = head_network(self._task.features.columns, learner.dropout, learner.dense)
@@ -190,7 +195,7 @@ class _FoldTraining:
         epoch = self._epochs.epoch(self._labels[stage], number)
         # an incomplete last batch is dropped: since the order differs, another one in each epoch
         parts = whole_slices(len(epoch.ids), self._settings.batch_size)
-        _reseed_dropout(self._model, _seed(self._experiment.seed, self._task.fold, 1 + number))
+        reseed_dropout(self._model, seed_of(self._experiment.seed, self._task.fold, 1 + number))
         losses = []
         for step, (part, batch) in enumerate(zip(parts, self._shown(epoch, parts, number), strict=True)):
             rate = learning_rate(stage, (epoch_in_stage + step / len(parts)) / stage.epochs)
@@ -262,12 +267,14 @@ class _FoldTraining:
         resolution = f"  bin {stage.bin}" if stage.bin else ""
         self._log(
             f"epoch {number + 1:2d}/{total}  lenses > {stage.min_size:3d} px{resolution}  {stage.trainable:4s}  "
-            f"loss {loss:.4f}  {SCORE_LABELS[name]} {score:.4f}  {whole:5.1f} s  left {left / 60:4.1f} min"
+            f"loss {loss:.4f}  {validation_text(name, score)}  {whole:5.1f} s  left {left / 60:4.1f} min"
         )
 
     def _validation_score(self) -> tuple[str, float]:
         """Return name and value of the held-out fold's score, each object seen once, without flips and rotations."""
         ids, known = self._validation.index.to_numpy(), self._validation.to_numpy()
+        if not len(ids):  # of labels that are too few for folds
+            return "valid_auc", math.nan
         values = logits(self._model, self._preparation, ids, self._experiment.predict.batch_size, False)
         if self._experiment.task == "lens":
             return "valid_auc", auc(known, values)
@@ -332,15 +339,3 @@ class _FoldTraining:
         }
         write_json(folder / "run.json", sealed(run))
         self._checkpoint.unlink(missing_ok=True)
-
-
-def _seed(*words: int) -> int:
-    return int(np.random.SeedSequence([*words, 0x7261696E]).generate_state(1)[0])
-
-
-def _reseed_dropout(model: keras.Model, seed: int) -> None:
-    """Give every dropout its state of this epoch: keras does not keep these states in a checkpoint."""
-    for number, layer in enumerate(model._flatten_layers()):
-        generator = getattr(layer, "seed_generator", None)
-        if isinstance(layer, keras.layers.Dropout) and generator is not None:
-            generator.state.assign(np.array([seed, number], dtype=generator.state.dtype))

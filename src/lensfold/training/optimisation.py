@@ -125,3 +125,16 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     finally:
         for variable, value in zip(model.trainable_variables, kept, strict=True):
             variable.assign(value)
+
+
+def seed_of(*words: int) -> int:
+    """Return the seed that these whole numbers stand for."""
+    return int(np.random.SeedSequence([*words, 0x7261696E]).generate_state(1)[0])
+
+
+def reseed_dropout(model: keras.Model, seed: int) -> None:
+    """Give every dropout its state of this epoch: keras does not keep these states in a checkpoint."""
+    for number, layer in enumerate(model._flatten_layers()):
+        generator = getattr(layer, "seed_generator", None)
+        if isinstance(layer, keras.layers.Dropout) and generator is not None:
+            generator.state.assign(np.array([seed, number], dtype=generator.state.dtype))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lensfold.config import Experiment
+from lensfold.data.folds import is_undivided
 from lensfold.data.given_features import GivenFile
 from lensfold.files import file_sha256, is_broken
 from lensfold.inputs.pixels import StretchConstants
@@ -33,11 +34,18 @@ class FoldTask:
     features: GivenFile | None = None
 
     def held_out(self, cached: np.ndarray) -> np.ndarray:
-        """Return those of the ``cached`` IDs that this fold's network never sees, int64, in the order of the folds."""
+        """Return those of the ``cached`` IDs that this fold's network never sees, int64, in the order of the folds.
+
+        None where there is one fold only.
+        """
+        if is_undivided(self.folds):
+            return np.empty(0, dtype=np.int64)
         return _ids_in(self.folds[self.folds == self.fold], cached)
 
     def training(self, cached: np.ndarray) -> np.ndarray:
-        """Return those of the ``cached`` IDs that are in other folds, int64, in the order of the folds."""
+        """Return those of the ``cached`` IDs that are not held out, int64, in the order of the folds."""
+        if is_undivided(self.folds):
+            return _ids_in(self.folds, cached)
         return _ids_in(self.folds[self.folds != self.fold], cached)
 
     def is_trained(self, file: str) -> bool:

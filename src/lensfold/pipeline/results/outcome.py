@@ -12,6 +12,7 @@ from lensfold.paths import Pack, Workspace
 from lensfold.pipeline.cascade import cascade_cost
 from lensfold.pipeline.statistics import unlike_training
 from lensfold.report.outcome import elsewhere, show_outcome
+from lensfold.runs.run import NO_SCORE
 from lensfold.runs.scores import gain_text
 
 #: objects without a usable cutout that are listed
@@ -42,7 +43,10 @@ def show_submission(workspace: Workspace, pack: Pack, content: dict, every_table
     simulated = training.is_simulated or pack.is_simulated
     if content["radius"]:
         show_rows(workspace, training, content["radius"]["scores"], simulated, f"{content['submission']}_radius")
-    show_rows(workspace, training, content["scores"], simulated, content["submission"])
+    if content.get("undivided") is None:
+        show_rows(workspace, training, content["scores"], simulated, content["submission"])
+    else:
+        show_text(f"The submission's networks were {NO_SCORE}.")
 
 
 def about_another_sky(workspace: Workspace, pack: Pack, content: dict) -> list[str]:
@@ -53,6 +57,9 @@ def about_another_sky(workspace: Workspace, pack: Pack, content: dict) -> list[s
     """
     trained_on = content["trained_on"]
     unlike = unlike_training(workspace, pack, trained_on, list(content["members"]))
+    if content.get("undivided") is not None:
+        known = f"How good these scores are is not known: the networks learnt from {trained_on} and were {NO_SCORE}."
+        return [text for text in (unlike, known) if text]
     scores = [content["scores"], (content["radius"] or {}).get("scores", [])]
     known = elsewhere(pack.name, trained_on, workspace.pack(trained_on).is_simulated, scores, pack.key.is_file())
     return [text for text in (unlike, known) if text]
@@ -61,7 +68,15 @@ def about_another_sky(workspace: Workspace, pack: Pack, content: dict) -> list[s
 def show_rows(
     workspace: Workspace, pack: Pack, rows: list[dict], simulated: bool, submission: str | None = None
 ) -> None:
-    """Print the outcome of rows of scores beside the last other one of each in the pack's history."""
+    """Print the outcome of rows of scores beside the last other one of each in the pack's history.
+
+    Of runs without folds, which have none, a sentence says so.
+    """
+    for row in rows:
+        if row.get("undivided"):
+            show_text(f"{row['name']} was {NO_SCORE}.")
+    if not (rows := [row for row in rows if not row.get("undivided")]):
+        return
     lines = read_history(workspace.submission(pack, "history"))
     before = []
     for row in rows:
@@ -95,6 +110,11 @@ def _show_files(target: Path, content: dict) -> None:
         f"{target}: {content['rows']} rows, scores {content['min']:.3g} to {content['max']:.3g}, "
         f"{content['ties_at_top']} at the top; re-read and valid. Manifest: {target.with_suffix('.json').name}"
     )
+    if content.get("undivided"):
+        show_text(
+            f"{content['undivided']} of these objects are labelled, and have the scores of networks that learnt from "
+            "their labels: these say nothing."
+        )
     if content.get("out_of_fold"):
         show_text(
             f"{content['out_of_fold']} of these objects are labelled: each has the score of the networks that did not "

@@ -16,6 +16,7 @@ from lensfold.errors import InputError
 from lensfold.files import write_if_changed
 from lensfold.frames import BANDS
 from lensfold.paths import Pack, Workspace, objects_file
+from lensfold.runs.run import NO_SCORE
 from lensfold.runs.searcher import prevalence_text
 from lensfold.scoring.prevalence import purity_down_to
 from lensfold.submission.csv_file import read_submission
@@ -71,6 +72,8 @@ def _purity(table: pd.DataFrame, content: dict, prevalence: float) -> np.ndarray
 
 def _no_purity(content: dict) -> str:
     """Why a submission's scores have no purity; "" where they have."""
+    if content.get("undivided") is not None:
+        return f"its networks were {NO_SCORE}"
     if not (content["ensemble"] or {}).get("passing"):
         return f"it is learnt from catalog and folds of {content['trained_on']}, and these are not here"
     if content["settings"]["combine"] == "rank-mean":

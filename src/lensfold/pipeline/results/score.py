@@ -29,16 +29,24 @@ def score_run(
     beta_squared: float = CHALLENGE_BETA_SQUARED,
     prevalence: float = PREVALENCE,
 ) -> dict:
-    """Score a run's complete folds, keep the result in ``score.json`` and the pack's history, and return it."""
+    """Score a run's complete folds, keep the result in ``score.json`` and the pack's history, and return it.
+
+    Of a run without folds it has no score, and stands in no history.
+    """
     run = Run(workspace.run(pack.name, experiment))
     run.check_pack()
     catalog = catalogs.read_catalog(pack.catalog)
     folds = read_folds(workspace.folds(pack), catalog)
-    oof = run.oof()
     check_current(run, folds, catalog, workspace.folds(pack), pack.catalog)
+    made_from = run.score_origin(file_sha256(pack.catalog), beta_squared, prevalence)
+    if run.is_undivided:
+        nothing = _whole(run, pack.name, folds) | {"n": 0, "folds": [0], "undivided": True, "made_from": made_from}
+        write_json(run.folder / "score.json", sealed(nothing))
+        return nothing
+    oof = run.oof()
     check_oof(run, oof, folds, cached_ids(read_manifest(workspace.cache(pack, "train"))))
     scores = run_scores(run, pack.name, catalog, folds, oof, beta_squared, prevalence)
-    scores["made_from"] = run.score_origin(file_sha256(pack.catalog), beta_squared, prevalence)
+    scores["made_from"] = made_from
     with replacing(run.folder / "oof.csv") as temporary:
         oof["logit"].to_csv(temporary)
     scores["logits"] = file_sha256(run.folder / "oof.csv")
@@ -57,14 +65,23 @@ def run_scores(
     prevalence: float = PREVALENCE,
 ) -> dict:
     """Return the row of a run: its name and cost, and every score of its out-of-fold logits."""
+    scores = score_oof(catalog, oof, run.label_rule, run.task, beta_squared, prevalence=prevalence)
+    return _whole(run, pack_name, folds) | scores
+
+
+def _whole(run: Run, pack_name: str, folds: pd.Series) -> dict:
+    """Return the name of a run, what it learnt and its cost."""
     records = [_record(run, fold) for fold in run.complete_folds]
+    if not records:
+        raise run.no_fold()
     return {
         "name": run.name,
         "pack": pack_name,
+        "task": run.task,
+        "rule": run.label_rule,
         "of_folds": int(folds.max()) + 1,
         "seconds": sum(record["seconds"] for record in records),
         "parameters": records[0]["parameters"],
-        **score_oof(catalog, oof, run.label_rule, run.task, beta_squared, prevalence=prevalence),
     }
 
 
