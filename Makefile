@@ -14,7 +14,7 @@
 # PACK=<name> or DATA=<folder> selects a pack, SUBMISSION=<name> the members, EXPERIMENT="<names>" what is trained,
 # FOLD="<numbers>" which folds, TRAINED=<pack> predicts with another pack's runs, SKIP_BAD=1 skips unusable objects,
 # EXECUTOR=local|ray|slurm runs jobs, JOBS=<n> at a time, ADDRESS=<host:port> joins Ray, PARTS=<n> divides the splits,
-# GPUS=<n> a network's job under SLURM, STAGE=<folder> copies caches there, PREVALENCE=<share> is for rank,
+# GPUS=<n> a network's job under SLURM, STAGE=<folder> copies caches there, PREVALENCE=<share> and TEACH=<n> are for rank,
 # SORT=<score> sorts, SCALE=smoke|default|full sizes the paper, MAGZERO=<list> TABLE=<csv> read cutouts.
 
 SHELL := /bin/bash
@@ -25,7 +25,7 @@ REQUIREMENTS ?= requirements.txt
 VENV ?= .venv
 SCALE ?= default
 # values reach the shell as they were typed, in single quotes, FOLD="0 1" as --fold '0' --fold '1', and nothing else
-unexport PACK DATA EXPERIMENT FOLD SUBMISSION TRAINED EXECUTOR JOBS ADDRESS PARTS GPUS STAGE PREVALENCE SORT CUTOUTS SKIP_BAD MAGZERO TABLE HOURS SEED
+unexport PACK DATA EXPERIMENT FOLD SUBMISSION TRAINED EXECUTOR JOBS ADDRESS PARTS GPUS STAGE PREVALENCE SORT CUTOUTS SKIP_BAD MAGZERO TABLE HOURS SEED TEACH
 export NO_ALBUMENTATIONS_UPDATE := 1
 export TF_CPP_MIN_LOG_LEVEL := 2
 LENSFOLD := $(VENV)/bin/python -m lensfold
@@ -66,7 +66,7 @@ $(STEPS): run ;@:
 run: $(READY) $(SIMULATED:%=data/%/image_catalog2.0train.csv)
 	@$(LENSFOLD) run $(filter $(STEPS),$(MAKECMDGOALS)) $(PLACE) $(TRAINING) $(RUNNING)
 rank: $(READY)
-	@$(LENSFOLD) rank $(PLACE) $(call whole,TRAINED,trained-on) $(call whole,SUBMISSION,submission) $(call whole,MAGZERO,magzero) $(call whole,TABLE,table) $(call whole,PREVALENCE,prevalence) $(if $(value CUTOUTS),-- $(call quoted,$(value CUTOUTS)))
+	@$(LENSFOLD) rank $(PLACE) $(call whole,TRAINED,trained-on) $(call whole,SUBMISSION,submission) $(call whole,MAGZERO,magzero) $(call whole,TABLE,table) $(call whole,PREVALENCE,prevalence) $(call whole,TEACH,teach) $(if $(value CUTOUTS),-- $(call quoted,$(value CUTOUTS)))
 jobs grade leaderboard report look: $(READY)
 	@$(LENSFOLD) $@ $(PLACE) $(if $(filter grade,$@),$(call whole,SUBMISSION,submission)) $(if $(filter jobs,$@),$(TRAINING)) $(if $(filter look,$@),$(if $(value SKIP_BAD),--skip-bad)) $(if $(filter leaderboard report,$@),$(call whole,SORT,sort))
 paper: $(READY)

@@ -274,3 +274,19 @@ def test_a_round_of_marks_is_left_out_of_the_next_page(copied):
     assert again["label"].tolist() == ["1.0", "", "0.0", ""] and again["before"].tolist() == [1, 2, 3, 4]
     page = Page(copied / "data" / "my_cutouts" / "ranked.html")
     assert [int(card["data-id"]) for card in page.cards] == again["ID"][[1, 3]].tolist()
+
+
+def test_objects_whose_label_would_teach_most_on_request(copied):
+    """Labelled ones are none; all three orders are known of a kernel machine of several folds."""
+    table = listed(copied)
+    (copied / "data/my_cutouts/labels.csv").write_text(f"ID,label\n{table['ID'][0]},1\n{table['ID'][1]},0\n")
+    lensfold(copied, "rank", FOLDER, "--teach", "5")
+    found = pd.read_csv(copied / "data/my_cutouts/teach.csv")
+    assert sorted(found["ID"]) == sorted(table["ID"][2:]) and found["teach"].is_monotonic_decreasing
+    shares = found[["near", "disagree", "unseen"]]
+    np.testing.assert_allclose(shares.mean(axis=1), found["teach"], atol=1e-3)
+    np.testing.assert_allclose(shares.sum(), 1)  # of two objects: a quarter and three, or a half each
+    cards = Page(copied / "data/my_cutouts/ranked.html").cards
+    assert [card["data-teaches"] for card in cards] == ["yes", "yes"]
+    lensfold(copied, "rank", FOLDER)
+    assert not (copied / "data/my_cutouts/teach.csv").exists()

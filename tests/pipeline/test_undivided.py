@@ -107,12 +107,14 @@ def test_every_place_that_shows_scores_says_that_there_is_none(copied):
 
 
 def test_the_next_ranking_takes_it_and_claims_no_purity(copied):
-    words = " ".join(lensfold(copied, "rank", "--pack", "mine").stdout.split())
+    words = " ".join(lensfold(copied, "rank", "--pack", "mine", "--teach", "3").stdout.split())
     assert "scored by run few_labels of pack mine" in words and "fine-tuned on its own labels" in words
     assert f"purity_on_mine is empty: its networks were {NOTHING}." in words
     table = pd.read_csv(copied / "data/mine/ranked.csv")
     assert len(table) == 28 and table["purity_on_mine"].isna().all()
     assert NOTHING in (copied / "data/mine/ranked.html").read_text()
+    teach = pd.read_csv(copied / "data/mine/teach.csv")  # of one network, which cannot disagree with itself
+    assert len(teach) == 3 and teach["disagree"].isna().all() and teach[["near", "unseen"]].notna().all(axis=None)
 
 
 def test_more_labels_make_folds_and_scores_of_it(copied):

@@ -1,5 +1,6 @@
 """What a ranked page shows after a round of marks: nothing that has a label, what is new, what climbed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +36,12 @@ def test_what_is_new_in_the_first_is_marked_and_what_climbed_beyond_is_listed():
     assert cards[2].aside == "before: 5,000" and cards[4].aside == ""
     moved = [card.id for card in lists[1]["cards"]]
     assert len(moved) == MOVED and moved[:2] == [249, 299] and ON_PAGE + 150 not in moved
+
+
+def test_what_would_teach_most_is_tagged_in_the_first_list_and_listed_beyond_it():
+    one = replace(ranking(ON_PAGE + 9, {}, {ON_PAGE + 3: 9_000}), teach=pd.DataFrame({"ID": [ON_PAGE + 3, 5]}))
+    lists = _lists(one)
+    assert [one["key"] for one in lists] == ["ranked", "teach"]  # what climbed is not shown twice
+    assert [card.id for card in lists[0]["cards"] if card.tag == "teaches"] == [5]
+    assert [card.id for card in lists[1]["cards"]] == [ON_PAGE + 3]
+    assert "the 2 of teach.csv, but for 1" in lists[1]["about"]

@@ -109,6 +109,9 @@ def rank(
     magzero: MagZero = None,
     table: ObjectTable = None,
     prevalence: Prevalence = 0.0005,
+    teach: Annotated[
+        int, typer.Option(min=0, help="List as many objects whose label would teach most, into teach.csv and the page.")
+    ] = 0,
     workers: Workers = CORES,
 ) -> None:
     """Cutouts in, a ranked list out: import, predict with the best trained network, write ranked.csv and its page."""
@@ -122,7 +125,8 @@ def rank(
     name = pack or (None if out else pack_name(files or []))
     reading = Reading(zero_points(magzero), table, pad)
     options = Options(None if side is None else checked_side(side), workers=workers)
-    do(*chosen_pack(root, name, out), Wanted(tuple(files or ()), reading, options, trained_on, submission, prevalence))
+    wanted = Wanted(tuple(files or ()), reading, options, trained_on, submission, prevalence, teach)
+    do(*chosen_pack(root, name, out), wanted)
 
 
 @app.command()

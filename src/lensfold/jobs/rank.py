@@ -27,6 +27,7 @@ from lensfold.pipeline.look import import_pack, open_album
 from lensfold.pipeline.predict import check_frames
 from lensfold.pipeline.results.outcome import about_another_sky
 from lensfold.pipeline.results.ranking import about_purity, write_ranking
+from lensfold.pipeline.results.teaching import write_teaching
 from lensfold.pipeline.shipped import unpack_shipped
 from lensfold.report.ranked import Ranking, show_ranking, write_ranked_page
 
@@ -42,6 +43,8 @@ class Wanted:
     trained_on: str | None = None
     submission: str | None = None
     prevalence: float = PREVALENCE
+    #: how many of the objects are listed whose label would teach most
+    teach: int = 0
 
 
 def rank(workspace: Workspace, pack: Pack, wanted: Wanted) -> None:
@@ -56,7 +59,7 @@ def rank(workspace: Workspace, pack: Pack, wanted: Wanted) -> None:
     rankings, refused = [], []
     for one in packs:
         try:
-            rankings.append(_ranked(workspace, one, known, pack, wanted.prevalence))
+            rankings.append(_ranked(workspace, one, known, pack, wanted))
         except InputError as error:
             if len(packs) == 1:
                 raise
@@ -152,7 +155,7 @@ def _files_of(path: Path) -> list[tuple[str, int, int]]:
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
-def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first: Pack, prevalence: float) -> Ranking:
+def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first: Pack, wanted: Wanted) -> Ranking:
     """Predict a pack with the best network that fits, and write its list and page; return what to show of it."""
     _look(workspace, pack)
     fitting = own_first(_fitting(workspace, pack, known), pack.name)
@@ -161,13 +164,14 @@ def _ranked(workspace: Workspace, pack: Pack, known: Sequence[Candidate], first:
     show_text(f"{pack.name} is scored by {network}.")
     work = Work(workspace, pack, trained_on=chosen.trained_on, skip_bad=True)
     run(order_of(work, ("predict",), submission=chosen.submission), Executor())
-    table, content = write_ranking(workspace, pack, chosen.submission, prevalence)
+    table, content = write_ranking(workspace, pack, chosen.submission, wanted.prevalence)
+    teach = write_teaching(workspace, pack, table, content, wanted.teach)
     left = skipped_file(first.folder)
     skipped = len(pd.read_csv(left)) if left.exists() else 0
     notes = tuple(about_another_sky(workspace, pack, content)) if chosen.trained_on != pack.name else ()
-    purity = about_purity(pack, workspace.pack(chosen.trained_on), content, prevalence)
+    purity = about_purity(pack, workspace.pack(chosen.trained_on), content, wanted.prevalence)
     target = workspace.ranked(pack)
-    ranking = Ranking(pack.name, table, target, network, notes, purity, skipped, left, pack.is_simulated)
+    ranking = Ranking(pack.name, table, target, network, notes, purity, skipped, left, pack.is_simulated, teach)
     write_ranked_page(ranking, workspace.cache(pack, "test"))
     return ranking
 

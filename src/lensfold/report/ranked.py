@@ -3,7 +3,8 @@
 The page opens from the disk: all links are relative, style and script are inside, pictures in a folder beside it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -43,6 +44,8 @@ class Ranking:
     skipped: int
     skipped_file: Path
     synthetic: bool
+    #: objects whose label would teach most, of `lensfold.pipeline.results.teaching`, by the column ID
+    teach: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"ID": []}))
 
     @property
     def page(self) -> Path:
@@ -70,9 +73,12 @@ def write_ranked_page(ranking: Ranking, cache_folder: Path) -> Path:
     folder = ranking.page.with_suffix("")
     lists = _lists(ranking)
     pictures = write_pictures(folder, cache_folder, [card.id for one in lists for card in one["cards"]])
+    teaches = set(ranking.teach["ID"])
     filters = [Filter("flagged", {"no": "without flags", "yes": "with flags"})]
     if ranking.table["before"].notna().any():
         filters.append(Filter("new", {"yes": f"new in the first {ON_PAGE}", "no": "there before"}))
+    if teaches:
+        filters.append(Filter("teaches", {"yes": "would teach most", "no": "others"}))
     text = (
         templates()
         .get_template("ranked.html")
@@ -94,8 +100,9 @@ def write_ranked_page(ranking: Ranking, cache_folder: Path) -> Path:
 
 
 def _lists(ranking: Ranking) -> list[dict]:
-    """Return the page's lists: what is not labelled yet, the highest score first, and what moved most beyond it."""
-    table = ranking.table
+    """Return the page's lists: what is not labelled yet, the highest score first, and beyond it what would teach most,
+    and what moved most."""
+    table, teaches = ranking.table, ranking.teach["ID"].tolist()
     rest = table[table["label"].isna()]
     first, labelled = rest.head(ON_PAGE), len(table) - len(rest)
     about = f"The first {len(first)} of {len(rest):,}; the whole list is {ranking.target.name}."
@@ -103,14 +110,23 @@ def _lists(ranking: Ranking) -> list[dict]:
         about = f"{labelled:,} have a label and are left out. {about}"
     lists = [
         {"key": "ranked", "title": "Most like a lens first", "about": about, "empty": "There is none.",
-         "cards": [_card(row, "ranked") for row in first.to_dict("records")]}
+         "cards": [_card(row, "ranked", teaches) for row in first.to_dict("records")]}
     ]  # fmt: skip
-    moved = _moved(rest.iloc[ON_PAGE:])
+    beyond = rest.iloc[ON_PAGE:]
+    if teaches:
+        more = beyond.set_index("ID", drop=False).reindex([i for i in teaches if i not in set(first["ID"])])
+        lists.append(
+            {"key": "teach", "title": "Would teach most", "empty": "All of them are in the first list.",
+             "about": "Near the boundary, networks disagree, unlike what was learnt from: the "
+             f"{len(teaches)} of teach.csv, but for {len(teaches) - len(more)} that are tagged in the first list.",
+             "cards": [_card(row, "teach", teaches) for row in more.to_dict("records")]}
+        )  # fmt: skip
+    moved = _moved(beyond[~beyond["ID"].isin(teaches)])
     if len(moved):
         lists.append(
             {"key": "moved", "title": "Climbed most since the last round", "empty": "There is none.",
              "about": "Those beyond the first list whose rank is the smallest part of what it was.",
-             "cards": [_card(row, "moved") for row in moved.to_dict("records")]}
+             "cards": [_card(row, "moved", ()) for row in moved.to_dict("records")]}
         )  # fmt: skip
     return lists
 
@@ -122,16 +138,18 @@ def _moved(table: pd.DataFrame) -> pd.DataFrame:
     return known.loc[ratio[ratio < 1].sort_values(kind="stable").index[:MOVED]]
 
 
-def _card(row: dict, list_name: str) -> Card:
+def _card(row: dict, list_name: str, teaches: Collection[int]) -> Card:
     place = "not scored" if pd.isna(row["rank"]) else f"{row['rank']}."
     ra, dec = _degrees(row["ra"]), _degrees(row["dec"], "+")
     lines = (f"score {_number(row['score'])}", f"RA {ra}, Dec {dec}", f"ID {row['ID']}")
     known = {name: "" if pd.isna(row[name]) else str(row[name]) for name in EXPORTED}
     is_new = pd.notna(row["before"]) and row["before"] > ON_PAGE and list_name == "ranked"
     data = {**known, "flagged": "yes" if row["flags"] else "no", "new": "yes" if is_new else "no"}
+    data["teaches"] = "yes" if row["ID"] in teaches else "no"
+    tags = [tag for tag, is_so in (("new", is_new), ("teaches", row["ID"] in teaches)) if is_so]
     before = "" if pd.isna(row["before"]) else f"before: {row['before']:,}"
     title = f"{place} {row['name']}"
-    return Card(int(row["ID"]), list_name, title, "new" if is_new else "", before, lines, row["flags"], data)
+    return Card(int(row["ID"]), list_name, title, ", ".join(tags), before, lines, row["flags"], data)
 
 
 def show_ranking(ranking: Ranking) -> None:
@@ -153,6 +171,8 @@ def show_ranking(ranking: Ranking) -> None:
     )
     show_text(f"{ranking.counts}; {skipped}.")
     print(f"the whole list: {ranking.target}")
+    if len(ranking.teach):
+        print(f"the {len(ranking.teach)} whose labels would teach most: {ranking.target.with_name('teach.csv')}")
     print(f"look, mark, export: {ranking.page}")
 
 
