@@ -241,13 +241,13 @@ class Run:
         Of a run that predicts Einstein radii the "logit" is the natural logarithm of theta_E in arcsec.
         Raises InputError where no fold is complete or an ID is in two folds, and of a run without folds.
         """
-        if self.is_undivided:
-            raise InputError(f"{self.folder}: {NO_SCORE}. Label more objects, of both classes, for folds and a score.")
         parts = []
         for fold in self.complete_folds:
             parts.append(read_views(self.fold_folder(fold) / "oof.csv").assign(fold=fold))
         if not parts:
             raise self.no_fold()
+        if self.is_undivided:
+            raise InputError(f"{self.folder}: {NO_SCORE}. Label more objects, of both classes, for folds and a score.")
         kept = all(ONE_VIEW in part for part in parts)
         columns = ["logit", "fold", ONE_VIEW] if kept else ["logit", "fold"]
         table = pd.concat([part[columns] for part in parts]).sort_index()
