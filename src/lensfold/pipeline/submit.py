@@ -57,18 +57,8 @@ def submit(
     test = _test_logits(workspace, pack, members, "lens", chosen)
     ensemble, rows = _judged(source, members, recipe, beta_squared)
     undivided = members[0].is_undivided
-    if undivided and recipe.learns:
-        raise InputError(
-            f"{workspace.submission_settings(name)}: weights or a calibration are learnt from what folds hold out, and "
-            f'{training.labels} has too few of a class for folds. Write combine = "logit-mean" and '
-            'calibrate = "none", or submit one run by its name (SUBMISSION).'
-        )
-    if ensemble is None and recipe.learns:
-        raise InputError(
-            f"{workspace.submission_settings(name)}: weights or a calibration cannot be learnt, because "
-            f"{training.catalog} or {workspace.folds(training)} is absent. Put them back, or write "
-            'combine = "logit-mean" and calibrate = "none".'
-        )
+    if recipe.learns and (undivided or ensemble is None):
+        raise _nothing_to_learn(workspace, training, name, undivided)
     combiner = ensemble.combiner if ensemble else Combiner(recipe.how, recipe.weights)
     logits = pd.Series(combiner.apply(test.to_numpy()), index=test.index, name="logit")
     cascade: dict | None = None
@@ -109,6 +99,20 @@ def submit(
     write_json(targets[0].with_suffix(".json"), sealed(content))
     _keep_history(workspace, training, name, content)
     return content
+
+
+def _nothing_to_learn(workspace: Workspace, training: Pack, name: str, undivided: bool) -> InputError:
+    """Return why no weights and no calibration can be learnt: there are no folds, or their files are absent."""
+    path, remedy = workspace.submission_settings(name), 'combine = "logit-mean" and calibrate = "none"'
+    if undivided:
+        return InputError(
+            f"{path}: weights or a calibration are learnt from what folds hold out, and {training.labels} has too few "
+            f"of a class for folds. Write {remedy}, or submit one run by its name (SUBMISSION)."
+        )
+    return InputError(
+        f"{path}: weights or a calibration cannot be learnt, because {training.catalog} or "
+        f"{workspace.folds(training)} is absent. Put them back, or write {remedy}."
+    )
 
 
 def _held_out(
